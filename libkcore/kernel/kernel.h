@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * kernel.h: the small kernel, as the bodies see it.
+ *
+ * A body (simulator or bare metal) enters it in this order:
+ *
+ *     CPU 0, MMU off:  kc_kernel_boot(k, info)      memory map, tables, registers; MMU on
+ *     (the body moves its program counter and stack from the identity map to the linear map)
+ *     CPU 0, MMU on:   kc_kernel_main(k, work)      frames, caches, CPUs, workload, shutdown
+ *     others, MMU off: kc_kernel_cpu_boot           through kc_plat_cpu_start(); MMU on
+ *     others, MMU on:  kc_kernel_cpu_main
+ *
+ * and calls kc_kernel_fault() and kc_kernel_ipi() from its exception paths. No pointer made with
+ * the MMU off is used with it on: what must survive is held as kc_pa_t.
+ */
+#ifndef KC_KERNEL_H
+#define KC_KERNEL_H
+
+#include <kc/aspace.h>
+#include <kc/boot.h>
+#include <kc/cache.h>
+#include <kc/early.h>
+#include <kc/frame.h>
+#include <kc/heap.h>
+#include <kc/lock.h>
+#include <kc/pt.h>
+
+struct kc_kernel;
+
+/* A data or instruction abort, or another synchronous exception, as the body decoded it. */
+struct kc_fault {
+    uint64_t esr; /* ESR_EL1 */
+    uint64_t far; /* FAR_EL1: a virtual address, not a pointer */
+    uint64_t elr; /* address of the instruction, 0 where there is none (simulator) */
+    uint32_t cpu;
+    bool from_user; /* taken from EL0 */
+};
+
+/* What the kernel does once it is up: one function on CPU 0, one on the others (may be NULL). */
+struct kc_work {
+    const char *name;
+    kc_status_t (*main)(struct kc_kernel *k, void *arg);
+    void (*other)(struct kc_kernel *k, uint32_t cpu, void *arg); /* returns when work is done */
+    void *arg;
+};
+
+/**
+ * Before the MMU: check the boot information, set up early memory, build the kernel's tables
+ * (linear map and identity map), write the registers in order, turn the MMU on.
+ *
+ * k      zeroed storage of the body's that is reachable with the MMU off and on
+ * info   as in kc/boot.h
+ *
+ * Returns KC_OK with the MMU on and the identity map still in TTBR0; else the status of the first
+ * check that failed, with the MMU off and nothing changed in RAM that was not early memory.
+ */
+KC_NODISCARD kc_status_t kc_kernel_boot(struct kc_kernel *k, const struct kc_boot_info *info);
+
+/**
+ * After the MMU: remove the identity map, set up frames, caches and heap, start the other CPUs, run
+ * the workload, stop the CPUs, destroy everything, list what is still held.
+ *
+ * Returns the workload's status, or KC_ERR_STATE if something leaked.
+ */
+KC_NODISCARD kc_status_t kc_kernel_main(struct kc_kernel *k, const struct kc_work *work);
+
+/* Entries of the other CPUs; arg is the struct kc_kernel. */
+void kc_kernel_cpu_boot(uint32_t cpu, void *arg);
+void kc_kernel_cpu_main(uint32_t cpu, void *arg);
+
+/**
+ * A synchronous exception that the body could not fix up by itself.
+ *
+ * Returns true if the access may be retried; false if the kernel has no answer, and then the body
+ * prints its registers and stops.
+ */
+bool kc_kernel_fault(struct kc_kernel *k, const struct kc_fault *f);
+
+/* An interrupt from kc_plat_ipi() arrived on this CPU. */
+void kc_kernel_ipi(struct kc_kernel *k);
+
+#endif
