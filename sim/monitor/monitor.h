@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * monitor.h: the judges of the simulated machine.
+ *
+ * The machine tells a struct monitor of every effect *before* it takes place; the monitor keeps, per
+ * translation-table descriptor, a small automaton (written, visible, invalidated, clean) with the
+ * set of CPUs that may still hold what was there before, and reports which step of the protocol the
+ * software left out. It decodes from the Arm manual alone (DDI 0487) and shares no code with the
+ * library that it judges. It changes nothing in the machine.
+ *
+ * Rows are those of docs/checks.md. Two kinds of judgement are made:
+ *   at steps   T1 T2 T3 T6 T7 T8 T9 T10 T13 T14 T19 T20: from the steps alone, at every speed;
+ *   at use     T11 T16 T17 T18: at each access and each walk that the machine tells of, which is all
+ *              of them on the exact machine and only first touches at native speed.
+ *
+ * Context: all mon_ functions are called with the machine's baton held: one at a time, no locks.
+ */
+#ifndef SIM_MONITOR_MONITOR_H
+#define SIM_MONITOR_MONITOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <kc/plat.h>
+
+/* ---- rows ----------------------------------------------------------------------------------- */
+
+/* The rows that are judged, in the order in which they are listed. */
+#define MON_ROWS(X)                                                                                \
+    X(T1) X(T2) X(T3) X(T6) X(T7) X(T8) X(T9) X(T10) X(T11) X(T13) X(T14) X(T16) X(T17) X(T18)     \
+    X(T19) X(T20)
+
+enum mon_row {
+#define MON_ROW_ENUM(id) MON_##id,
+    MON_ROWS(MON_ROW_ENUM)
+#undef MON_ROW_ENUM
+        MON_ROW_COUNT
+};
+
+enum mon_policy {
+    MON_OFF,    /* neither judged nor counted */
+    MON_REPORT, /* reported; the run goes on (the default) */
+    MON_PANIC   /* reported, then mon_machine.panic is called */
+};
+
+/* ---- what the machine gives ----------------------------------------------------------------- */
+
+enum mon_entry_kind {
+    MON_ENTRY_LEAF, /* a translation */
+    MON_ENTRY_WALK  /* a cached table descriptor ("walk cache"): where the next level lies */
+};
+
+#define MON_LEVELS 4u /* levels 0 to 3; step i of a walk is level i */
+
+/*
+ * What one TLB or walk-cache entry holds, as the monitors see it. The machine's own entry may be
+ * this, hold this, or be copied into it.
+ */
+struct mon_entry {
+    uint64_t va;    /* first input address translated, bits 63:0 (sign-extended for TTBR1) */
+    uint64_t size;  /* bytes of input address */
+    uint64_t pa;    /* LEAF: output address of va; WALK: address of the next table */
+    uint64_t walk_pa[MON_LEVELS]; /* address of the descriptor read at each level, from `top` */
+    uint64_t walk[MON_LEVELS];    /* and its value when it was read (or cached) */
+    uint64_t serial; /* never 0, never reused: identity of this entry in one run */
+    uint64_t filled; /* mon_now() when it was taken */
+    uint64_t root;   /* table address of the TTBR used */
+    uint16_t asid;   /* ASID of the walk; meaningless where global */
+    uint8_t top;     /* first level walked */
+    uint8_t level;   /* level of the last descriptor: the leaf, or the cached table descriptor */
+    uint8_t kind;    /* enum mon_entry_kind */
+    bool global;     /* matches every ASID */
+    bool high;       /* of TTBR1 */
+};
+
+struct mon_access {
+    uint64_t va;
+    uint64_t pa; /* as translated by the entry */
+    uint32_t size;
+    bool write;
+    bool fetch;
+    uint8_t el; /* 0 or 1 */
+};
+
+enum mon_store_kind { MON_STORE, MON_FILL, MON_CAS };
+
+typedef void mon_entry_fn(void *arg, uint32_t cpu, const struct mon_entry *e);
+
+/* Queries. None has an effect; each gets `ctx`. */
+struct mon_machine {
+    void *ctx;
+    /** 8 bytes of RAM at pa (8-aligned) into *out; false if that is no RAM. */
+    bool (*read)(void *ctx, uint64_t pa, uint64_t *out);
+    /** Value of a system register of that CPU. */
+    uint64_t (*sysreg)(void *ctx, uint32_t cpu, enum kc_sysreg reg);
+    /** Call fn for each entry, LEAF and WALK, that this CPU's TLB holds now. */
+    void (*each_entry)(void *ctx, uint32_t cpu, mon_entry_fn *fn, void *arg);
+    /** Stop the run: a row with policy PANIC has reported. May return (then the run goes on). */
+    void (*panic)(void *ctx, const char *text);
+};
+
+/* ---- what the monitor gives ----------------------------------------------------------------- */
+
+#define MON_CAUSES_MAX 8u
+#define MON_TEXT_MAX   200u
+
+/* One link of the cause chain, oldest first. */
+struct mon_cause {
+    uint64_t at; /* mon_now() of it */
+    uint32_t cpu;
+    char what[MON_TEXT_MAX];
+};
+
+struct mon_report {
+    enum mon_row row;
+    char sentence[MON_TEXT_MAX]; /* what is wrong */
+    char missing[MON_TEXT_MAX];  /* the step that was left out, beginning "missing: " */
+    struct mon_cause cause[MON_CAUSES_MAX];
+    uint32_t cause_count;
+    uint64_t at;      /* mon_now() of the judgement */
+    uint32_t cpu;     /* CPU on which it was noticed */
+    uint64_t va;      /* input address concerned */
+    uint64_t pa;      /* output address concerned */
+    uint64_t desc_pa; /* descriptor concerned, 0 if none */
+    uint64_t old_desc, new_desc;
+    uint64_t seed;
+    uint64_t times; /* how often this was seen: same row, descriptor, CPU and missing step */
+};
+
+struct mon_config {
+    uint32_t cpu_count;  /* 1 to KC_CPUS_MAX */
+    uint32_t keep;       /* distinct reports kept per row; 0 means 64. All are counted. */
+    uint64_t seed;       /* for the reports; nothing here is random */
+    struct mon_machine machine;
+    FILE *words; /* each new report as words; NULL: none */
+    FILE *json;  /* each new report as one JSON line; NULL: none */
+};
+
+struct monitor;
+
+/**
+ * Make a monitor for a machine whose RAM is still blank and whose CPUs are all off.
+ *
+ * Returns NULL if there is no memory. Owner: the caller, until mon_destroy().
+ */
+struct monitor *mon_create(const struct mon_config *config);
+void mon_destroy(struct monitor *m);
+
+/** Change the policy of one row. */
+void mon_set_policy(struct monitor *m, enum mon_row row, enum mon_policy policy);
+
+/** Name of a row ("T16"), and the row of a name; false if there is none. */
+const char *mon_row_name(enum mon_row row);
+bool mon_row_find(const char *name, enum mon_row *out);
+
+/** One sentence on what the row forbids. */
+const char *mon_row_text(enum mon_row row);
+
+/** Events so far: the monitor's clock. */
+uint64_t mon_now(const struct monitor *m);
+
+/** How often the row was judged: how many states it could have reported on. */
+uint64_t mon_judgements(const struct monitor *m, enum mon_row row);
+
+/** How often it reported, repeats included; and the sum over the rows. */
+uint64_t mon_violations(const struct monitor *m, enum mon_row row);
+uint64_t mon_total(const struct monitor *m);
+
+/** The i-th distinct report, in order of appearance, or NULL. Good until the next event. */
+const struct mon_report *mon_report_at(const struct monitor *m, size_t i);
+
+/** Print one report as words (several lines) or as one JSON line. */
+void mon_report_words(const struct mon_report *r, FILE *to);
+void mon_report_json(const struct mon_report *r, FILE *to);
+
+/* ---- events --------------------------------------------------------------------------------- */
+
+/** A CPU goes on (with its MMU off and its TLB in an unknown state) or off. CPU 0 too. */
+void mon_cpu(struct monitor *m, uint32_t cpu, bool on);
+
+/** A descriptor is about to be written: one store each (a run is told entry by entry). */
+void mon_desc_store(struct monitor *m, uint32_t cpu, uint64_t pa, uint64_t old_value,
+                    uint64_t new_value, enum mon_store_kind kind);
+
+/** A descriptor is about to be read through the seam. */
+void mon_desc_load(struct monitor *m, uint32_t cpu, uint64_t pa);
+
+/**
+ * A plain access (not through the seam) is about to touch RAM at pa. Told at least when the page
+ * is a table (mon_is_table()); told of others it does nothing.
+ */
+void mon_plain_access(struct monitor *m, uint32_t cpu, uint64_t pa, uint32_t size, bool write);
+
+/** True if the page that holds pa has been noted as a table, or is reachable as one. Constant time. */
+bool mon_is_table(const struct monitor *m, uint64_t pa);
+
+void mon_barrier(struct monitor *m, uint32_t cpu, enum kc_barrier kind);
+
+/** A context synchronisation that is no ISB: exception entry or return. */
+void mon_context_sync(struct monitor *m, uint32_t cpu);
+
+/** A TLBI is issued. Its completion is the monitor's own business: it sees the DSB. */
+void mon_tlbi(struct monitor *m, uint32_t cpu, enum kc_tlbi op, uint64_t operand);
+
+void mon_sysreg_write(struct monitor *m, uint32_t cpu, enum kc_sysreg reg, uint64_t old_value,
+                      uint64_t new_value);
+
+/**
+ * A walk on this CPU has just produced e, which goes into its TLB. `from` is the cached WALK entry
+ * at which the walk started, NULL if it started at the TTBR.
+ */
+void mon_tlb_fill(struct monitor *m, uint32_t cpu, const struct mon_entry *e,
+                  const struct mon_entry *from);
+
+/**
+ * An access is about to be made through e (which is in the TLB, stale or fresh; a fresh one has been
+ * told by mon_tlb_fill() before). e->serial identifies it: the monitor remembers which it has found
+ * good until the next step that could change that, so that the common case costs a compare.
+ */
+void mon_access(struct monitor *m, uint32_t cpu, const struct mon_access *a,
+                const struct mon_entry *e);
+
+/** kc_plat_note(). base is an address of the kind that the note says. */
+void mon_note(struct monitor *m, uint32_t cpu, enum kc_note kind, uint64_t base, uint64_t size,
+              const void *owner);
+
+/**
+ * Epoch for caching judgements in the machine: while it does not change, an access through an
+ * entry for which mon_access() has returned without a report needs only mon_access_same().
+ */
+uint64_t mon_epoch(const struct monitor *m);
+
+/** Count n judgements of use that were skipped because nothing had changed (see mon_epoch()). */
+void mon_access_same(struct monitor *m, uint64_t n);
+
+#endif
