@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * replay.h: the workload that serves a recorded kernel's allocations with kcore's allocators.
+ *
+ * Each named cache of the trace is a kc_cache, the general heap is a kc_heap, page events go to the
+ * kc_frames. Every object is written full of a pattern when it is born and checked when it dies, so
+ * two objects that overlap are found. Portable and freestanding: the same file runs in the
+ * simulator, in the image and in hosted tests.
+ *
+ * Several CPUs: events are taken from the source in batches, by one CPU at a time, and an event
+ * runs on CPU (event.cpu modulo cpu_count). Events of one slot keep their order: one that needs a
+ * slot which another CPU has not yet filled, or emptied, waits. A batch ends before the next begins.
+ *
+ * What is measured
+ * - requested: bytes asked for by the objects that live
+ * - granted: bytes that the allocator set aside for them (a cache's object size, a heap's usable size)
+ * - footprint: bytes of the frames that caches and heap hold, their own structures included, plus
+ *   the records of just those frames. The rest of the frame table, the pages of the trace's own page
+ *   events, and the tables of the replay itself (owner TRACE) are not in it. Per-CPU caches are not
+ *   drained before a sample.
+ * - weighted: each is integrated over the trace's time; a value holds from the event that made it
+ *   to the next event. weighted waste is granted above requested, weighted footprint is footprint
+ *   above requested, each as integral over integral, minus 1.
+ */
+#ifndef KC_REPLAY_H
+#define KC_REPLAY_H
+
+#include <kc/cache.h>
+#include <kc/frame.h>
+#include <kc/heap.h>
+#include <kc/stats.h>
+
+#include "kct.h"
+#include "linux_model.h"
+
+KC_EXTERN_C_BEGIN
+
+/* Not measured, or unknown. */
+#define KC_REPLAY_NOT_KNOWN INT64_MIN
+
+/* What one allocator held over the time of the trace. */
+struct kc_replay_usage {
+    uint64_t peak_requested_bytes;
+    uint64_t peak_footprint_bytes;
+    int64_t waste_milli_pct;     /* weighted waste, 1000 is 1 %; KC_REPLAY_NOT_KNOWN if not known */
+    int64_t footprint_milli_pct; /* weighted footprint over requested; likewise */
+    bool footprint_known;        /* else peak_footprint_bytes is not known either */
+};
+
+/* One type of the trace at the end, for reports. */
+struct kc_replay_type {
+    const struct kc_trace_type *type; /* good as long as the struct kc_replay */
+    uint64_t allocs;
+    uint64_t frees;
+    uint64_t live;
+    uint64_t peak_live;
+    uint64_t requested_bytes; /* live, at the end of the trace */
+    uint64_t failures;
+    uint64_t frames_bytes; /* a cache's, at the end of the trace; 0 for types of the heap */
+};
+
+/* Percentiles of latency, in nanoseconds. */
+struct kc_replay_latency {
+    uint64_t p50;
+    uint64_t p99;
+    uint64_t p999;
+    uint64_t max;
+    uint64_t count;
+};
+
+struct kc_replay_result {
+    struct kc_trace_totals trace;
+    uint64_t page_peak_bytes; /* greatest sum of live page events, as asked for */
+    struct kc_replay_usage kcore;
+    struct kc_replay_usage source; /* Linux's allocator, modelled */
+    uint64_t failures;             /* requests that kcore refused, of objects */
+    uint64_t page_failures;        /* and of pages */
+    uint64_t overlaps;             /* objects whose pattern was not intact when they died */
+    uint64_t live_at_end;          /* objects that the trace left live; freed after measuring */
+    uint64_t page_live_at_end;     /* page blocks likewise */
+    uint64_t leaked_bytes;         /* what caches, heap and pages still held after shutdown */
+    uint64_t leaks;                /* objects, caches and frames still held after shutdown */
+    struct kc_replay_latency alloc;
+    struct kc_replay_latency free;
+    struct kc_replay_latency page_alloc;
+    struct kc_replay_latency page_free;
+    uint64_t heap_requested_bytes; /* at the end of the trace */
+    uint64_t heap_frames_bytes;
+    uint64_t cache_frames_bytes;
+    uint64_t frame_records_bytes; /* records of the frames of caches and heap */
+    uint64_t frame_table_bytes;   /* the whole frame table */
+    uint32_t cache_count;
+    uint32_t cpu_count;
+};
+
+struct kc_replay_config {
+    struct kc_frames *frames;
+    struct kc_misuse *misuse; /* of the caches and the heap it makes; NULL: default policy */
+    struct kc_replay_source source;
+    uint32_t cpu_count; /* CPUs that will call kc_replay_run(); 1 to KC_CPUS_MAX */
+};
+
+struct kc_replay; /* below all it needs, in replay_priv.h; lives in frames of its own */
+
+/**
+ * Prepare a replay. Takes frames (owner TRACE) for itself and (owner CACHE, HEAP) for the heap.
+ *
+ * out   the replay; untouched on error
+ *
+ * Owner:   the caller, until kc_replay_fini()
+ * Errors:  KC_ERR_ARG    cpu_count or source is not as it should be
+ *          KC_ERR_NOMEM  not enough frames
+ */
+KC_NODISCARD kc_status_t kc_replay_init(const struct kc_replay_config *config,
+                                        struct kc_replay **out);
+
+/**
+ * One CPU's part. Each of the CPUs 0 to cpu_count - 1 calls it once; all return when the trace is
+ * over, or when something stopped it.
+ *
+ * Errors:  what the source's fill returned
+ *          KC_ERR_CORRUPT  the events of a slot do not alternate
+ *          KC_ERR_NOMEM    the replay's own tables cannot grow (a refused object is no error: it is
+ *                          counted in failures)
+ *          Every CPU gets the same status.
+ * Context: with interrupts as they are; takes locks of the allocators, holds none when it waits.
+ */
+KC_NODISCARD kc_status_t kc_replay_run(struct kc_replay *r, uint32_t cpu);
+
+/** Events done so far. Context: any CPU, while it runs. */
+uint64_t kc_replay_progress(const struct kc_replay *r);
+
+/**
+ * Once every CPU has returned: measure what is left, free the objects and pages that the trace left
+ * live (checking them), destroy caches and heap, and count what they did not give back.
+ *
+ * Context: CPU 0 alone.
+ */
+void kc_replay_shutdown(struct kc_replay *r, struct kc_replay_result *out);
+
+/** Type number i as it was at shutdown; false if there is none. */
+KC_NODISCARD bool kc_replay_type(const struct kc_replay *r, uint32_t i, struct kc_replay_type *out);
+
+/** Give its own frames back. After kc_replay_shutdown(). */
+void kc_replay_fini(struct kc_replay *r);
+
+KC_EXTERN_C_END
+
+#endif
