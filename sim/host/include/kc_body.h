@@ -1,18 +1,168 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The hosted body's part of kc/plat.h that is inline: pointers are addresses, hints are builtins. */
+/**
+ * kc_body.h of the hosted body: what of kc/plat.h is inline over POSIX.
+ *
+ * Addresses: a kernel virtual address *is* the host's pointer, and so is a user address. RAM is one
+ * block of host memory (host_ram.h) at a distance of host_ram_offset from its physical addresses;
+ * before host_ram_create() the distance is 0, and a physical address is a pointer.
+ *
+ * Every seam call that changes something looks at one word, host_watch, which is 0 unless a
+ * recording runs (host_record.h), ASan is in the program, or Valgrind runs it (host_note.c).
+ */
 #ifndef KC_BODY_H
 #define KC_BODY_H
 
 #define KC_BODY_NAME "hosted"
 
+/* Bits of host_watch: who wants to hear of seam calls. */
+#define HOST_WATCH_RECORD   1u /* a recording: host_record.h */
+#define HOST_WATCH_ASAN     2u /* AddressSanitizer wants allocation notes */
+#define HOST_WATCH_MEMCHECK 4u /* Valgrind wants allocation notes */
+
+/* Kinds of recorded seam call; what a, b and c are. */
+enum host_call {
+    HOST_DESC_STORE,   /* pa, value, - */
+    HOST_DESC_FILL,    /* pa, value, count */
+    HOST_DESC_CAS,     /* pa, value, 1 if it was stored, 0 if not */
+    HOST_BARRIER,      /* enum kc_barrier, -, - */
+    HOST_TLBI,         /* enum kc_tlbi, operand, - */
+    HOST_CACHE,        /* enum kc_cache_op, pointer, - */
+    HOST_SYSREG_WRITE, /* enum kc_sysreg, value, - */
+    HOST_MMIO_READ,    /* va, value read, width */
+    HOST_MMIO_WRITE,   /* va, value, width */
+    HOST_NOTE,         /* enum kc_note, base, size */
+    HOST_IPI,          /* mask, -, - */
+    HOST_CALL_COUNT
+};
+
+/* Private to the body; set through host_ram.h and host_record.h. */
+extern uintptr_t host_ram_offset;
+extern uint32_t host_watch;
+extern __thread uint32_t host_cpu;
+void host_record_add(enum host_call call, uint64_t a, uint64_t b, uint64_t c);
+void host_note(enum kc_note kind, uint64_t base, uint64_t size, const void *owner);
+
+KC_INLINE void host_seen(enum host_call call, uint64_t a, uint64_t b, uint64_t c)
+{
+    if (KC_UNLIKELY((__atomic_load_n(&host_watch, __ATOMIC_RELAXED) & HOST_WATCH_RECORD) != 0)) {
+        host_record_add(call, a, b, c);
+    }
+}
+
+/* ---- where memory is: a distance ------------------------------------------------------------ */
+#define KC_BODY_INLINE_PTR 1
+KC_INLINE void *kc_plat_ram(kc_pa_t pa)
+{
+    return (void *)((uintptr_t)kc_pa_raw(pa) + host_ram_offset);
+}
+
+KC_INLINE kc_pa_t kc_plat_ram_pa(const void *p)
+{
+    return kc_pa((uintptr_t)p - host_ram_offset);
+}
+
+KC_INLINE void *kc_plat_ptr(kc_va_t va)
+{
+    return (void *)(uintptr_t)kc_va_raw(va);
+}
+
+KC_INLINE kc_va_t kc_plat_ptr_va(const void *p)
+{
+    return kc_va((uintptr_t)p);
+}
+
+KC_INLINE void *kc_plat_uptr(kc_uva_t uva)
+{
+    return (void *)(uintptr_t)kc_uva_raw(uva);
+}
+
+/* ---- tables: the host's own 64-bit atomics -------------------------------------------------- */
+#define KC_BODY_INLINE_DESC 1
+KC_INLINE uint64_t kc_plat_desc_load(kc_pa_t pa)
+{
+    return __atomic_load_n((const uint64_t *)kc_plat_ram(pa), __ATOMIC_RELAXED);
+}
+
+KC_INLINE void kc_plat_desc_store(kc_pa_t pa, uint64_t value)
+{
+    host_seen(HOST_DESC_STORE, kc_pa_raw(pa), value, 0);
+    __atomic_store_n((uint64_t *)kc_plat_ram(pa), value, __ATOMIC_RELAXED);
+}
+
+KC_INLINE void kc_plat_desc_fill(kc_pa_t pa, uint32_t count, uint64_t value, uint64_t step)
+{
+    uint64_t *d = (uint64_t *)kc_plat_ram(pa);
+    host_seen(HOST_DESC_FILL, kc_pa_raw(pa), value, count);
+    for (uint32_t i = 0; i < count; i++) {
+        d[i] = value + i * step;
+    }
+}
+
+KC_NODISCARD KC_INLINE bool kc_plat_desc_cas(kc_pa_t pa, uint64_t *expected, uint64_t value)
+{
+    bool stored = __atomic_compare_exchange_n((uint64_t *)kc_plat_ram(pa), expected, value, false,
+                                              __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+    host_seen(HOST_DESC_CAS, kc_pa_raw(pa), value, stored ? 1 : 0);
+    return stored;
+}
+
+/* ---- order: nobody walks these tables, so a fence between threads is all there is to keep -----
+ */
+#define KC_BODY_INLINE_BARRIER 1
+KC_INLINE void kc_plat_barrier(enum kc_barrier kind)
+{
+    host_seen(HOST_BARRIER, (uint64_t)kind, 0, 0);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+/* ---- CPUs: threads; interrupts arrive where the thread asks for them (host.h) -----------------
+ */
+#define KC_BODY_INLINE_CPU 1
+extern __thread uint64_t host_irq_masked;
+extern uint32_t host_irq_pending; /* bit n: CPU n has an interrupt, or a timer, to look at */
+void host_irq_take(void);
+
+KC_INLINE uint32_t kc_plat_cpu(void)
+{
+    return host_cpu;
+}
+
+KC_INLINE uint64_t kc_plat_irq_save(void)
+{
+    uint64_t saved = host_irq_masked;
+    host_irq_masked = 1;
+    return saved;
+}
+
+KC_INLINE void kc_plat_irq_restore(uint64_t saved)
+{
+    host_irq_masked = saved;
+    if (KC_UNLIKELY(__atomic_load_n(&host_irq_pending, __ATOMIC_RELAXED) != 0) && saved == 0) {
+        host_irq_take();
+    }
+}
+
+void kc_plat_relax(void);
+
+/* ---- hints ---------------------------------------------------------------------------------- */
 #define KC_BODY_INLINE_HINT 1
 KC_INLINE void kc_plat_prefetch(const void *p)
 {
     __builtin_prefetch(p, 0);
 }
+
 KC_INLINE void kc_plat_prefetch_write(void *p)
 {
     __builtin_prefetch(p, 1);
+}
+
+/* ---- telling -------------------------------------------------------------------------------- */
+#define KC_BODY_INLINE_NOTE 1
+KC_INLINE void kc_plat_note(enum kc_note kind, uint64_t base, uint64_t size, const void *owner)
+{
+    if (KC_UNLIKELY(__atomic_load_n(&host_watch, __ATOMIC_RELAXED) != 0)) {
+        host_note(kind, base, size, owner);
+    }
 }
 
 #endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * User access of the hosted body: copies that survive a fault on the user's side.
+ *
+ * U1  The handler acts only while this thread is inside a copy and the fault is inside the user
+ *     range of that copy; every other fault goes to whoever handled it before, or kills.
+ * U2  A copy goes chunk by chunk, no chunk crossing a page of user memory, and `done` grows after a
+ *     chunk is complete. A page is accessible as a whole or not at all, so a fault comes from the
+ *     first byte of a chunk: nothing of that chunk was copied and `done` is exact.
+ *
+ * si_addr is 0 where the address has no translation at all (x86: not canonical, a general
+ * protection fault); those are ours if the user range holds such addresses, which the handler
+ * decides by the chunk at hand.
+ */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <string.h>
+
+#include "host_priv.h"
+
+#define PAGE_BYTES 4096u /* the smallest that any host has: U2 holds for larger ones too */
+
+struct copy {
+    sigjmp_buf escape;
+    uintptr_t user; /* the chunk at hand */
+    size_t n;
+};
+
+static __thread struct copy *volatile current;
+static struct sigaction before_segv;
+static struct sigaction before_bus;
+static pthread_once_t installed = PTHREAD_ONCE_INIT;
+
+static void chain(const struct sigaction *to, int signal, siginfo_t *info, void *context)
+{
+    if ((to->sa_flags & SA_SIGINFO) != 0) {
+        to->sa_sigaction(signal, info, context);
+    } else if (to->sa_handler == SIG_DFL || to->sa_handler == SIG_IGN) {
+        sigaction(signal, to, NULL); /* return to the access, which then faults for good */
+    } else {
+        to->sa_handler(signal);
+    }
+}
+
+static void on_fault(int signal, siginfo_t *info, void *context)
+{
+    struct copy *c = current;
+    if (c != NULL) {
+        uintptr_t at = (uintptr_t)info->si_addr;
+        bool untranslatable = at == 0 && info->si_code > 0;
+        if (untranslatable || at - c->user < c->n) { /* U1 */
+            current = NULL;
+            siglongjmp(c->escape, 1);
+        }
+    }
+    chain(signal == SIGSEGV ? &before_segv : &before_bus, signal, info, context);
+}
+
+static void install(void)
+{
+    struct sigaction a;
+    memset(&a, 0, sizeof(a));
+    a.sa_sigaction = on_fault;
+    a.sa_flags = SA_SIGINFO | SA_NODEFER; /* NODEFER: the escape restores no signal mask */
+    sigemptyset(&a.sa_mask);
+    sigaction(SIGSEGV, &a, &before_segv);
+    sigaction(SIGBUS, &a, &before_bus);
+}
+
+/* One copy, of which either side is user memory at `user`. Returns what was not copied. */
+static size_t copy(unsigned char *to, const unsigned char *from, uintptr_t user, size_t n)
+{
+    struct copy c;
+    volatile size_t done = 0;
+    pthread_once(&installed, install);
+    if (sigsetjmp(c.escape, 0) == 0) {
+        while (done < n) {
+            size_t chunk = PAGE_BYTES - ((user + done) & (PAGE_BYTES - 1));
+            if (chunk > n - done) {
+                chunk = n - done;
+            }
+            c.user = user + done;
+            c.n = chunk;
+            current = &c;
+            memcpy(to + done, from + done, chunk);
+            current = NULL;
+            done = done + chunk; /* U2 */
+        }
+    }
+    return n - done;
+}
+
+size_t kc_plat_user_read(void *to, kc_uva_t from, size_t n)
+{
+    const unsigned char *p = kc_plat_uptr(from);
+    return copy(to, p, (uintptr_t)p, n);
+}
+
+size_t kc_plat_user_write(kc_uva_t to, const void *from, size_t n)
+{
+    unsigned char *p = kc_plat_uptr(to);
+    return copy(p, from, (uintptr_t)p, n);
+}
