@@ -2,16 +2,16 @@
 /**
  * monitor.h: the judges of the simulated machine.
  *
- * The machine tells a struct monitor of every effect *before* it takes place; the monitor keeps, per
- * translation-table descriptor, a small automaton (written, visible, invalidated, clean) with the
- * set of CPUs that may still hold what was there before, and reports which step of the protocol the
- * software left out. It decodes from the Arm manual alone (DDI 0487) and shares no code with the
- * library that it judges. It changes nothing in the machine.
+ * The machine tells a struct monitor of every effect *before* it takes place; the monitor keeps,
+ * per translation-table descriptor, a small automaton (written, visible, invalidated, clean) with
+ * the set of CPUs that may still hold what was there before, and reports which step of the protocol
+ * the software left out. It decodes from the Arm manual alone (DDI 0487) and shares no code with
+ * the library that it judges. It changes nothing in the machine.
  *
  * Rows are those of docs/checks.md. Two kinds of judgement are made:
  *   at steps   T1 T2 T3 T6 T7 T8 T9 T10 T13 T14 T19 T20: from the steps alone, at every speed;
- *   at use     T11 T16 T17 T18: at each access and each walk that the machine tells of, which is all
- *              of them on the exact machine and only first touches at native speed.
+ *   at use     T11 T16 T17 T18: at each access and each walk that the machine tells of, which is
+ * all of them on the exact machine and only first touches at native speed.
  *
  * Context: all mon_ functions are called with the machine's baton held: one at a time, no locks.
  */
@@ -28,15 +28,16 @@
 /* ---- rows ----------------------------------------------------------------------------------- */
 
 /* The rows that are judged, in the order in which they are listed. */
-#define MON_ROWS(X)                                                                                \
-    X(T1) X(T2) X(T3) X(T6) X(T7) X(T8) X(T9) X(T10) X(T11) X(T13) X(T14) X(T16) X(T17) X(T18)     \
-    X(T19) X(T20)
+#define MON_ROWS(X)                                                                             \
+    X(T1)                                                                                       \
+    X(T2) X(T3) X(T6) X(T7) X(T8) X(T9) X(T10) X(T11) X(T13) X(T14) X(T16) X(T17) X(T18) X(T19) \
+        X(T20)
 
 enum mon_row {
 #define MON_ROW_ENUM(id) MON_##id,
     MON_ROWS(MON_ROW_ENUM)
 #undef MON_ROW_ENUM
-        MON_ROW_COUNT
+    MON_ROW_COUNT
 };
 
 enum mon_policy {
@@ -59,20 +60,20 @@ enum mon_entry_kind {
  * this, hold this, or be copied into it.
  */
 struct mon_entry {
-    uint64_t va;    /* first input address translated, bits 63:0 (sign-extended for TTBR1) */
-    uint64_t size;  /* bytes of input address */
-    uint64_t pa;    /* LEAF: output address of va; WALK: address of the next table */
+    uint64_t va;   /* first input address translated, bits 63:0 (sign-extended for TTBR1) */
+    uint64_t size; /* bytes of input address */
+    uint64_t pa;   /* LEAF: output address of va; WALK: address of the next table */
     uint64_t walk_pa[MON_LEVELS]; /* address of the descriptor read at each level, from `top` */
     uint64_t walk[MON_LEVELS];    /* and its value when it was read (or cached) */
-    uint64_t serial; /* never 0, never reused: identity of this entry in one run */
-    uint64_t filled; /* mon_now() when it was taken */
-    uint64_t root;   /* table address of the TTBR used */
-    uint16_t asid;   /* ASID of the walk; meaningless where global */
-    uint8_t top;     /* first level walked */
-    uint8_t level;   /* level of the last descriptor: the leaf, or the cached table descriptor */
-    uint8_t kind;    /* enum mon_entry_kind */
-    bool global;     /* matches every ASID */
-    bool high;       /* of TTBR1 */
+    uint64_t serial;              /* never 0, never reused: identity of this entry in one run */
+    uint64_t filled;              /* mon_now() when it was taken */
+    uint64_t root;                /* table address of the TTBR used */
+    uint16_t asid;                /* ASID of the walk; meaningless where global */
+    uint8_t top;                  /* first level walked */
+    uint8_t level; /* level of the last descriptor: the leaf, or the cached table descriptor */
+    uint8_t kind;  /* enum mon_entry_kind */
+    bool global;   /* matches every ASID */
+    bool high;     /* of TTBR1 */
 };
 
 struct mon_access {
@@ -84,7 +85,11 @@ struct mon_access {
     uint8_t el; /* 0 or 1 */
 };
 
-enum mon_store_kind { MON_STORE, MON_FILL, MON_CAS };
+enum mon_store_kind {
+    MON_STORE,
+    MON_FILL,
+    MON_CAS
+};
 
 typedef void mon_entry_fn(void *arg, uint32_t cpu, const struct mon_entry *e);
 
@@ -130,9 +135,10 @@ struct mon_report {
 };
 
 struct mon_config {
-    uint32_t cpu_count;  /* 1 to KC_CPUS_MAX */
-    uint32_t keep;       /* distinct reports kept per row; 0 means 64. All are counted. */
-    uint64_t seed;       /* for the reports; nothing here is random */
+    uint32_t cpu_count; /* 1 to KC_CPUS_MAX */
+    uint32_t keep;      /* distinct reports kept per row; 0 means 64. All are counted. */
+    uint64_t seed;      /* for the reports; nothing here is random */
+    bool deferred; /* the code under judgement may release a table's lock with a TLBI still owed */
     struct mon_machine machine;
     FILE *words; /* each new report as words; NULL: none */
     FILE *json;  /* each new report as one JSON line; NULL: none */
@@ -193,7 +199,8 @@ void mon_desc_load(struct monitor *m, uint32_t cpu, uint64_t pa);
  */
 void mon_plain_access(struct monitor *m, uint32_t cpu, uint64_t pa, uint32_t size, bool write);
 
-/** True if the page that holds pa has been noted as a table, or is reachable as one. Constant time. */
+/** True if the page that holds pa has been noted as a table, or is reachable as one. Constant time.
+ */
 bool mon_is_table(const struct monitor *m, uint64_t pa);
 
 void mon_barrier(struct monitor *m, uint32_t cpu, enum kc_barrier kind);
@@ -215,24 +222,25 @@ void mon_tlb_fill(struct monitor *m, uint32_t cpu, const struct mon_entry *e,
                   const struct mon_entry *from);
 
 /**
- * An access is about to be made through e (which is in the TLB, stale or fresh; a fresh one has been
- * told by mon_tlb_fill() before). e->serial identifies it: the monitor remembers which it has found
- * good until the next step that could change that, so that the common case costs a compare.
+ * An access is about to be made through e (which is in the TLB, stale or fresh; a fresh one has
+ * been told by mon_tlb_fill() before), and e's permissions allow it.
+ *
+ * Returns true if e is what the tables say: while mon_epoch() does not change, further accesses
+ * through the same e on this CPU need not be told one by one; they are counted by
+ * mon_access_same(). (A machine that tells them all the same pays a compare: the monitor remembers
+ * too.)
  */
-void mon_access(struct monitor *m, uint32_t cpu, const struct mon_access *a,
+bool mon_access(struct monitor *m, uint32_t cpu, const struct mon_access *a,
                 const struct mon_entry *e);
 
 /** kc_plat_note(). base is an address of the kind that the note says. */
 void mon_note(struct monitor *m, uint32_t cpu, enum kc_note kind, uint64_t base, uint64_t size,
               const void *owner);
 
-/**
- * Epoch for caching judgements in the machine: while it does not change, an access through an
- * entry for which mon_access() has returned without a report needs only mon_access_same().
- */
+/** Changes with every event that may make an entry stale or a state of affairs a violation. */
 uint64_t mon_epoch(const struct monitor *m);
 
-/** Count n judgements of use that were skipped because nothing had changed (see mon_epoch()). */
-void mon_access_same(struct monitor *m, uint64_t n);
+/** Count reads and writes of use that were not told because nothing had changed (mon_access()). */
+void mon_access_same(struct monitor *m, uint64_t reads, uint64_t writes);
 
 #endif
