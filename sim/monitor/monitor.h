@@ -25,13 +25,15 @@
 
 #include <kc/plat.h>
 
+#include "../machine/tlb.h"
+
 /* ---- rows ----------------------------------------------------------------------------------- */
 
 /* The rows that are judged, in the order in which they are listed. */
-#define MON_ROWS(X)                                                                             \
-    X(T1)                                                                                       \
-    X(T2) X(T3) X(T6) X(T7) X(T8) X(T9) X(T10) X(T11) X(T13) X(T14) X(T16) X(T17) X(T18) X(T19) \
-        X(T20)
+#define MON_ROWS(X) \
+    X(T1)           \
+    X(T2)           \
+    X(T3) X(T6) X(T7) X(T8) X(T9) X(T10) X(T11) X(T13) X(T14) X(T16) X(T17) X(T18) X(T19) X(T20)
 
 enum mon_row {
 #define MON_ROW_ENUM(id) MON_##id,
@@ -48,34 +50,6 @@ enum mon_policy {
 
 /* ---- what the machine gives ----------------------------------------------------------------- */
 
-enum mon_entry_kind {
-    MON_ENTRY_LEAF, /* a translation */
-    MON_ENTRY_WALK  /* a cached table descriptor ("walk cache"): where the next level lies */
-};
-
-#define MON_LEVELS 4u /* levels 0 to 3; step i of a walk is level i */
-
-/*
- * What one TLB or walk-cache entry holds, as the monitors see it. The machine's own entry may be
- * this, hold this, or be copied into it.
- */
-struct mon_entry {
-    uint64_t va;   /* first input address translated, bits 63:0 (sign-extended for TTBR1) */
-    uint64_t size; /* bytes of input address */
-    uint64_t pa;   /* LEAF: output address of va; WALK: address of the next table */
-    uint64_t walk_pa[MON_LEVELS]; /* address of the descriptor read at each level, from `top` */
-    uint64_t walk[MON_LEVELS];    /* and its value when it was read (or cached) */
-    uint64_t serial;              /* never 0, never reused: identity of this entry in one run */
-    uint64_t filled;              /* mon_now() when it was taken */
-    uint64_t root;                /* table address of the TTBR used */
-    uint16_t asid;                /* ASID of the walk; meaningless where global */
-    uint8_t top;                  /* first level walked */
-    uint8_t level; /* level of the last descriptor: the leaf, or the cached table descriptor */
-    uint8_t kind;  /* enum mon_entry_kind */
-    bool global;   /* matches every ASID */
-    bool high;     /* of TTBR1 */
-};
-
 struct mon_access {
     uint64_t va;
     uint64_t pa; /* as translated by the entry */
@@ -91,17 +65,17 @@ enum mon_store_kind {
     MON_CAS
 };
 
-typedef void mon_entry_fn(void *arg, uint32_t cpu, const struct mon_entry *e);
-
 /* Queries. None has an effect; each gets `ctx`. */
 struct mon_machine {
     void *ctx;
+    /** The clock of the reports: counts events up; that of sim_tlb_entry.seq. */
+    uint64_t (*now)(void *ctx);
     /** 8 bytes of RAM at pa (8-aligned) into *out; false if that is no RAM. */
     bool (*read)(void *ctx, uint64_t pa, uint64_t *out);
     /** Value of a system register of that CPU. */
     uint64_t (*sysreg)(void *ctx, uint32_t cpu, enum kc_sysreg reg);
-    /** Call fn for each entry, LEAF and WALK, that this CPU's TLB holds now. */
-    void (*each_entry)(void *ctx, uint32_t cpu, mon_entry_fn *fn, void *arg);
+    /** Entries that lead into a page range, as sim_tlb_each_page() of all CPUs; may be NULL. */
+    uint32_t (*each_page)(void *ctx, uint64_t pa, uint64_t size, sim_tlb_fn fn, void *arg);
     /** Stop the run: a row with policy PANIC has reported. May return (then the run goes on). */
     void (*panic)(void *ctx, const char *text);
 };
@@ -113,7 +87,7 @@ struct mon_machine {
 
 /* One link of the cause chain, oldest first. */
 struct mon_cause {
-    uint64_t at; /* mon_now() of it */
+    uint64_t at; /* clock of it */
     uint32_t cpu;
     char what[MON_TEXT_MAX];
 };
@@ -124,7 +98,7 @@ struct mon_report {
     char missing[MON_TEXT_MAX];  /* the step that was left out, beginning "missing: " */
     struct mon_cause cause[MON_CAUSES_MAX];
     uint32_t cause_count;
-    uint64_t at;      /* mon_now() of the judgement */
+    uint64_t at;      /* clock of the judgement */
     uint32_t cpu;     /* CPU on which it was noticed */
     uint64_t va;      /* input address concerned */
     uint64_t pa;      /* output address concerned */
@@ -163,9 +137,6 @@ bool mon_row_find(const char *name, enum mon_row *out);
 
 /** One sentence on what the row forbids. */
 const char *mon_row_text(enum mon_row row);
-
-/** Events so far: the monitor's clock. */
-uint64_t mon_now(const struct monitor *m);
 
 /** How often the row was judged: how many states it could have reported on. */
 uint64_t mon_judgements(const struct monitor *m, enum mon_row row);
@@ -218,12 +189,12 @@ void mon_sysreg_write(struct monitor *m, uint32_t cpu, enum kc_sysreg reg, uint6
  * A walk on this CPU has just produced e, which goes into its TLB. `from` is the cached WALK entry
  * at which the walk started, NULL if it started at the TTBR.
  */
-void mon_tlb_fill(struct monitor *m, uint32_t cpu, const struct mon_entry *e,
-                  const struct mon_entry *from);
+void mon_tlb_fill(struct monitor *m, uint32_t cpu, const struct sim_tlb_entry *e,
+                  const struct sim_tlb_entry *from);
 
 /**
  * An access is about to be made through e (which is in the TLB, stale or fresh; a fresh one has
- * been told by mon_tlb_fill() before), and e's permissions allow it.
+ * been told by mon_tlb_fill() before), and e's permissions allow it. e->seq identifies the entry.
  *
  * Returns true if e is what the tables say: while mon_epoch() does not change, further accesses
  * through the same e on this CPU need not be told one by one; they are counted by
@@ -231,7 +202,7 @@ void mon_tlb_fill(struct monitor *m, uint32_t cpu, const struct mon_entry *e,
  * too.)
  */
 bool mon_access(struct monitor *m, uint32_t cpu, const struct mon_access *a,
-                const struct mon_entry *e);
+                const struct sim_tlb_entry *e);
 
 /** kc_plat_note(). base is an address of the kind that the note says. */
 void mon_note(struct monitor *m, uint32_t cpu, enum kc_note kind, uint64_t base, uint64_t size,
