@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * kc/cache.h: objects of one size, in slabs of page frames.
+ *
+ * A cache grows by slabs of one to eight frames and gives them back when they empty, but for one
+ * that it keeps. What is free is recorded outside the objects. A slab is found from a pointer
+ * through the frame records, so there is no header before an object, and any pointer at all may be
+ * handed to kc_cache_free(): a wrong one is refused and reported.
+ */
+#ifndef KC_CACHE_H
+#define KC_CACHE_H
+
+#include <kc/frame.h>
+
+KC_EXTERN_C_BEGIN
+
+#define KC_CACHE_OBJECT_MAX 16384u /* greatest object, in bytes */
+#define KC_CACHE_ALIGN_MIN  8u
+#define KC_CACHE_ALIGN_MAX  KC_FRAME_BYTES
+#define KC_CACHE_ORDER_MAX  3u /* greatest slab: 2^3 frames */
+#define KC_CACHE_ORDERS     (KC_CACHE_ORDER_MAX + 1u)
+#define KC_CACHE_BINS       8u /* partial slabs are kept by eighths of fullness */
+#define KC_CACHE_NAME_CHARS 24u
+
+#define KC_CACHE_ZERO       0x1u /* flag of kc_cache_alloc(): contents are zero */
+
+#define KC_CACHE_KEEP_NONE  0x1u /* flag of a cache: give an empty slab back at once */
+#define KC_CACHE_MERGEABLE \
+    0x2u /* flag of a cache: may share slabs with equals (a hint, for later) */
+
+#define KC_CACHE_SLAB_AUTO 0u /* slab_order: the cache chooses, by waste and population */
+
+struct kc_cache_config {
+    const char *name;    /* copied, cut to KC_CACHE_NAME_CHARS - 1; NULL is "" */
+    size_t object_bytes; /* 1 to KC_CACHE_OBJECT_MAX */
+    size_t align;        /* power of two, 8 to KC_CACHE_ALIGN_MAX; 0 is 8 */
+    /*
+     * Called once for each object when its slab is made; objects keep what it made between uses.
+     * It runs with the cache locked and may not call the cache. NULL for none.
+     */
+    void (*ctor)(void *object);
+    uint32_t slab_order;      /* KC_CACHE_SLAB_AUTO, or 1 plus the order of every slab */
+    uint32_t flags;           /* KC_CACHE_KEEP_NONE, KC_CACHE_MERGEABLE */
+    uint32_t frame_flags;     /* for its frames: KC_FRAME_DMA32 or 0 */
+    struct kc_misuse *misuse; /* NULL as in kc_misuse_raise() */
+};
+
+/* How a slab of one order is laid out. Private. */
+struct kc_cache_shape {
+    uint32_t objects;      /* 0: this order is not used */
+    uint32_t state_offset; /* of the slab's state in the slab; 0: in its second frame record */
+};
+
+/* The cache. Placed by the caller, private member by member. */
+struct kc_cache {
+    struct kc_lock lock;
+    struct kc_frames *frames;
+    struct kc_misuse *misuse;
+    void (*ctor)(void *object);
+    uint32_t stride;     /* bytes from object to object */
+    uint32_t reciprocal; /* of stride, see src/mem/cache.c */
+    uint32_t object_bytes;
+    uint32_t align;
+    uint32_t flags;
+    uint32_t frame_flags;
+    uint32_t order_first; /* of slabs while there are few */
+    uint32_t order_more;  /* of slabs after that */
+    struct kc_cache_shape shape[KC_CACHE_ORDERS];
+    /* Lists of slabs by first frame record: empty, then eighths of fullness, then full. */
+    uint32_t bin[KC_CACHE_BINS + 2u];
+    uint32_t bin_mask; /* bit b: bin b is not empty */
+    uint32_t slabs;    /* all, empty ones included */
+    uint32_t slabs_empty;
+    uint64_t live;
+    uint64_t capacity; /* objects in all slabs */
+    uint64_t frames_held;
+    uint64_t peak_live, peak_frames;
+    uint64_t alloc_count, free_count, fail_count, grow_count, shrink_count;
+    char name[KC_CACHE_NAME_CHARS];
+};
+
+struct kc_cache_stats {
+    size_t object_bytes; /* as configured */
+    size_t stride_bytes; /* as laid out: what one object is granted */
+    uint64_t live;       /* objects handed out now */
+    uint64_t peak_live;
+    uint64_t capacity; /* objects in all slabs */
+    uint64_t slabs, slabs_empty;
+    uint64_t frames_bytes; /* held in frames now, slab state included */
+    uint64_t peak_frames_bytes;
+    uint64_t alloc_count, free_count;  /* successes since init */
+    uint64_t fail_count;               /* allocations that found no memory */
+    uint64_t grow_count, shrink_count; /* slabs made and given back since init */
+};
+
+/**
+ * Make a cache. It takes no frame until the first allocation.
+ *
+ * c        zero or garbage
+ * config   read during the call only
+ * frames   where slabs come from; outlives the cache
+ *
+ * Errors:  KC_ERR_ARG    c, config or frames is NULL, align is no power of two or below
+ *                        KC_CACHE_ALIGN_MIN, an unknown flag
+ *          KC_ERR_RANGE  object_bytes is 0 or above KC_CACHE_OBJECT_MAX, align above
+ *                        KC_CACHE_ALIGN_MAX, slab_order above 1 + KC_CACHE_ORDER_MAX, or a slab of
+ * that order cannot hold one object Context: nobody else uses it
+ */
+KC_NODISCARD kc_status_t kc_cache_init(struct kc_cache *c, const struct kc_cache_config *config,
+                                       struct kc_frames *frames);
+
+/**
+ * End it, giving all slabs back.
+ *
+ * Errors:  KC_ERR_STATE  objects are live (misuse BUSY; kc_cache_next_live() lists them): unchanged
+ * Context: nobody else uses it
+ */
+KC_NODISCARD kc_status_t kc_cache_fini(struct kc_cache *c);
+
+/**
+ * Allocate an object, from the fullest slab that has one.
+ *
+ * flags   of KC_CACHE_ZERO; refused (NULL) for a cache with a constructor
+ *
+ * Contents are zero, what the constructor or the last user left (with a constructor), or undefined.
+ * At hardening full, an object that was written after its free is reported as misuse (CORRUPT), is
+ * cleared, and is handed out.
+ *
+ * Returns NULL if there is no memory, or for an unknown flag.
+ * Owner:   the caller, until kc_cache_free()
+ * Cost:    O(objects in a slab / 32) and, when a slab must be made, one kc_frame_alloc(); one lock
+ *          hold, within which the frames' lock is taken. The constructor runs for a whole slab.
+ * Context: any, interrupts included
+ */
+KC_NODISCARD void *kc_cache_alloc(struct kc_cache *c, uint32_t flags);
+
+/**
+ * Give an object back. A slab that empties goes back to the frames if another empty one is held.
+ *
+ * ptr     from kc_cache_alloc() of this cache; NULL is KC_OK and does nothing
+ *
+ * Errors (all are misuse, reported once; state is as before). At hardening off, INTERIOR and
+ * DOUBLE_FREE may go unnoticed where that harms nobody else's slab.
+ *          KC_ERR_RANGE  FOREIGN: ptr lies in no slab at all
+ *          KC_ERR_PERM   WRONG_OWNER: ptr lies in another cache's slab
+ *          KC_ERR_ALIGN  INTERIOR: ptr is not the first byte of an object
+ *          KC_ERR_STATE  DOUBLE_FREE: the object is free
+ * Cost:    O(log spans + objects in a slab / 32); one lock hold
+ * Context: any, interrupts included
+ */
+kc_status_t kc_cache_free(struct kc_cache *c, void *ptr);
+
+/** Give all empty slabs back. Returns the number of frames that went. Cost: O(empty slabs). */
+uint64_t kc_cache_shrink(struct kc_cache *c);
+
+/** One consistent snapshot. Cost: O(1); one lock hold. */
+void kc_cache_stats(struct kc_cache *c, struct kc_cache_stats *out);
+
+/** True if ptr is the first byte of a live object of this cache. Any value is allowed. */
+bool kc_cache_is_live(struct kc_cache *c, const void *ptr);
+
+/* Position of kc_cache_next_live(); all zero to begin. Private. */
+struct kc_cache_cursor {
+    uint32_t slab; /* first frame record, plus 1 */
+    uint32_t object;
+    uint32_t bin;
+};
+
+/**
+ * The live objects, for leak lists; in no order.
+ *
+ * Returns NULL when there are no more.
+ * Cost:    over a whole pass O(capacity); one lock hold a call
+ * Context: nobody allocates or frees meanwhile
+ */
+void *kc_cache_next_live(struct kc_cache *c, struct kc_cache_cursor *cursor);
+
+/* Where a validator found the first broken invariant: its number in the theory comment. */
+struct kc_cache_fault {
+    uint32_t invariant;
+    uint32_t index; /* first frame record of the slab concerned */
+    uint64_t expected, found;
+};
+
+/**
+ * Walk everything and judge every invariant of src/mem/cache.c.
+ *
+ * Errors:  KC_ERR_CORRUPT  one is broken; *where, if not NULL, says which
+ * Cost:    O(capacity); holds the lock meanwhile
+ */
+KC_NODISCARD kc_status_t kc_cache_check(struct kc_cache *c, struct kc_cache_fault *where);
+
+KC_EXTERN_C_END
+
+#endif
