@@ -19,6 +19,7 @@
 #define KC_EARLY_H
 
 #include <kc/boot.h>
+#include <kc/status.h>
 
 KC_EXTERN_C_BEGIN
 
