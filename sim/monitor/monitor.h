@@ -74,8 +74,8 @@ struct mon_machine {
     bool (*read)(void *ctx, uint64_t pa, uint64_t *out);
     /** Value of a system register of that CPU. */
     uint64_t (*sysreg)(void *ctx, uint32_t cpu, enum kc_sysreg reg);
-    /** Entries that lead into a page range, as sim_tlb_each_page() of all CPUs; may be NULL. */
-    uint32_t (*each_page)(void *ctx, uint64_t pa, uint64_t size, sim_tlb_fn fn, void *arg);
+    /** The entries that are stale, of all CPUs, as sim_tlb_each_stale(); may be NULL. */
+    uint32_t (*each_stale)(void *ctx, sim_tlb_fn fn, void *arg);
     /** Stop the run: a row with policy PANIC has reported. May return (then the run goes on). */
     void (*panic)(void *ctx, const char *text);
 };
@@ -186,11 +186,10 @@ void mon_sysreg_write(struct monitor *m, uint32_t cpu, enum kc_sysreg reg, uint6
                       uint64_t new_value);
 
 /**
- * A walk on this CPU has just produced e, which goes into its TLB. `from` is the cached WALK entry
- * at which the walk started, NULL if it started at the TTBR.
+ * A walk on this CPU has just produced e, leaf or intermediate, which goes into its TLB. The steps
+ * that it took from a cached intermediate entry carry the values that were cached.
  */
-void mon_tlb_fill(struct monitor *m, uint32_t cpu, const struct sim_tlb_entry *e,
-                  const struct sim_tlb_entry *from);
+void mon_tlb_fill(struct monitor *m, uint32_t cpu, const struct sim_tlb_entry *e);
 
 /**
  * An access is about to be made through e (which is in the TLB, stale or fresh; a fresh one has
