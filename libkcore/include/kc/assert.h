@@ -82,6 +82,7 @@ struct kc_misuse {
     enum kc_misuse_policy policy;
     uint64_t count[KC_MISUSE_KIND_COUNT];
     struct kc_misuse_report last;
+    uint32_t busy; /* somebody is writing `last` */
 };
 
 /** Prepare one. Context: any. */
