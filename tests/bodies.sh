@@ -81,9 +81,11 @@ build_body() {
 
 test_body() {
     name=$1
+    results=$out/$name/meson-logs/testlog.json
     set --
     case $name in
     valgrind)
+        results=$out/$name/meson-logs/testlog-valgrind.json # as meson names it under a wrapper
         set -- --timeout-multiplier 10 --wrapper \
             'valgrind -q --error-exitcode=9 --leak-check=full --trace-children=yes'
         # The harness's own tests crash on purpose, which is nothing for Valgrind to judge.
@@ -92,11 +94,11 @@ test_body() {
     asan-ubsan | qemu-* | tsan) set -- --timeout-multiplier 5 ;;
     esac
     [ "$long" -eq 1 ] || set -- "$@" --no-suite long
-    rm -f "$out/$name/meson-logs/testlog.json"
+    rm -f "$results"
     KC_TEST_BODY=$name meson test -C "$out/$name" --no-rebuild --num-processes "$cores" "$@" \
         >"$out/$name.log" 2>&1
     status=$?
-    python3 tests/tally.py "$out/$name/meson-logs/testlog.json" "$status"
+    python3 tests/tally.py "$results" "$status"
 }
 
 run_body() {
