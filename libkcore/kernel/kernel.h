@@ -25,7 +25,50 @@
 #include <kc/lock.h>
 #include <kc/pt.h>
 
-struct kc_kernel;
+/* The registers that every CPU starts its MMU with. */
+struct kc_kernel_regs {
+    uint64_t mair;
+    uint64_t tcr;
+    uint64_t ttbr0; /* the identity map while CPUs start */
+    uint64_t ttbr1;
+    uint64_t sctlr;
+};
+
+/* Areas of the kernel's dynamic address range. */
+#define KC_KERNEL_AREAS_MAX 256u
+
+struct kc_work;
+
+/*
+ * One kernel. Storage is the body's, zeroed; members are for kernel/ and for workloads, which find
+ * the services that they use here: frames, heap, space, asids.
+ */
+struct kc_kernel {
+    struct kc_boot_info info;
+    struct kc_misuse misuse;
+    struct kc_early early;
+    struct kc_a64_format lower; /* of user spaces and the identity map */
+    struct kc_a64_format upper; /* of the linear map and the dynamic range */
+    uint32_t asid_bits;
+    struct kc_pt linear;
+    struct kc_pt identity;
+    struct kc_kernel_regs regs;
+    struct kc_frames frames;
+    struct kc_heap heap;
+    struct kc_asids asids;
+    struct kc_aspace space; /* the dynamic range; only if info.dynamic_bytes */
+    struct kc_area area[KC_KERNEL_AREAS_MAX];
+    kc_pa_t empty_root;                  /* what TTBR0 holds while no user space is active */
+    struct kc_aspace *user[KC_CPUS_MAX]; /* space that each CPU is in; NULL: none */
+    uint32_t online;                     /* CPUs that are up, CPU 0 included */
+    uint32_t phase;                      /* what the other CPUs should do: enum of main.c */
+    uint32_t left_identity;
+    uint32_t stopped;
+    const struct kc_work *work;
+    uint64_t boot_ticks;
+    uint64_t faults_resolved;
+    uint64_t leaked_frames; /* found by kc_kernel_main() at the end */
+};
 
 /* A data or instruction abort, or another synchronous exception, as the body decoded it. */
 struct kc_fault {
@@ -78,5 +121,15 @@ bool kc_kernel_fault(struct kc_kernel *k, const struct kc_fault *f);
 
 /* An interrupt from kc_plat_ipi() arrived on this CPU. */
 void kc_kernel_ipi(struct kc_kernel *k);
+
+/**
+ * Print one line of the boot log: time since boot, text, new line.
+ *
+ * Context: any with the MMU on; lines of several CPUs do not mix if the body's console does not
+ */
+void kc_kernel_log(const struct kc_kernel *k, const char *fmt, ...) KC_PRINTF(2, 3);
+
+/** A user space that this CPU is about to run in, or NULL when it has left it: for faults. */
+void kc_kernel_set_user(struct kc_kernel *k, struct kc_aspace *space);
 
 #endif

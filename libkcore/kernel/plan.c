@@ -54,9 +54,9 @@ static struct pages pages_of(const struct kc_boot_range *r)
 static uint32_t strictness(uint32_t kind)
 {
     static const uint8_t order[KC_BOOT_KIND_COUNT] = {
-        [KC_BOOT_RAM] = 1,    [KC_BOOT_RESERVED] = 2, [KC_BOOT_DTB] = 3,  [KC_BOOT_INITRD] = 4,
-        [KC_BOOT_DATA] = 5,   [KC_BOOT_RODATA] = 6,   [KC_BOOT_TEXT] = 7, [KC_BOOT_NOMAP] = 8,
-        [KC_BOOT_MMIO] = 9,
+        [KC_BOOT_RAM] = 1,    [KC_BOOT_RESERVED] = 2, [KC_BOOT_DTB] = 3,
+        [KC_BOOT_INITRD] = 4, [KC_BOOT_DATA] = 5,     [KC_BOOT_RODATA] = 6,
+        [KC_BOOT_TEXT] = 7,   [KC_BOOT_NOMAP] = 8,    [KC_BOOT_MMIO] = 9,
     };
     return kind < KC_BOOT_KIND_COUNT ? order[kind] : 0;
 }

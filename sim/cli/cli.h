@@ -21,7 +21,11 @@ enum cli_exit {
     CLI_INTERNAL = 4   /* ours: no memory, a host call failed */
 };
 
-enum cli_speed { CLI_SPEED_DEFAULT, CLI_SPEED_NATIVE, CLI_SPEED_EXACT };
+enum cli_speed {
+    CLI_SPEED_DEFAULT,
+    CLI_SPEED_NATIVE,
+    CLI_SPEED_EXACT
+};
 
 struct cli_mutation {
     uint64_t site; /* 1 is the first seam site of the run; 0: no mutation */
@@ -30,7 +34,7 @@ struct cli_mutation {
 
 struct cli_options {
     const char *argument; /* the one operand of the command, or NULL */
-    bool help; /* asked for: the command prints its help and ends 0 */
+    bool help;            /* asked for: the command prints its help and ends 0 */
     bool json;
     bool quiet;
     bool seed_given;

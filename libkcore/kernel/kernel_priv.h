@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the files of the kernel share with one another and with no body. */
+#ifndef KC_KERNEL_PRIV_H
+#define KC_KERNEL_PRIV_H
+
+#include "kernel.h"
+
+/** Write the registers of *r in the one right order and turn the MMU of this CPU on. */
+void kc_kernel_mmu_on(const struct kc_kernel_regs *r);
+
+/** Start CPUs 1 to cpu_count - 1 and wait until each is up or has had its time. */
+void kc_kernel_start_cpus(struct kc_kernel *k);
+
+/** Every CPU goes from the identity map to the empty root; then the identity map is destroyed. */
+KC_NODISCARD kc_status_t kc_kernel_leave_identity(struct kc_kernel *k);
+
+/** Let the other CPUs work, run CPU 0's part, wait for them. */
+KC_NODISCARD kc_status_t kc_kernel_run_work(struct kc_kernel *k);
+
+/** Stop every CPU but this one. */
+void kc_kernel_stop_cpus(struct kc_kernel *k);
+
+#endif
