@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * run.h: the standard workload: the mapping rounds of vm.h on every CPU, then a replay of a trace.
+ *
+ * The same on the simulated machine (`ksim run`, `ksim replay`) and on the image.
+ */
+#ifndef KC_KERNEL_RUN_H
+#define KC_KERNEL_RUN_H
+
+#include "replay.h"
+#include "vm.h"
+
+/* One run. Inputs are set by the body before the kernel starts; results are read afterwards. */
+struct kc_run {
+    /* in */
+    uint32_t vm_rounds;             /* 0: no mapping rounds */
+    struct kc_replay_source source; /* fill NULL: no replay */
+    /*
+     * Called on CPU 0 when everything is measured and shut down, before the replay's own tables go:
+     * the last moment for kc_replay_type(). replay is NULL without a replay. May be NULL.
+     */
+    void (*measured)(void *ctx, struct kc_kernel *k, struct kc_replay *replay);
+    void *ctx;
+
+    /* out */
+    struct kc_vm_counts vm_counts;
+    struct kc_replay_result result; /* all zero without a replay */
+    kc_status_t vm_status;
+    kc_status_t replay_status;
+    uint32_t vm_failed; /* checks of contents that did not hold */
+
+    /* private */
+    struct kc_vm vm;
+    struct kc_replay *replay;
+    struct kc_rendezvous meet;
+    uint32_t ready;
+    uint32_t vm_bad; /* CPUs whose rounds ended badly */
+};
+
+/** The work to hand to kc_kernel_main(): it runs *run, which is zeroed but for its inputs. */
+struct kc_work kc_run_work(struct kc_run *run);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * session.h: one run of the kernel on the simulated machine, judged: what `ksim run` and
+ * `ksim replay` have in common.
+ */
+#ifndef SIM_SESSION_H
+#define SIM_SESSION_H
+
+#include <kc/boot.h>
+
+#include "cli.h"
+#include "machine.h"
+#include "monitor.h"
+#include "report_json.h"
+#include "run.h"
+
+struct session_config {
+    const struct cli_options *options;
+    uint32_t cpus;      /* where the options do not say */
+    uint64_t ram_bytes; /* likewise */
+    bool show_console;  /* the kernel's boot log goes to standard error (or out, without --json) */
+};
+
+/* What came of it. Read after session_run(). */
+struct session {
+    struct kc_boot_info info;
+    struct machine_result machine;
+    kc_status_t boot;   /* of kc_kernel_boot() */
+    kc_status_t kernel; /* of kc_kernel_main(); KC_ERR_STATE if it did not return */
+    uint64_t misuse;    /* misuse reported to the kernel's policy */
+    uint64_t leaked_frames;
+    uint64_t faults_resolved;
+    uint64_t findings; /* of all kinds: monitors, misuse, overlaps, a run that ended badly */
+    uint64_t sites;    /* mutable seam calls */
+    bool mutated;      /* the mutation asked for was reached */
+    struct machine_site_info mutation;
+    struct monitor *monitor; /* for its reports and judgements; until session_end() */
+    struct kc_report_judgement judgement[MON_ROW_COUNT];
+};
+
+/**
+ * Build the machine, boot the kernel, run the work, judge, plant the fault that was asked for.
+ *
+ * run   inputs set, the rest zero; results are in it afterwards
+ *
+ * Returns CLI_GOOD if a run took place, whatever came of it; CLI_USAGE or CLI_INTERNAL after a
+ * message if there could be none.
+ * Owner:   the caller, until session_end()
+ */
+KC_NODISCARD enum cli_exit session_run(const struct session_config *config, struct kc_run *run,
+                                       struct session *out);
+
+/** Release machine and monitor. */
+void session_end(struct session *s);
+
+/** Write the report of schema kcore.replay/1 to standard output. */
+void session_print_json(const struct session *s, const struct kc_run *run, uint64_t seed);
+
+#endif
