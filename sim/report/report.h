@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * report.h: what a run or a replay came to, as text for people.
+ *
+ * The caller collects (struct report_data), this prints. Sections without anything to say are left
+ * out. Plain ASCII; on a terminal headings are bold and findings stand out.
+ */
+#ifndef SIM_REPORT_H
+#define SIM_REPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <kc/boot.h>
+
+#include "kct.h"
+#include "monitor.h"
+#include "replay.h"
+#include "report_json.h"
+#include "vm.h"
+
+/* A type of the trace, copied before the replay's tables go. */
+struct report_type {
+    char name[KC_TRACE_NAME_MAX + 1];
+    uint32_t kind; /* enum kc_type_kind */
+    uint32_t object_bytes;
+    uint64_t allocs;
+    uint64_t live;
+    uint64_t peak_live;
+    uint64_t requested_bytes;
+    uint64_t frames_bytes;
+    uint64_t failures;
+};
+
+struct report_data {
+    const char *version;
+    const char *speed;      /* "exact" or "native" */
+    const char *trace_name; /* NULL: no replay */
+    const char *trace_kind;
+    uint64_t seed;
+    uint32_t cpus;
+    uint64_t ram_bytes;
+    const struct kc_boot_info *info;
+    const struct kc_vm_counts *vm;         /* NULL: no mapping rounds */
+    const struct kc_replay_result *replay; /* NULL: no replay */
+    const struct report_type *type;
+    uint32_t type_count;
+    const struct kc_frame_stats *frames; /* at the end of the trace; NULL: not known */
+    struct monitor *monitor;
+    const struct kc_report_judgement *judgement;
+    uint32_t judgement_count;
+    uint64_t misuse;
+    uint64_t leaked_frames;
+    uint64_t findings;
+    const char *end;    /* how the machine's run ended, if not well; NULL if well */
+    uint64_t schedule;  /* hash of the schedule, */
+    uint64_t switches;  /*   switches of the baton, */
+    uint64_t steps;     /*   and steps */
+    const char *repeat; /* command that repeats the run */
+};
+
+/** Print all of it. colour: with terminal escapes. */
+void report_text(const struct report_data *d, FILE *to, bool colour);
+
+#endif
