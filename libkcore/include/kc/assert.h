@@ -31,7 +31,7 @@ KC_EXTERN_C_BEGIN
 #define KC_CHECK(cond)                                                                             \
     do {                                                                                           \
         if (KC_UNLIKELY(!(cond))) {                                                                \
-            static const struct kc_panic kc_panic_ = {__FILE__, __LINE__, #cond, 0, {0, 0}};       \
+            static const struct kc_panic kc_panic_ = {__FILE__, __LINE__, #cond, NULL, {0, 0}};    \
             kc_plat_panic(&kc_panic_);                                                             \
         }                                                                                          \
     } while (0)
