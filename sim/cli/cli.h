@@ -33,6 +33,7 @@ struct cli_mutation {
 };
 
 struct cli_options {
+    const char *command;  /* its name, as given */
     const char *argument; /* the one operand of the command, or NULL */
     bool help;            /* asked for: the command prints its help and ends 0 */
     bool json;

@@ -206,7 +206,7 @@ enum cli_exit cli_parse(int argc, char **argv, const char *takes, struct cli_opt
         longs[i].has_arg = rows[i].argument ? required_argument : no_argument;
         longs[i].val = rows[i].letter;
     }
-    *out = (struct cli_options){0};
+    *out = (struct cli_options){.command = argv[1]};
     opterr = 0;
     optind = 2;
     for (;;) {

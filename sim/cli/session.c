@@ -9,16 +9,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "scenario.h"
 
 /* The kernel is the machine's "image": it is in no simulated RAM, like the code itself. */
 static struct kc_kernel kernel;
 
+/* What CPU 0 needs. */
 struct cpu0 {
     struct session *session;
     const struct kc_work *work;
-    const char *plant;
 };
 
 /* ---- hooks ---------------------------------------------------------------------------------- */
@@ -70,6 +71,38 @@ static void run_cpu0(uint32_t cpu, void *arg)
     c->session->kernel = kc_kernel_main(&kernel, c->work);
 }
 
+/* Copy what lies in simulated RAM while it lasts. */
+static void on_measured(void *ctx, struct kc_kernel *k, struct kc_replay *replay)
+{
+    struct session *s = (struct session *)ctx;
+    struct kc_replay_type t;
+    (void)k;
+    if (replay == NULL) {
+        return;
+    }
+    uint32_t count = 0;
+    while (kc_replay_type(replay, count, &t)) {
+        count++;
+    }
+    s->type = calloc(count + 1u, sizeof(*s->type));
+    if (s->type == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < count && kc_replay_type(replay, i, &t); i++) {
+        struct report_type *to = &s->type[i];
+        snprintf(to->name, sizeof(to->name), "%s", t.type->name);
+        to->kind = t.type->kind;
+        to->object_bytes = t.type->object_bytes;
+        to->allocs = t.allocs;
+        to->live = t.live;
+        to->peak_live = t.peak_live;
+        to->requested_bytes = t.requested_bytes;
+        to->frames_bytes = t.frames_bytes;
+        to->failures = t.failures;
+        s->type_count = i + 1;
+    }
+}
+
 /* ---- putting it together -------------------------------------------------------------------- */
 
 static enum cli_exit make_machine(const struct session_config *config)
@@ -88,7 +121,7 @@ static enum cli_exit make_machine(const struct session_config *config)
         .fault = on_fault,
         .ipi = on_ipi,
         .cpu_main = on_cpu_main,
-        .console = config->show_console ? console_out : console_none,
+        .console = !o->json && !o->quiet ? console_out : console_none,
     };
     kc_status_t st = machine_create(&mc, &why);
     if (st != KC_OK) {
@@ -150,6 +183,8 @@ static enum cli_exit run_machine(const struct session_config *config, struct kc_
                                  struct session *out)
 {
     const struct cli_options *o = config->options;
+    run->measured = on_measured;
+    run->ctx = out;
     struct kc_work work = kc_run_work(run);
     struct cpu0 cpu0 = {.session = out, .work = &work};
     FILE *log;
@@ -199,10 +234,12 @@ void session_end(struct session *s)
 {
     mon_destroy(s->monitor);
     s->monitor = NULL;
+    free(s->type);
+    s->type = NULL;
     machine_destroy();
 }
 
-/* ---- JSON ----------------------------------------------------------------------------------- */
+/* ---- results -------------------------------------------------------------------------------- */
 
 static void to_stdout(void *ctx, const char *text, size_t n)
 {
@@ -210,21 +247,96 @@ static void to_stdout(void *ctx, const char *text, size_t n)
     fwrite(text, 1, n, stdout);
 }
 
-void session_print_json(const struct session *s, const struct kc_run *run, uint64_t seed)
+static uint64_t ram_bytes_of(const struct kc_boot_info *info)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < info->range_count; i++) {
+        if (info->range[i].kind == KC_BOOT_RAM) {
+            bytes += info->range[i].size;
+        }
+    }
+    return bytes;
+}
+
+static void print_json(const struct session *s, const struct kc_run *run, uint64_t seed)
 {
     struct kc_report report = {
         .replay = &run->result,
         .seed = seed,
-        .ram_bytes = 0,
+        .ram_bytes = ram_bytes_of(&s->info),
         .leaks = run->result.leaks + s->leaked_frames,
         .violations = s->findings,
         .judgement = s->judgement,
         .judgement_count = MON_ROW_COUNT,
     };
-    for (uint32_t i = 0; i < s->info.range_count; i++) {
-        if (s->info.range[i].kind == KC_BOOT_RAM) {
-            report.ram_bytes += s->info.range[i].size;
-        }
-    }
     kc_report_json(&report, to_stdout, NULL);
+}
+
+static void print_text(const struct session_config *config, const struct session *s,
+                       const struct kc_run *run)
+{
+    const struct cli_options *o = config->options;
+    char repeat[512];
+    snprintf(repeat, sizeof(repeat), "ksim %s%s%s --seed %llu --cpus %u --ram %llu --speed %s%s",
+             o->command, o->argument != NULL ? " " : "", o->argument != NULL ? o->argument : "",
+             (unsigned long long)o->seed, s->info.cpu_count,
+             (unsigned long long)ram_bytes_of(&s->info), machine_is_exact() ? "exact" : "native",
+             o->random_policy ? " --policy random" : "");
+    struct report_data d = {
+        .version = KCORE_VERSION,
+        .speed = machine_is_exact() ? "exact" : "native",
+        .trace_name = config->trace_name,
+        .trace_kind = config->trace_kind,
+        .seed = o->seed,
+        .cpus = s->info.cpu_count,
+        .ram_bytes = ram_bytes_of(&s->info),
+        .info = &s->info,
+        .vm = run->vm_rounds != 0 ? &run->vm_counts : NULL,
+        .replay = run->source.fill != NULL ? &run->result : NULL,
+        .type = s->type,
+        .type_count = s->type_count,
+        .monitor = s->monitor,
+        .judgement = s->judgement,
+        .judgement_count = MON_ROW_COUNT,
+        .misuse = s->misuse,
+        .leaked_frames = s->leaked_frames,
+        .findings = s->findings,
+        .end = s->machine.end != MACHINE_END_DONE ? s->machine.text : NULL,
+        .schedule = s->machine.schedule,
+        .switches = s->machine.switches,
+        .steps = s->machine.steps,
+        .repeat = repeat,
+    };
+    report_text(&d, stdout, isatty(STDOUT_FILENO) != 0);
+    if (o->count_sites) {
+        printf("\n%llu sites: barriers, TLBIs and descriptor stores\n",
+               (unsigned long long)s->sites);
+    }
+}
+
+enum cli_exit session_report(const struct session_config *config, const struct session *s,
+                             const struct kc_run *run)
+{
+    const struct cli_options *o = config->options;
+    kc_status_t st = s->boot != KC_OK ? s->boot : s->kernel;
+    if (s->machine.end == MACHINE_END_DONE && s->findings == 0 && st == KC_ERR_NOMEM) {
+        cli_say("%llu bytes of RAM are not enough memory for the kernel and this work (%s); "
+                "try --ram with more",
+                (unsigned long long)ram_bytes_of(&s->info), kc_status_name(st));
+        return CLI_USAGE;
+    }
+    if (o->json) {
+        print_json(s, run, o->seed);
+    } else {
+        print_text(config, s, run);
+    }
+    if (o->mutation.site != 0 && !s->mutated) {
+        cli_say("the run has no site %llu", (unsigned long long)o->mutation.site);
+    }
+    bool good = s->findings == 0 && st == KC_OK && run->result.failures == 0 &&
+                run->result.page_failures == 0;
+    if (!good && s->findings == 0 && st != KC_OK) {
+        cli_say("the kernel ended with %s", kc_status_name(st));
+    }
+    return good ? CLI_GOOD : CLI_FINDINGS;
 }

@@ -11,14 +11,16 @@
 #include "cli.h"
 #include "machine.h"
 #include "monitor.h"
+#include "report.h"
 #include "report_json.h"
 #include "run.h"
 
 struct session_config {
     const struct cli_options *options;
-    uint32_t cpus;      /* where the options do not say */
-    uint64_t ram_bytes; /* likewise */
-    bool show_console;  /* the kernel's boot log goes to standard error (or out, without --json) */
+    uint32_t cpus;          /* where the options do not say */
+    uint64_t ram_bytes;     /* likewise */
+    const char *trace_name; /* what the replay replays, for reports; NULL: no replay */
+    const char *trace_kind;
 };
 
 /* What came of it. Read after session_run(). */
@@ -36,6 +38,8 @@ struct session {
     struct machine_site_info mutation;
     struct monitor *monitor; /* for its reports and judgements; until session_end() */
     struct kc_report_judgement judgement[MON_ROW_COUNT];
+    struct report_type *type; /* types of the trace, copied before the replay's tables went */
+    uint32_t type_count;
 };
 
 /**
@@ -53,7 +57,10 @@ KC_NODISCARD enum cli_exit session_run(const struct session_config *config, stru
 /** Release machine and monitor. */
 void session_end(struct session *s);
 
-/** Write the report of schema kcore.replay/1 to standard output. */
-void session_print_json(const struct session *s, const struct kc_run *run, uint64_t seed);
+/**
+ * Print what came of it, as JSON or as words, and say with which code the command ends.
+ */
+enum cli_exit session_report(const struct session_config *config, const struct session *s,
+                             const struct kc_run *run);
 
 #endif
