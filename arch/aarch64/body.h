@@ -38,6 +38,9 @@ void kc_program_cpu_main(uint32_t cpu, void *arg);
 /** A synchronous exception that the body could not fix up; true: retry the access. */
 bool kc_program_fault(struct kc_kernel *k, uint64_t esr, uint64_t far, uint64_t elr, bool user);
 
+/** Something panicked; returns if the program has no other way on: then the machine stops. */
+void kc_program_panic(const struct kc_panic *why);
+
 /** An interrupt of kc_plat_ipi() on this CPU. */
 void kc_program_ipi(struct kc_kernel *k);
 

@@ -321,6 +321,7 @@ static const char *reachable(const char *text)
 
 void kc_plat_panic(const struct kc_panic *why)
 {
+    kc_program_panic(why);
     kc_plat_irq_save();
     kc_body_say("\nkcore: panic on CPU ");
     kc_body_say_dec(kc_plat_cpu());

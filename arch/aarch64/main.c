@@ -8,6 +8,7 @@
  * I2  What the image occupies is reported as TEXT, RODATA and DATA, in whole pages that touch.
  */
 #include "body.h"
+#include "words.h"
 
 struct kc_board kc_body_board;
 struct kc_boot_info kc_body_info;
@@ -15,10 +16,12 @@ struct kc_boot_info kc_body_info;
 /* What this body promises about addresses (kc/boot.h): 48-bit halves; the linear map takes the
  * lower half of TTBR1's, dynamic mappings are above it, user space leaves out page 0 and its
  * neighbours. */
-#define DYNAMIC_BASE  0xffff800000000000ull
-#define DYNAMIC_BYTES (KC_GIB(1024))
-#define USER_BASE     KC_MIB(2)
-#define USER_BYTES    (KC_BIT(47) - KC_MIB(2))
+#define DYNAMIC_BASE       0xffff800000000000ull
+#define DYNAMIC_BYTES      (KC_GIB(1024))
+#define USER_BASE          KC_MIB(2)
+#define USER_BYTES         (KC_BIT(47) - KC_MIB(2))
+
+#define ID_MMFR1_PAN_SHIFT 20
 
 KC_NORETURN static void refuse(const char *what, const char *node, uint64_t offset, kc_status_t s)
 {
@@ -61,12 +64,20 @@ void kc_body_boot(uint64_t dtb_pa)
     info->dynamic_bytes = DYNAMIC_BYTES;
     info->user_base = USER_BASE;
     info->user_bytes = USER_BYTES;
-    if (!kc_plat_entropy(&info->seed)) {
+    if (!kc_words_u64(info->cmdline, "seed", &info->seed) && !kc_plat_entropy(&info->seed)) {
         info->seed = kc_plat_ticks(); /* no chance to be had: at least another one each time */
     }
     s = kc_program_boot(kc_program_kernel(), info);
     if (s != KC_OK) {
         refuse("the kernel to accept the boot information", "the boot information", 0, s);
+    }
+}
+
+/* Kernel code does not touch what EL0 can reach, where the CPU can hold it to that. */
+static void forbid_user_access(void)
+{
+    if ((kc_plat_sysreg_read(KC_ID_AA64MMFR1_EL1) >> ID_MMFR1_PAN_SHIFT & 0xf) != 0) {
+        __asm__ volatile(".inst 0xd500419f" ::: "memory"); /* MSR PAN, #1 */
     }
 }
 
@@ -80,12 +91,14 @@ static void open_interrupts(uint32_t cpu)
 void kc_body_main(void)
 {
     kc_board_irq_init();
+    forbid_user_access();
     open_interrupts(0);
     kc_board_exit(kc_program_main(kc_program_kernel(), &kc_body_info, &kc_body_board));
 }
 
 void kc_body_secondary(uint32_t cpu, void *arg)
 {
+    forbid_user_access();
     open_interrupts(cpu);
     kc_program_cpu_main(cpu, arg);
     kc_plat_cpu_off();

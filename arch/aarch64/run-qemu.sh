@@ -5,11 +5,13 @@
 #   run-qemu.sh [-c CPU] [-s CPUS] [-e 1|2] [-g 2|3] [-m MIB] [-t SECONDS] [-i INITRD] [-a BOOTARGS]
 #               IMAGE [-- QEMU OPTIONS]
 #
+# KC_TEST_SEED, if set, is handed on as the boot argument seed=.
+#
 # Exit: the image's code; 124 if it took longer than SECONDS (default 60); 2 for wrong usage.
 set -u
 cpu=max cpus=1 el=1 gic=3 mib=256 limit=60 initrd='' bootargs=''
 usage() {
-    sed -n '3,9s/^# \{0,1\}//p' "$0" >&2
+    sed -n '3,11s/^# \{0,1\}//p' "$0" >&2
     exit 2
 }
 while getopts c:s:e:g:m:t:i:a: opt; do
@@ -39,6 +41,7 @@ case $el in
 2) machine=virt,gic-version=$gic,virtualization=on ;;
 *) usage ;;
 esac
+[ -z "${KC_TEST_SEED-}" ] || bootargs="$bootargs seed=$KC_TEST_SEED"
 [ -z "$initrd" ] || set -- -initrd "$initrd" "$@"
 [ -z "$bootargs" ] || set -- -append "$bootargs" "$@"
 # -nic none: the network card's boot ROM is not in every package, and nobody needs it.

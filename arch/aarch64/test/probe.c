@@ -13,10 +13,10 @@
  * make it die on purpose, which a script expects; otherwise it checks every function of the seam
  * that has an answer and says `probe: N passed, M failed`.
  */
-#include "../body.h"
+#include "../words.h"
+#include "flat.h"
 
 struct kc_kernel {
-    kc_pa_t root;
     uint32_t ipis[KC_CPUS_MAX];
     uint32_t up[KC_CPUS_MAX];
     uint32_t leave;
@@ -24,8 +24,6 @@ struct kc_kernel {
 };
 
 static struct kc_kernel kernel KC_ALIGNED(64);
-static uint64_t l0[512] KC_ALIGNED(4096);
-static uint64_t l1[512] KC_ALIGNED(4096);
 static uint32_t passed, failed;
 
 struct kc_kernel *kc_program_kernel(void)
@@ -33,60 +31,11 @@ struct kc_kernel *kc_program_kernel(void)
     return &kernel;
 }
 
-/* ---- MMU ------------------------------------------------------------------------------------ */
-
-#define MAIR_VALUE 0xff04ull /* 0: Device-nGnRE; 1: Normal write-back */
-#define BLOCK_AF   0x401ull  /* valid block, access flag */
-#define BLOCK_ISH  0x300ull
-#define BLOCK_NX   (3ull << 53) /* PXN, UXN */
-#define BLOCK_UXN  (1ull << 54)
-#define TABLE      3ull
-/* T0SZ, T1SZ 16; 4 KiB; inner shareable, write-back walks; IPS from the machine. */
-#define TCR_VALUE                                                                          \
-    (16ull | 16ull << 16 | 1ull << 8 | 1ull << 10 | 3ull << 12 | 1ull << 24 | 1ull << 26 | \
-     3ull << 28 | 2ull << 30)
-
-static void mmu_on(kc_pa_t root)
-{
-    uint64_t pa_range = kc_plat_sysreg_read(KC_ID_AA64MMFR0_EL1) & 7;
-    kc_plat_sysreg_write(KC_MAIR_EL1, MAIR_VALUE);
-    kc_plat_sysreg_write(KC_TCR_EL1, TCR_VALUE | (pa_range > 5 ? 5 : pa_range) << 32);
-    kc_plat_sysreg_write(KC_TTBR0_EL1, kc_pa_raw(root));
-    kc_plat_sysreg_write(KC_TTBR1_EL1, kc_pa_raw(root));
-    kc_plat_tlbi(KC_TLBI_VMALLE1, 0);
-    kc_plat_cache(KC_IC_IALLU, NULL);
-    kc_plat_barrier(KC_DSB_NSH);
-    kc_plat_barrier(KC_ISB);
-    kc_plat_sysreg_write(KC_SCTLR_EL1, kc_plat_sysreg_read(KC_SCTLR_EL1) | 0x1005); /* M C I */
-    kc_plat_barrier(KC_ISB);
-}
-
-kc_status_t kc_program_boot(struct kc_kernel *k, const struct kc_boot_info *info)
-{
-    k->root = kc_plat_ram_pa(l0);
-    kc_plat_desc_store(k->root, kc_pa_raw(kc_plat_ram_pa(l1)) | TABLE);
-    kc_plat_desc_store(kc_plat_ram_pa(&l1[0]), BLOCK_AF | BLOCK_NX);
-    for (uint32_t i = 0; i < info->range_count; i++) {
-        uint64_t base = kc_pa_raw(info->range[i].base);
-        if (info->range[i].kind != KC_BOOT_RAM || base < KC_GIB(1) || base >= KC_GIB(512)) {
-            continue;
-        }
-        uint64_t last = (base + info->range[i].size - 1) >> 30;
-        for (uint64_t n = base >> 30; n <= last && n < 512; n++) {
-            kc_plat_desc_store(kc_plat_ram_pa(&l1[n]),
-                               n << 30 | BLOCK_AF | BLOCK_ISH | BLOCK_UXN | 1 << 2);
-        }
-    }
-    kc_plat_barrier(KC_DSB_SY);
-    mmu_on(k->root);
-    return KC_OK;
-}
-
 static void cpu_boot(uint32_t cpu, void *arg)
 {
-    struct kc_kernel *k = arg;
+    (void)arg;
     (void)cpu;
-    mmu_on(k->root);
+    flat_mmu_on();
 }
 
 void kc_program_cpu_main(uint32_t cpu, void *arg)
@@ -107,6 +56,11 @@ bool kc_program_fault(struct kc_kernel *k, uint64_t esr, uint64_t far, uint64_t 
     (void)user;
     k->faults++;
     return false;
+}
+
+void kc_program_panic(const struct kc_panic *why)
+{
+    (void)why;
 }
 
 void kc_program_ipi(struct kc_kernel *k)
@@ -256,42 +210,26 @@ static void check_cpus(const struct kc_boot_info *info)
 
 /* ---- dying on purpose ----------------------------------------------------------------------- */
 
-static bool asked(const struct kc_boot_info *info, const char *word)
+static bool asked(const struct kc_boot_info *info, const char *fault)
 {
-    const char *at = info->cmdline;
-    while (*at != 0) {
-        size_t n = 0;
-        while (word[n] != 0 && at[n] == word[n]) {
-            n++;
-        }
-        if (word[n] == 0 && (at[n] == 0 || at[n] == ' ')) {
-            return true;
-        }
-        while (*at != 0 && *at != ' ') {
-            at++;
-        }
-        while (*at == ' ') {
-            at++;
-        }
-    }
-    return false;
+    return kc_words_is(info->cmdline, "fault", fault);
 }
 
 static void die(const struct kc_boot_info *info)
 {
     volatile uint64_t *nowhere = (volatile uint64_t *)KC_GIB(300);
-    if (asked(info, "fault=read")) {
+    if (asked(info, "read")) {
         (void)*nowhere;
-    } else if (asked(info, "fault=write")) {
+    } else if (asked(info, "write")) {
         *nowhere = 1;
-    } else if (asked(info, "fault=undefined")) {
+    } else if (asked(info, "undefined")) {
         __asm__ volatile("udf #0");
-    } else if (asked(info, "fault=fp")) {
+    } else if (asked(info, "fp")) {
         __asm__ volatile("msr cpacr_el1, xzr\n\tisb\n\tfmov x9, d0" ::: "x9");
-    } else if (asked(info, "fault=stack")) {
+    } else if (asked(info, "stack")) {
         uint64_t far = KC_GIB(300); /* a stack pointer that leads nowhere */
         __asm__ volatile("mov sp, %0\n\tstr xzr, [sp]" ::"r"(far) : "memory");
-    } else if (asked(info, "panic")) {
+    } else if (kc_words_find(info->cmdline, "panic", NULL, NULL)) {
         static const struct kc_panic why = {__FILE__, __LINE__, "panic", "as asked for", {1, 2}};
         kc_plat_panic(&why);
     }
