@@ -90,7 +90,7 @@ struct kc_pt {
     struct kc_a64_format format;
     struct kc_pt_source source;
     kc_pa_t root;
-    kc_pa_t spare; /* chain of table pages from early memory that are not in use */
+    uint64_t spare; /* chain of table pages from early memory that are not in use */
     uint32_t spare_count;
     uint32_t table_count; /* pages in the tree, the root included */
     uint32_t asid;
@@ -167,8 +167,9 @@ KC_NODISCARD kc_status_t kc_pt_fini(struct kc_pt *pt);
  *
  * Errors, in the order in which they are looked for:
  *          KC_ERR_STATE  pt is not initialised
- *          KC_ERR_ARG    bytes is 0; attr has unknown bits, lacks R, or an unknown type; a user
- *                        mapping that is global
+ *          KC_ERR_ARG    bytes is 0; attr has unknown bits, lacks R, or an unknown type; a global
+ *                        mapping for EL0, or in a tree of one ASID (which could not be
+ *                        invalidated by that ASID)
  *          KC_ERR_PERM   attr asks for W and X, or for X of a Device type
  *          KC_ERR_ALIGN  ia, pa or bytes is not a multiple of the granule
  *          KC_ERR_RANGE  the range wraps, leaves the half, or pa leaves pa_bits
@@ -306,7 +307,7 @@ void kc_pt_expect_at(const struct kc_pt_walk *w, enum kc_at op, struct kc_a64_pa
 /* ---- check ---------------------------------------------------------------------------------- */
 
 struct kc_pt_finding {
-    const char *invariant; /* "I1" to "I8" of space/pt.c; static storage */
+    const char *invariant; /* "I1" to "I9" of space/pt.c; static storage */
     const char *text;      /* one sentence; static storage */
     uint64_t ia;           /* first input address of the entry at fault */
     uint64_t desc;
