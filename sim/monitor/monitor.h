@@ -210,7 +210,7 @@ void mon_note(struct monitor *m, uint32_t cpu, enum kc_note kind, uint64_t base,
 /** Changes with every event that may make an entry stale or a state of affairs a violation. */
 uint64_t mon_epoch(const struct monitor *m);
 
-/** Count reads and writes of use that were not told because nothing had changed (mon_access()). */
-void mon_access_same(struct monitor *m, uint64_t reads, uint64_t writes);
+/** Count accesses that were not told because nothing had changed (mon_access()). */
+void mon_access_same(struct monitor *m, uint64_t n);
 
 #endif

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the files of sim/monitor/ share. The theory is in monitor.c. */
+#ifndef SIM_MONITOR_PRIV_H
+#define SIM_MONITOR_PRIV_H
+
+#include "map.h"
+#include "monitor.h"
+#include "vmsa.h"
+
+#define SEEN_SLOTS      1024u /* per CPU: entries found good, by seq */
+#define FLUSHES_MAX     16u   /* per CPU: issued ASID and ALL invalidations that no DSB completed */
+#define SUBTREE_MAX     1024u /* leaves followed beneath one removed table */
+#define FILTER_WORDS    1024u
+#define LEVEL_UNKNOWN   (-1)
+#define PENDING_PER_KEY 8u
+
+/* One page that is, or was, a translation table. */
+struct table {
+    uint64_t pa;
+    uint64_t parent;   /* descriptor that points here; 0: none or root */
+    uint64_t freed_at; /* clock when it was given back; 0: never since it was noted */
+    const void *owner; /* as noted; NULL: unknown */
+    int level;         /* LEVEL_UNKNOWN until it was reached from a root */
+    bool noted;        /* NOTE_TABLE or NOTE_ROOT, and no TABLE_FREE since */
+    bool linked;       /* parent points here */
+    bool root;         /* in a TTBR at some time */
+    bool high;         /* root of TTBR1 */
+    uint32_t walks;    /* pending changes of table descriptors that led here */
+    uint8_t hold;      /* root: CPUs whose TLB may hold something of it */
+    uint16_t asid;     /* root: ASID of its latest use */
+    bool asids;        /* root: walked under several ASIDs since everything was invalidated */
+    uint32_t va_bits;  /* root */
+    struct table *next_root;
+};
+
+/* Why a change is not over, in the order in which explanations are preferred. */
+enum reason {
+    R_NO_TLBI,       /* none was issued */
+    R_WRONG_VA,      /* one was, but for an address that nobody changed */
+    R_RANGE_SHORT,   /* a range operation ended too soon */
+    R_WRONG_ASID,    /* right address, wrong ASID (or by ASID for a global entry) */
+    R_WRONG_LEVEL,   /* TTL hint or granule wrong */
+    R_LAST_LEVEL,    /* last-level form after a table descriptor changed */
+    R_BEFORE_DSB,    /* issued before the store was visible */
+    R_LOCAL,         /* not broadcast */
+    R_NARROW_DSB,    /* broadcast, but completed by a DSB NSH */
+    R_NOT_COMPLETED, /* no DSB since */
+    R_COUNT
+};
+
+struct attempt {
+    enum reason reason;
+    enum kc_tlbi op;
+    uint64_t operand;
+    uint64_t at; /* clock */
+    uint32_t cpu;
+};
+
+/* One descriptor value that TLBs may still hold although memory holds another: the automaton. */
+struct change {
+    struct change *prev, *next; /* all pending ones, oldest first */
+    struct change *same;        /* next newer of the same key */
+    uint64_t key;               /* descriptor whose store made it stale */
+    uint64_t desc_pa;           /* descriptor that is cached: key, or a leaf beneath it */
+    uint64_t va, span;
+    uint64_t old_value, new_value; /* of desc_pa; new is 0 for what lies beneath a removed table */
+    uint64_t at;                   /* clock of the store */
+    uint64_t order;                /* the monitor's own count of events */
+    uint64_t stamp;                /* the changer's component of its vector clock */
+    struct table *root;
+    int level;
+    uint32_t cpu; /* changer */
+    bool leaf;
+    bool global;
+    bool owed;      /* false: old and new agree wherever old permits */
+    bool visible;   /* a DSB of the changer's, at least Inner Shareable, followed the store */
+    bool visible_n; /* a DSB NSH did */
+    bool published; /* the changer has released the table's lock since */
+    uint16_t asid;
+    bool asids;                  /* may be cached under several: by-ASID forms do not suffice */
+    uint8_t left;                /* CPUs that may still hold it */
+    uint8_t issued[KC_CPUS_MAX]; /* by issuer: CPUs that a TLBI not yet completed will clear */
+    struct attempt done;         /* latest TLBI that counted */
+    struct attempt tried;        /* best of those that did not */
+    uint64_t weak_at;            /* clock of a DSB that could not complete it; 0: none */
+    enum kc_barrier weak;
+};
+
+/* Last store to a descriptor of a live table. */
+struct history {
+    uint64_t at, order;
+    uint64_t old_value, new_value;
+    uint64_t made_order; /* order of the last store that turned invalid into valid; 0: none */
+    uint32_t cpu;
+    uint32_t made_cpu;
+    bool broken; /* was valid once and was made invalid */
+};
+
+struct lock {
+    uint64_t vc[KC_CPUS_MAX];
+    bool of_tables; /* NOTE_PT_LOCK */
+};
+
+struct flush {
+    bool all;
+    uint16_t asid;
+    uint8_t targets;
+};
+
+struct cpu_state {
+    bool on;
+    uint64_t vc[KC_CPUS_MAX];
+    uint64_t dsb_order;  /* of the last DSB that waits for stores */
+    uint64_t sync_order; /* stores before this order are seen by this CPU's walks for certain */
+    struct flush flush[FLUSHES_MAX];
+    uint32_t flush_count;
+    bool changed; /* recorded a change since it last released a lock of tables */
+    struct {
+        uint64_t seq, va, epoch;
+    } seen[SEEN_SLOTS];
+};
+
+struct kept {
+    struct mon_report report;
+    uint64_t key;
+};
+
+struct monitor {
+    struct mon_config config;
+    enum mon_policy policy[MON_ROW_COUNT];
+    uint64_t judgements[MON_ROW_COUNT];
+    uint64_t violations[MON_ROW_COUNT];
+    uint32_t kept_of_row[MON_ROW_COUNT];
+    struct mon_report **report;
+    size_t report_count, report_room;
+    struct map report_of; /* dedupe key to report */
+
+    struct map tables; /* page address to struct table */
+    uint64_t filter[FILTER_WORDS];
+    struct table *roots;
+    struct map changes; /* key to oldest pending change */
+    struct change *oldest, *newest;
+    uint64_t pending;
+    struct map histories; /* descriptor address to struct history */
+    struct map locks;     /* lock address to struct lock */
+    struct map lock_of;   /* owner to address of its tables' lock */
+    uint64_t order;
+    uint64_t epoch;
+    struct cpu_state cpu[KC_CPUS_MAX];
+};
+
+/* ---- tables.c: which page is a table of what --------------------------------------------------
+ */
+
+struct translation {
+    bool valid;
+    uint64_t pa; /* of the address asked for */
+    uint64_t leaf;
+    uint64_t over; /* hierarchical bits */
+    int level;
+};
+
+static inline uint8_t cpu_bit(uint32_t cpu)
+{
+    return (uint8_t)(1u << cpu);
+}
+
+static inline uint64_t page_of(uint64_t pa)
+{
+    return pa & ~(VM_PAGE - 1);
+}
+
+uint64_t mon_clock(const struct monitor *m);
+uint64_t mem_read(const struct monitor *m, uint64_t pa);
+uint64_t reg_read(const struct monitor *m, uint32_t cpu, enum kc_sysreg reg);
+struct table *table_find(const struct monitor *m, uint64_t pa);
+struct table *table_make(struct monitor *m, uint64_t pa);
+/** The root that a table is reached from, if any CPU may hold something of it; else NULL. */
+struct table *table_live_root(const struct monitor *m, const struct table *t);
+/** Input address of a descriptor in a table beneath root. */
+uint64_t desc_va(const struct monitor *m, const struct table *root, uint64_t desc_pa);
+/** Reach a table, and all beneath it, at a level. */
+void table_connect(struct monitor *m, uint32_t cpu, struct table *t, int level, uint64_t parent);
+void tables_regime(struct monitor *m, uint32_t cpu, uint64_t sctlr, uint64_t tcr, uint64_t ttbr0,
+                   uint64_t ttbr1);
+/** True if this CPU's TTBRs, its MMU on, hold that root now. */
+bool root_in_use(const struct monitor *m, uint32_t cpu, const struct table *root);
+struct translation translate(const struct monitor *m, uint64_t root, bool high, uint32_t va_bits,
+                             uint64_t va);
+void desc_check(struct monitor *m, uint32_t cpu, uint64_t desc_pa, uint64_t value, int level);
+
+/* ---- changes.c: the automaton -----------------------------------------------------------------
+ */
+
+void change_record(struct monitor *m, uint32_t cpu, struct table *root, uint64_t desc_pa, int level,
+                   uint64_t old_value, uint64_t new_value);
+void change_end(struct monitor *m, struct change *c);
+struct change *change_first(const struct monitor *m, uint64_t key);
+void changes_tlbi(struct monitor *m, uint32_t cpu, enum kc_tlbi op, uint64_t operand);
+void changes_barrier(struct monitor *m, uint32_t cpu, enum kc_barrier kind);
+void changes_cpu_gone(struct monitor *m, uint32_t cpu);
+bool needs_break(const struct monitor *m, uint32_t cpu, uint64_t old_value, uint64_t new_value,
+                 int level);
+enum reason change_reason(const struct change *c);
+/** Row of a change that was declared over although it is not. */
+enum mon_row reason_row(enum reason r);
+/** The missing step in words; `until` says before what it was due. */
+void change_missing(const struct change *c, const char *until, char *text);
+
+/* ---- report.c ---------------------------------------------------------------------------------
+ */
+
+struct mon_report *report_begin(struct mon_report *r, enum mon_row row, uint32_t cpu);
+void report_cause(struct mon_report *r, uint64_t at, uint32_t cpu, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/** The store and the TLBIs of a change, as causes. */
+void report_change(struct mon_report *r, const struct change *c);
+/** Count, and keep and print if it is new. `reason` tells apart reports that are not the same. */
+void report_end(struct monitor *m, struct mon_report *r, uint32_t reason);
+
+static inline bool judged(struct monitor *m, enum mon_row row)
+{
+    if (m->policy[row] == MON_OFF) {
+        return false;
+    }
+    m->judgements[row]++;
+    return true;
+}
+
+#endif
