@@ -29,7 +29,7 @@ setup_of() {
     lean) echo "gcc $only_core -Dassert_level=check -Dhardening=off --buildtype=release -Db_lto=true" ;;
     qemu-aarch64) echo "gcc $only_core --cross-file tests/cross/aarch64-linux.ini" ;;
     qemu-arm) echo "gcc $only_core --cross-file tests/cross/arm-linux.ini" ;;
-    image) echo "gcc --cross-file arch/aarch64/aarch64-none.cross.ini" ;;
+    image) echo "gcc --cross-file tests/cross/aarch64-none.ini" ;;
     *) return 1 ;;
     esac
 }
