@@ -23,14 +23,14 @@
 KC_EXTERN_C_BEGIN
 
 /* ---- limits that every trace keeps; the reader refuses what exceeds them --------------------- */
-#define KC_TRACE_TYPES_MAX  1024u       /* types of allocation */
-#define KC_TRACE_SITES_MAX  65536u      /* call sites */
-#define KC_TRACE_SLOTS_MAX  (1u << 23)  /* objects and page blocks that live at one time */
-#define KC_TRACE_CPUS_MAX   4096u       /* CPU numbers of the source */
-#define KC_TRACE_BYTES_MAX  (1u << 30)  /* size of one object */
-#define KC_TRACE_ORDER_MAX  20u         /* order of one page block */
-#define KC_TRACE_NAME_MAX   63u         /* bytes of a type's or a site's name, without zero */
-#define KC_TRACE_PAGE_BYTES 4096u       /* page of the source that orders and geometry refer to */
+#define KC_TRACE_TYPES_MAX  1024u      /* types of allocation */
+#define KC_TRACE_SITES_MAX  65536u     /* call sites */
+#define KC_TRACE_SLOTS_MAX  (1u << 23) /* objects and page blocks that live at one time */
+#define KC_TRACE_CPUS_MAX   4096u      /* CPU numbers of the source */
+#define KC_TRACE_BYTES_MAX  (1u << 30) /* size of one object */
+#define KC_TRACE_ORDER_MAX  20u        /* order of one page block */
+#define KC_TRACE_NAME_MAX   63u        /* bytes of a type's or a site's name, without zero */
+#define KC_TRACE_PAGE_BYTES 4096u      /* page of the source that orders and geometry refer to */
 
 /* ---- events ---------------------------------------------------------------------------------- */
 
@@ -63,11 +63,6 @@ struct kc_trace_type {
     uint32_t granted_bytes;    /* what the source's allocator grants for one; LARGE: 0, it varies */
     uint32_t objects_per_slab; /* geometry of the source's slabs; 0 where it is not known */
     uint32_t pages_per_slab;   /* 0 where it is not known; of KC_TRACE_PAGE_BYTES */
-    /*
-     * Slab family: types of one family share their slabs in the source (caches that it merged, and
-     * the requests of one size class). The number of the family's first type.
-     */
-    uint32_t family;
     char name[KC_TRACE_NAME_MAX + 1];
 };
 
@@ -129,7 +124,8 @@ struct kc_trace_totals {
 /** Count one event into totals that began zeroed. Context: any. */
 void kc_trace_count(struct kc_trace_totals *t, const struct kc_event *e);
 
-/* ---- the .kct format -------------------------------------------------------------------------- */
+/* ---- the .kct format --------------------------------------------------------------------------
+ */
 
 #define KC_KCT_VERSION      1u
 #define KC_KCT_MAGIC        "\x93KCT\r\n\x1a\n"
@@ -139,7 +135,10 @@ void kc_trace_count(struct kc_trace_totals *t, const struct kc_event *e);
 #define KC_KCT_BLOCK_MAX    65536u /* payload of one block */
 #define KC_KCT_RECORD_MAX   160u   /* no record is longer */
 
-enum kc_kct_block { KC_KCT_EVENTS = 1, KC_KCT_FOOTER = 2 };
+enum kc_kct_block {
+    KC_KCT_EVENTS = 1,
+    KC_KCT_FOOTER = 2
+};
 
 /* Flags in the high half of a record's first byte; the kind is in the low half. */
 #define KC_KCT_OTHER_CPU   0x10u /* a CPU number follows; else it is that of the event before */
@@ -226,8 +225,8 @@ void kc_kct_init(struct kc_kct *k, const struct kc_kct_input *input, void *block
  * Errors:  KC_ERR_UNSUPPORTED  a .kct of another version
  *          KC_ERR_CORRUPT      not a .kct, cut, checksum wrong, or a record that breaks the format
  *          what the input's read returned
- *          After an error each call returns it again; kc_kct_error() has the place.
- * Cost:    linear in the bytes taken.
+ *          What is good before an error is given out first; then each call returns the error;
+ * kc_kct_error() has the place. Cost:    linear in the bytes taken.
  */
 KC_NODISCARD kc_status_t kc_kct_fill(void *ctx, struct kc_event *buf, uint32_t max, uint32_t *n);
 

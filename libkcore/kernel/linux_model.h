@@ -33,7 +33,7 @@ struct kc_linux_table {
 struct kc_linux_family {
     uint32_t objects_per_slab;
     uint32_t pages_per_slab;
-    uint32_t partial;    /* first slab that has room, 1 + its number; 0 is none */
+    uint32_t partial; /* first slab that has room, 1 + its number; 0 is none */
     bool known;
 };
 

@@ -9,15 +9,17 @@
  *
  * Several CPUs: events are taken from the source in batches, by one CPU at a time, and an event
  * runs on CPU (event.cpu modulo cpu_count). Events of one slot keep their order: one that needs a
- * slot which another CPU has not yet filled, or emptied, waits. A batch ends before the next begins.
+ * slot which another CPU has not yet filled, or emptied, waits. A batch ends before the next
+ * begins.
  *
  * What is measured
  * - requested: bytes asked for by the objects that live
- * - granted: bytes that the allocator set aside for them (a cache's object size, a heap's usable size)
+ * - granted: bytes that the allocator set aside for them (a cache's object size, a heap's usable
+ * size)
  * - footprint: bytes of the frames that caches and heap hold, their own structures included, plus
- *   the records of just those frames. The rest of the frame table, the pages of the trace's own page
- *   events, and the tables of the replay itself (owner TRACE) are not in it. Per-CPU caches are not
- *   drained before a sample.
+ *   the records of just those frames. The rest of the frame table, the pages of the trace's own
+ * page events, and the tables of the replay itself (owner TRACE) are not in it. Per-CPU caches are
+ * not drained before a sample.
  * - weighted: each is integrated over the trace's time; a value holds from the event that made it
  *   to the next event. weighted waste is granted above requested, weighted footprint is footprint
  *   above requested, each as integral over integral, minus 1.
