@@ -10,6 +10,10 @@
 
 #include "input.h"
 
+#include <kc/bits.h>
+
+#include <string.h>
+
 #define SIM_LINE_MAX 16384u
 
 struct sim_lines {
