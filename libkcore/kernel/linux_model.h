@@ -3,54 +3,41 @@
  * linux_model.h: what Linux's own allocator would hold for the same trace.
  *
  * A deterministic model of SLUB over the geometry that the trace carries (objects and pages per
- * slab, from slabinfo): each slab family (caches that Linux merged share one) holds slabs; an
- * object goes to the slab that was most recently partly free, a slab that becomes empty is given
- * back. It knows nothing of the future and nothing of the order of Linux's per-CPU lists, so it
- * is a little kinder to Linux than Linux is to itself. Requests of whole pages hold whole pages.
+ * slab, from slabinfo): an object goes to the slab of its type that most recently became partly
+ * free, a slab that becomes empty is given back. Linux also keeps slabs per CPU and some empty
+ * ones, so the model is a little kinder to Linux than Linux is to itself. Requests of whole pages
+ * hold whole pages.
  *
  * Where the geometry of a type is not known, the footprint is not known either, and says so.
  */
 #ifndef KC_LINUX_MODEL_H
 #define KC_LINUX_MODEL_H
 
-#include <kc/frame.h>
-
 #include "kct.h"
+#include "table.h"
 
 KC_EXTERN_C_BEGIN
 
-/* A growing array of records in frames: a directory of chunks. Private. */
-#define KC_LINUX_CHUNK_ORDER 2u
-#define KC_LINUX_DIR_ORDER   4u
-
-struct kc_linux_table {
-    kc_pa_t dir;
-    uint32_t record_bytes;
-    uint32_t chunk_count;
-};
-
-/* One family of slabs. Private. */
-struct kc_linux_family {
-    uint32_t objects_per_slab;
+/* Slabs of one type. Private. */
+struct kc_linux_type {
+    uint32_t kind;
+    uint32_t objects_per_slab; /* 0: not known */
     uint32_t pages_per_slab;
-    uint32_t partial; /* first slab that has room, 1 + its number; 0 is none */
-    bool known;
+    uint32_t partial; /* slab that most recently became or was made partly free, plus 1; 0: none */
 };
 
 /* The model. Private member by member, except through the functions. */
 struct kc_linux_model {
-    struct kc_frames *frames;
-    struct kc_linux_table objects; /* by slot: what it is and which slab holds it */
-    struct kc_linux_table slabs;
-    uint32_t slab_count;
-    uint32_t slab_free; /* first unused slab record, 1 + its number */
+    struct kc_table objects; /* by slot: what lives there and in which slab */
+    struct kc_table slabs;
+    uint32_t slab_count;  /* records of slabs in use or unused */
+    uint32_t slab_unused; /* first unused record, plus 1 */
+    uint32_t type_count;
+    bool unknown; /* an object of a type without geometry was born */
     uint64_t requested_bytes;
     uint64_t granted_bytes;
     uint64_t footprint_bytes;
-    bool unknown; /* an object of a type without geometry was born */
-    uint16_t family_of[KC_TRACE_TYPES_MAX];
-    uint8_t kind_of[KC_TRACE_TYPES_MAX];
-    struct kc_linux_family family[KC_TRACE_TYPES_MAX];
+    struct kc_linux_type type[KC_TRACE_TYPES_MAX];
 };
 
 /**

@@ -16,10 +16,10 @@
  * - requested: bytes asked for by the objects that live
  * - granted: bytes that the allocator set aside for them (a cache's object size, a heap's usable
  * size)
- * - footprint: bytes of the frames that caches and heap hold, their own structures included, plus
- *   the records of just those frames. The rest of the frame table, the pages of the trace's own
- * page events, and the tables of the replay itself (owner TRACE) are not in it. Per-CPU caches are
- * not drained before a sample.
+ * - footprint: bytes of the frames that caches and heap hold (what these keep beside objects
+ *   included), the records of just those frames, and the caches' and the heap's own structures. The
+ * rest of the frame table, the pages of the trace's own page events, and the tables of the replay
+ * itself (owner TRACE) are not in it. Per-CPU caches are not drained before a sample.
  * - weighted: each is integrated over the trace's time; a value holds from the event that made it
  *   to the next event. weighted waste is granted above requested, weighted footprint is footprint
  *   above requested, each as integral over integral, minus 1.
@@ -90,6 +90,7 @@ struct kc_replay_result {
     uint64_t heap_frames_bytes;
     uint64_t cache_frames_bytes;
     uint64_t frame_records_bytes; /* records of the frames of caches and heap */
+    uint64_t structure_bytes;     /* struct kc_heap and the struct kc_cache of each cache */
     uint64_t frame_table_bytes;   /* the whole frame table */
     uint32_t cache_count;
     uint32_t cpu_count;
@@ -102,7 +103,7 @@ struct kc_replay_config {
     uint32_t cpu_count; /* CPUs that will call kc_replay_run(); 1 to KC_CPUS_MAX */
 };
 
-struct kc_replay; /* below all it needs, in replay_priv.h; lives in frames of its own */
+struct kc_replay; /* in replay.c; lives in frames of its own */
 
 /**
  * Prepare a replay. Takes frames (owner TRACE) for itself and (owner CACHE, HEAP) for the heap.

@@ -2,25 +2,25 @@
 /*
  * import.c: text of kmem events in, events of kct.h out.
  *
- * Nouns. A *line* is an event, a notice (`CPU:1 [LOST 7 EVENTS]`), or furniture (comments, headings,
- * stack traces). An event line has a *prefix* that differs between the tools and a *body* of
- * name=value words that does not:
+ * Nouns. A *line* is an event, a notice (`CPU:1 [LOST 7 EVENTS]`), or furniture (comments,
+ * headings, stack traces). An event line has a *prefix* that differs between the tools and a *body*
+ * of name=value words that does not:
  *
  *     ftrace     cc1-312   [001] ..s1.  1568.152344: kfree: call_site=f+0x3/0x9 ptr=00000000c4e1
- *     trace-cmd  cc1-312   [001]  1568.152344: kfree:      (f+0x3) call_site=ffffffff81 ptr=0xffff88
- *     perf       cc1   312 [001]  1568.152344: kmem:kfree: (f+0x3) call_site=ffffffff81 ptr=0xffff88
+ *     trace-cmd  cc1-312   [001]  1568.152344: kfree:      (f+0x3) call_site=ffffffff81
+ * ptr=0xffff88 perf       cc1   312 [001]  1568.152344: kmem:kfree: (f+0x3) call_site=ffffffff81
+ * ptr=0xffff88
  *
  * What they share is found: `[CPU]`, at most one word of flags, a time that ends in a colon, then
- * the event's name. Before it stands the task's name, which may hold anything; the first place where
- * all of this fits is taken. In the body, words without `=` are passed over and names are looked up,
- * so fields that kernels have added since do not matter.
+ * the event's name. Before it stands the task's name, which may hold anything; the first place
+ * where all of this fits is taken. In the body, words without `=` are passed over and names are
+ * looked up, so fields that kernels have added since do not matter.
  *
  * Invariants
  *   I1  a slot lives in exactly one of the maps `objects` and `pages`, or in none
- *   I2  what a line makes (a site, a type, an implicit free, an event) is at most PENDING_MAX events
- *   I3  time never goes back: a line with an earlier time (its CPU's buffer came late) is given the
- *       time before
- *   I4  a line changes nothing before all of it was understood
+ *   I2  what a line makes (a site, a type, an implicit free, an event) is at most PENDING_MAX
+ * events I3  time never goes back: a line with an earlier time (its CPU's buffer came late) is
+ * given the time before I4  a line changes nothing before all of it was understood
  *
  * Memory: SIM_LINES' buffer, the maps, names of types and sites (both bounded by kct.h).
  * Sources: Linux include/trace/events/kmem.h; kernel/trace/trace_output.c; trace-cmd's
@@ -33,10 +33,10 @@
 
 #include "slots.h"
 
-#define PENDING_MAX     6u
-#define NAMES_LOG2      12u /* hash table of types; twice KC_TRACE_TYPES_MAX and more */
-#define SITES_LOG2      17u
-#define SITE_BLOB_BYTES (64u << 10)
+#define PENDING_MAX      6u
+#define NAMES_LOG2       12u /* hash table of types; twice KC_TRACE_TYPES_MAX and more */
+#define SITES_LOG2       17u
+#define SITE_BLOB_BYTES  (64u << 10)
 #define SLAB_KMALLOC_MAX 8192u /* above it, Linux's kmalloc takes whole pages */
 
 /* ---- structures ------------------------------------------------------------------------------ */
@@ -77,8 +77,14 @@ struct fields {
     struct word gfp;
 };
 
-enum event_name { EVENT_UNKNOWN, EVENT_KMALLOC, EVENT_CACHE_ALLOC, EVENT_FREE, EVENT_PAGE_ALLOC,
-                  EVENT_PAGE_FREE };
+enum event_name {
+    EVENT_UNKNOWN,
+    EVENT_KMALLOC,
+    EVENT_CACHE_ALLOC,
+    EVENT_FREE,
+    EVENT_PAGE_ALLOC,
+    EVENT_PAGE_FREE
+};
 
 /* The prefix of an event line. */
 struct prefix {
@@ -114,7 +120,8 @@ struct sim_import {
 
 /* ---- prefix ---------------------------------------------------------------------------------- */
 
-/* A time: seconds, a dot and up to nine digits, or a plain count of the trace clock; then a colon. */
+/* A time: seconds, a dot and up to nine digits, or a plain count of the trace clock; then a colon.
+ */
 static bool parse_time(const char **p, const char *end, uint64_t *out)
 {
     const char *q = *p;
@@ -150,10 +157,14 @@ static enum event_name event_of(const char *p, size_t n)
         const char *name;
         enum event_name event;
     } known[] = {
-        {"kmem_cache_free", EVENT_FREE},          {"kmem_cache_alloc", EVENT_CACHE_ALLOC},
-        {"kfree", EVENT_FREE},                    {"mm_page_alloc", EVENT_PAGE_ALLOC},
-        {"mm_page_free", EVENT_PAGE_FREE},        {"kmalloc", EVENT_KMALLOC},
-        {"kmem_cache_alloc_node", EVENT_CACHE_ALLOC}, {"kmalloc_node", EVENT_KMALLOC},
+        {"kmem_cache_free", EVENT_FREE},
+        {"kmem_cache_alloc", EVENT_CACHE_ALLOC},
+        {"kfree", EVENT_FREE},
+        {"mm_page_alloc", EVENT_PAGE_ALLOC},
+        {"mm_page_free", EVENT_PAGE_FREE},
+        {"kmalloc", EVENT_KMALLOC},
+        {"kmem_cache_alloc_node", EVENT_CACHE_ALLOC},
+        {"kmalloc_node", EVENT_KMALLOC},
     };
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (strlen(known[i].name) == n && memcmp(known[i].name, p, n) == 0) {
@@ -574,8 +585,8 @@ static kc_status_t take_event(struct sim_import *m, enum event_name event, const
     case EVENT_PAGE_ALLOC:
         return take_page_alloc(m, f);
     case EVENT_PAGE_FREE:
-        return death(m, &m->pages, (f->has & FIELD_PFN) != 0 ? f->pfn : f->page,
-                     KC_EVENT_PAGE_FREE, KC_EVENT_PAGE_UNKNOWN_FREE);
+        return death(m, &m->pages, (f->has & FIELD_PFN) != 0 ? f->pfn : f->page, KC_EVENT_PAGE_FREE,
+                     KC_EVENT_PAGE_UNKNOWN_FREE);
     case EVENT_UNKNOWN:
         break;
     }
@@ -701,8 +712,7 @@ static kc_status_t take_status(struct sim_import *m, kc_status_t s, struct sim_t
                             KC_TRACE_TYPES_MAX, KC_TRACE_SLOTS_MAX);
     } else if (s == KC_ERR_NOMEM) {
         sim_trace_error_set(err, "%s:%llu: no memory for the objects that live here",
-                            sim_input_name(m->lines->input),
-                            (unsigned long long)m->lines->number);
+                            sim_input_name(m->lines->input), (unsigned long long)m->lines->number);
     }
     return s;
 }

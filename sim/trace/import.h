@@ -3,8 +3,8 @@
  * import.h: events from the text of ftrace, `trace-cmd report` and `perf script`.
  *
  * Reads the kmem events kmalloc, kmalloc_node, kfree, kmem_cache_alloc, kmem_cache_alloc_node,
- * kmem_cache_free, mm_page_alloc and mm_page_free, of kernels old and new. Addresses become slots here,
- * in a table of what lives now: memory grows with that, not with the trace.
+ * kmem_cache_free, mm_page_alloc and mm_page_free, of kernels old and new. Addresses become slots
+ * here, in a table of what lives now: memory grows with that, not with the trace.
  */
 #ifndef SIM_TRACE_IMPORT_H
 #define SIM_TRACE_IMPORT_H

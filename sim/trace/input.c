@@ -91,7 +91,8 @@ static bool refill(struct sim_input *in, struct sim_trace_error *err)
     return true;
 }
 
-/* ---- unpacking: each takes from packed and gives at most max bytes; *n may be 0 ---------------- */
+/* ---- unpacking: each takes from packed and gives at most max bytes; *n may be 0 ----------------
+ */
 
 static void take_plain(struct sim_input *in, void *buf, size_t max, size_t *n)
 {
@@ -191,8 +192,9 @@ bool sim_input_read(struct sim_input *in, void *buf, size_t max, size_t *n,
             return true;
         }
         if (was_end && !in->unpacked_all) { /* I3 */
-            sim_trace_error_set(err, "%s: the archive ends at byte %llu in the middle; expected "
-                                     "the rest of it",
+            sim_trace_error_set(err,
+                                "%s: the archive ends at byte %llu in the middle; expected "
+                                "the rest of it",
                                 in->name, (unsigned long long)in->taken);
             return fail(in);
         }
@@ -219,8 +221,9 @@ static bool begin_xz(struct sim_input *in, struct sim_trace_error *err)
     sim_trace_error_set(err, "%s: no memory to unpack .xz", in->name);
     return false;
 #else
-    sim_trace_error_set(err, "%s: is .xz, and this build has no liblzma; unpack it first: "
-                             "xz -dc FILE | ksim replay -",
+    sim_trace_error_set(err,
+                        "%s: is .xz, and this build has no liblzma; unpack it first: "
+                        "xz -dc FILE | ksim replay -",
                         in->name);
     return false;
 #endif
@@ -238,8 +241,9 @@ static bool begin_zstd(struct sim_input *in, struct sim_trace_error *err)
     sim_trace_error_set(err, "%s: no memory to unpack .zst", in->name);
     return false;
 #else
-    sim_trace_error_set(err, "%s: is .zst, and this build has no libzstd; unpack it first: "
-                             "zstd -dc FILE | ksim replay -",
+    sim_trace_error_set(err,
+                        "%s: is .zst, and this build has no libzstd; unpack it first: "
+                        "zstd -dc FILE | ksim replay -",
                         in->name);
     return false;
 #endif
@@ -261,14 +265,16 @@ static bool begin(struct sim_input *in, struct sim_trace_error *err)
         in->taken += (size_t)got;
     }
     if (in->packed_size == 0) {
-        sim_trace_error_set(err, "%s: is empty; expected a trace (.kct, or text of ftrace, "
-                                 "trace-cmd report or perf script, also in .xz or .zst)",
+        sim_trace_error_set(err,
+                            "%s: is empty; expected a trace (.kct, or text of ftrace, "
+                            "trace-cmd report or perf script, also in .xz or .zst)",
                             in->name);
         return false;
     }
     in->at_end = false;
-    if (starts_with(in, "\xfd"
-                        "7zXZ\0",
+    if (starts_with(in,
+                    "\xfd"
+                    "7zXZ\0",
                     6)) {
         return begin_xz(in, err);
     }
@@ -324,8 +330,9 @@ struct sim_input *sim_input_open(const char *path, struct sim_trace_error *err)
     int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     struct stat st;
     if (fd < 0 || fstat(fd, &st) != 0) {
-        sim_trace_error_set(err, "%s: cannot open: %s; expected a trace file, or - for standard "
-                                 "input",
+        sim_trace_error_set(err,
+                            "%s: cannot open: %s; expected a trace file, or - for standard "
+                            "input",
                             name, strerror(errno));
         if (fd > STDIN_FILENO) {
             (void)close(fd);

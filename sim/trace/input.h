@@ -13,7 +13,11 @@
 
 struct sim_input;
 
-enum sim_packing { SIM_PLAIN, SIM_XZ, SIM_ZSTD };
+enum sim_packing {
+    SIM_PLAIN,
+    SIM_XZ,
+    SIM_ZSTD
+};
 
 /**
  * Open one.

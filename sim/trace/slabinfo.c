@@ -41,7 +41,7 @@ static bool add(struct sim_slabinfo *s, const struct sim_slab *slab)
 static const char *parse(const char *p, const char *end, struct sim_slab *out)
 {
     static const char *const expected[] = {
-        "the number of active objects", "the number of objects", "the size of an object",
+        "the number of active objects", "the number of objects",      "the size of an object",
         "the number of objects a slab", "the number of pages a slab",
     };
     const char *word = sim_skip_word(p, end);

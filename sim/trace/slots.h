@@ -2,8 +2,8 @@
 /**
  * slots.h: from the address of something that lives to its slot, and back to nothing at its death.
  *
- * Slot numbers are dense, and the one that was freed last is used first, so that they stay small and
- * a `.kct` stays short.
+ * Slot numbers are dense, and the one that was freed last is used first, so that they stay small
+ * and a `.kct` stays short.
  */
 #ifndef SIM_TRACE_SLOTS_H
 #define SIM_TRACE_SLOTS_H
@@ -11,7 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Numbers for several maps to share. All zero bytes are an empty one; free with sim_slots_fini(). */
+/* Numbers for several maps to share. All zero bytes are an empty one; free with sim_slots_fini().
+ */
 struct sim_slots {
     uint32_t *free; /* stack of numbers that were used and are free */
     uint32_t free_count;
@@ -19,7 +20,11 @@ struct sim_slots {
     uint32_t used; /* numbers below this were used */
 };
 
-enum sim_slots_result { SIM_SLOTS_OK, SIM_SLOTS_FULL, SIM_SLOTS_NOMEM };
+enum sim_slots_result {
+    SIM_SLOTS_OK,
+    SIM_SLOTS_FULL,
+    SIM_SLOTS_NOMEM
+};
 
 /** A free number, below KC_TRACE_SLOTS_MAX. */
 enum sim_slots_result sim_slots_take(struct sim_slots *s, uint32_t *out);

@@ -7,7 +7,8 @@
  * Invariants
  *   I1  at <= size <= BUFFER_BYTES
  *   I2  a line given out lies whole in the buffer, and nothing moves until the next is asked for
- *   I3  memory is BUFFER_BYTES, whatever the input holds: a longer line than SIM_LINE_MAX is refused
+ *   I3  memory is BUFFER_BYTES, whatever the input holds: a longer line than SIM_LINE_MAX is
+ * refused
  */
 #include "text.h"
 
@@ -85,8 +86,9 @@ enum sim_lines_next sim_lines_next(struct sim_lines *l, const char **begin, cons
     l->number++;
     l->at = (size_t)(*end - l->buffer) + (newline != NULL ? 1 : 0);
     if ((size_t)(*end - *begin) > SIM_LINE_MAX) {
-        sim_trace_error_set(err, "%s:%llu: a line of more than %u bytes; expected text of ftrace, "
-                                 "trace-cmd report or perf script",
+        sim_trace_error_set(err,
+                            "%s:%llu: a line of more than %u bytes; expected text of ftrace, "
+                            "trace-cmd report or perf script",
                             sim_input_name(l->input), (unsigned long long)l->number, SIM_LINE_MAX);
         return SIM_LINES_ERROR;
     }

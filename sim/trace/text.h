@@ -32,7 +32,11 @@ bool sim_lines_init(struct sim_lines *l, struct sim_input *input, const void *be
 /** Free its buffer. */
 void sim_lines_fini(struct sim_lines *l);
 
-enum sim_lines_next { SIM_LINE, SIM_LINES_END, SIM_LINES_ERROR };
+enum sim_lines_next {
+    SIM_LINE,
+    SIM_LINES_END,
+    SIM_LINES_ERROR
+};
 
 /** The next line, *begin to *end, without newline and carriage return; good until the next call. */
 enum sim_lines_next sim_lines_next(struct sim_lines *l, const char **begin, const char **end,
@@ -113,7 +117,7 @@ static inline bool sim_hex(const char **p, const char *end, uint64_t *out)
 }
 
 /** True if the word at p..end begins with that literal. */
-#define sim_begins(p, end, literal)                                                                \
+#define sim_begins(p, end, literal) \
     ((size_t)((end) - (p)) >= sizeof(literal) - 1 && memcmp((p), literal, sizeof(literal) - 1) == 0)
 
 #endif

@@ -65,8 +65,8 @@ static void describe_kct_error(struct sim_trace *t)
 {
     const struct kc_kct_error *e = kc_kct_error(t->kct);
     if (t->error.text[0] == 0) { /* else the input has said it */
-        sim_trace_error_set(&t->error, "%s: byte %llu: expected %s; found %llu",
-                            sim_trace_name(t), (unsigned long long)e->offset, e->expected,
+        sim_trace_error_set(&t->error, "%s: byte %llu: expected %s; found %llu", sim_trace_name(t),
+                            (unsigned long long)e->offset, e->expected,
                             (unsigned long long)e->found);
     }
 }
@@ -109,8 +109,8 @@ static bool open_slabinfo(struct sim_trace *t, const struct sim_trace_options *o
 {
     char beside[4096];
     const char *path = options->slabinfo;
-    if (path == NULL && options->path != NULL && slabinfo_beside(options->path, beside,
-                                                                 sizeof(beside))) {
+    if (path == NULL && options->path != NULL &&
+        slabinfo_beside(options->path, beside, sizeof(beside))) {
         path = beside;
     }
     if (path == NULL) {

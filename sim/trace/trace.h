@@ -9,8 +9,8 @@
  * | each of these in `.xz` or `.zst`       | the magic of xz or zstd                   |
  *
  * What a file is, is decided by its content, never by its name. Everything streams: memory grows
- * with the objects that live at one time (at most KC_TRACE_SLOTS_MAX), not with the file. The events
- * of an import and of the .kct written from it are the same.
+ * with the objects that live at one time (at most KC_TRACE_SLOTS_MAX), not with the file. The
+ * events of an import and of the .kct written from it are the same.
  *
  * Untidy recordings are counted, never fatal (kct.h: null, unknown and implicit frees, skipped
  * lines, lost events; a last line without its newline is counted as skipped if it is cut short). A
