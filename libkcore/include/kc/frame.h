@@ -66,13 +66,13 @@ struct kc_frame {
 };
 KC_STATIC_ASSERT(sizeof(struct kc_frame) == 16, "at most 16 bytes a frame");
 
-/* A stretch of consecutive frames that the allocator hands out. Private. */
+/* A stretch of consecutive frames that the allocator hands out, all in one zone. Private. */
 struct kc_frame_span {
     uint64_t pfn;       /* first frame: physical address / KC_FRAME_BYTES */
     uint32_t count;     /* frames */
-    uint32_t index;     /* record of the first; equal to pfn modulo 2^ORDER_MAX */
-    uint32_t fresh;     /* records index..fresh-1 and fresh_end.. are written; between, none is */
-    uint32_t fresh_end; /* fresh and fresh_end are on block boundaries of ORDER_MAX */
+    uint32_t index;     /* record of the first */
+    uint32_t fresh;     /* records fresh..fresh_end-1 were never written: whole free blocks of */
+    uint32_t fresh_end; /* ORDER_MAX; fresh only grows */
 };
 
 #define KC_FRAME_ZONES 2u /* 0: below 4 GiB; 1: the rest */
