@@ -46,6 +46,7 @@ struct kc_pool {
     size_t memory_bytes;
     size_t align;
     uint32_t flags;
+    uint32_t lost; /* blocks found corrupted, never handed out again */
     uint32_t peak; /* most blocks live at a time */
     uint64_t fail_count;
     struct kc_misuse *misuse;
@@ -59,6 +60,7 @@ struct kc_pool_stats {
     uint32_t capacity;   /* blocks */
     uint32_t live;       /* handed out now */
     uint32_t peak;       /* most at a time */
+    uint32_t lost;       /* found corrupted at hardening full, out of use */
     uint64_t fail_count; /* allocations that found nothing */
     size_t memory_bytes; /* as configured */
     size_t meta_bytes;   /* of it: bookkeeping, at most 3.2 bytes a block up to 65,536 blocks */

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Deep validator of frame: judges F1 to F8 of frame.c and names the first that is broken. */
+#include "frame_priv.h"
+
+/* What the walk over all records found, to be compared with the counts. */
+struct tally {
+    uint64_t free_frames[KC_FRAME_ZONES];
+    uint64_t fresh_frames[KC_FRAME_ZONES];
+    uint64_t free_blocks[KC_FRAME_ZONES][KC_FRAME_ORDERS];
+    uint64_t owner_frames[KC_FRAME_OWNER_COUNT];
+    uint64_t frames;
+};
+
+static kc_status_t broken(struct kc_frame_fault *where, uint32_t invariant, uint32_t index,
+                          uint64_t expected, uint64_t found)
+{
+    if (where != NULL) {
+        struct kc_frame_fault w = {invariant, index, expected, found};
+        *where = w;
+    }
+    return KC_ERR_CORRUPT;
+}
+
+/* F1 and F3. */
+static kc_status_t check_spans(const struct kc_frames *f, struct kc_frame_fault *where)
+{
+    uint64_t index = 0;
+    uint64_t pfn = 0;
+    if (f->zone[0].span_first != 0 || f->zone[1].span_first != f->zone[0].span_end ||
+        f->zone[1].span_end != f->span_count) {
+        return broken(where, 1, FRAME_NONE, f->span_count, f->zone[1].span_end);
+    }
+    for (uint32_t i = 0; i < f->span_count; i++) {
+        const struct kc_frame_span *s = &f->span[i];
+        uint32_t zone = i < f->zone[0].span_end ? 0 : 1;
+        if (s->index != index || s->count == 0 || s->pfn < pfn) {
+            return broken(where, 1, s->index, index, s->index);
+        }
+        if (frame_zone_of(s->pfn) != zone || frame_zone_of(s->pfn + s->count - 1) != zone) {
+            return broken(where, 1, s->index, zone, frame_zone_of(s->pfn));
+        }
+        if (s->fresh < s->index || s->fresh > s->fresh_end || s->fresh_end > index + s->count) {
+            return broken(where, 3, s->index, s->fresh_end, s->fresh);
+        }
+        if (s->fresh != s->fresh_end && (frame_pfn(s, s->fresh) % FRAME_CHUNK != 0 ||
+                                         frame_pfn(s, s->fresh_end) % FRAME_CHUNK != 0)) {
+            return broken(where, 3, s->index, 0, frame_pfn(s, s->fresh) % FRAME_CHUNK);
+        }
+        index += s->count;
+        pfn = s->pfn + s->count;
+    }
+    return index == f->record_count ? KC_OK
+                                    : broken(where, 1, FRAME_NONE, f->record_count, index);
+}
+
+/* F6, and the counts for F8. */
+static kc_status_t check_head(const struct kc_frames *f, uint32_t zone, uint32_t index,
+                              struct tally *t, struct kc_frame_fault *where)
+{
+    const struct kc_frame *r = &f->table[index];
+    uint32_t order = frame_kind_order(r->kind);
+    uint32_t owner = frame_kind_owner(r->kind);
+    switch (frame_kind_state(r->kind)) {
+    case KC_FRAME_FREE:
+        if (owner != KC_FRAME_OWNER_NONE || r->word != 0) {
+            return broken(where, 6, index, 0, owner != 0 ? owner : r->word);
+        }
+        t->free_frames[zone] += (uint64_t)1 << order;
+        t->free_blocks[zone][order]++;
+        return KC_OK;
+    case KC_FRAME_USED:
+        if (frame_refs(r->word) == 0 || r->u.data != 0) {
+            return broken(where, 6, index, 1, frame_refs(r->word));
+        }
+        break;
+    case KC_FRAME_CLAIMED:
+        if (r->u.data == 0) {
+            return broken(where, 6, index, 1, 0);
+        }
+        break;
+    default:
+        return broken(where, 2, index, KC_FRAME_FREE, r->kind);
+    }
+    if (owner == KC_FRAME_OWNER_NONE || owner >= KC_FRAME_OWNER_COUNT) {
+        return broken(where, 6, index, KC_FRAME_OWNER_COUNT, owner);
+    }
+    t->owner_frames[owner] += (uint64_t)1 << order;
+    return KC_OK;
+}
+
+/* F5: the buddy of a free block is not free as a whole. */
+static bool has_free_buddy(const struct kc_frames *f, const struct kc_frame_span *s, uint32_t index)
+{
+    uint32_t order = frame_kind_order(f->table[index].kind);
+    uint64_t buddy = frame_pfn(s, index) ^ ((uint64_t)1 << order);
+    if (order == KC_FRAME_ORDER_MAX || buddy < s->pfn ||
+        buddy - s->pfn + ((uint64_t)1 << order) > s->count) {
+        return false;
+    }
+    return f->table[frame_record(s, buddy)].kind ==
+           frame_kind(KC_FRAME_FREE, order, KC_FRAME_OWNER_NONE);
+}
+
+/* F2, F5, F6 and F7 for one span. */
+static kc_status_t check_blocks(const struct kc_frames *f, const struct kc_frame_span *s,
+                                struct tally *t, struct kc_frame_fault *where)
+{
+    uint32_t zone = frame_zone_of(s->pfn);
+    uint64_t end = (uint64_t)s->index + s->count;
+    uint64_t index = s->index;
+    while (index < end) {
+        if (frame_is_fresh(s, (uint32_t)index)) {
+            t->fresh_frames[zone] += s->fresh_end - index;
+            t->free_frames[zone] += s->fresh_end - index;
+            index = s->fresh_end;
+            continue;
+        }
+        const struct kc_frame *r = &f->table[index];
+        uint32_t order = frame_kind_order(r->kind);
+        uint64_t limit = index < s->fresh && s->fresh != s->fresh_end ? s->fresh : end;
+        uint64_t frames = (uint64_t)1 << (order & 63);
+        if (order > KC_FRAME_ORDER_MAX || index + frames > limit ||
+            frame_pfn(s, (uint32_t)index) % frames != 0) {
+            return broken(where, 2, (uint32_t)index, limit - index, frames);
+        }
+        kc_status_t status = check_head(f, zone, (uint32_t)index, t, where);
+        if (status != KC_OK) {
+            return status;
+        }
+        bool claimed = frame_kind_state(r->kind) == KC_FRAME_CLAIMED;
+        for (uint32_t i = 1; i < frames; i++) {
+            if (r[i].kind != 0) {
+                return broken(where, 7, (uint32_t)index + i, 0, r[i].kind);
+            }
+            if (!claimed && (r[i].u.data != 0 || r[i].word != 0)) {
+                return broken(where, 7, (uint32_t)index + i, 0, r[i].u.data);
+            }
+        }
+        if (frame_kind_state(r->kind) == KC_FRAME_FREE && has_free_buddy(f, s, (uint32_t)index)) {
+            return broken(where, 5, (uint32_t)index, 0, order);
+        }
+        index += frames;
+    }
+    return KC_OK;
+}
+
+/* F4 for one list, the FREE blocks having been counted. */
+static kc_status_t check_list(const struct kc_frames *f, uint32_t zone, uint32_t order,
+                              uint64_t blocks, struct kc_frame_fault *where)
+{
+    const struct kc_frame_zone *z = &f->zone[zone];
+    uint32_t want = frame_kind(KC_FRAME_FREE, order, KC_FRAME_OWNER_NONE);
+    uint32_t prev = FRAME_NONE;
+    uint64_t seen = 0;
+    for (uint32_t at = z->head[order]; at != FRAME_NONE; at = f->table[at].u.link.next) {
+        if (at >= f->record_count || seen == blocks) {
+            return broken(where, 4, at, blocks, seen + 1);
+        }
+        if (f->table[at].kind != want || f->table[at].u.link.prev != prev) {
+            return broken(where, 4, at, want, f->table[at].kind);
+        }
+        prev = at;
+        seen++;
+    }
+    if (seen != blocks || z->blocks[order] != blocks) {
+        return broken(where, 4, FRAME_NONE, blocks, seen != blocks ? seen : z->blocks[order]);
+    }
+    if ((z->mask >> order & 1) != (blocks != 0)) {
+        return broken(where, 4, FRAME_NONE, blocks != 0, z->mask);
+    }
+    return KC_OK;
+}
+
+/* F8. */
+static kc_status_t check_counts(const struct kc_frames *f, const struct tally *t,
+                                struct kc_frame_fault *where)
+{
+    uint64_t all = 0;
+    for (uint32_t z = 0; z < KC_FRAME_ZONES; z++) {
+        if (f->zone[z].free_frames != t->free_frames[z]) {
+            return broken(where, 8, FRAME_NONE, t->free_frames[z], f->zone[z].free_frames);
+        }
+        if (f->zone[z].fresh_frames != t->fresh_frames[z]) {
+            return broken(where, 8, FRAME_NONE, t->fresh_frames[z], f->zone[z].fresh_frames);
+        }
+        all += t->free_frames[z];
+    }
+    for (uint32_t o = 0; o < KC_FRAME_OWNER_COUNT; o++) {
+        if (f->owner_frames[o] != t->owner_frames[o]) {
+            return broken(where, 8, FRAME_NONE, t->owner_frames[o], f->owner_frames[o]);
+        }
+        all += t->owner_frames[o];
+    }
+    return f->frame_count == all ? KC_OK : broken(where, 8, FRAME_NONE, all, f->frame_count);
+}
+
+static kc_status_t check_all(const struct kc_frames *f, struct kc_frame_fault *where)
+{
+    struct tally t;
+    __builtin_memset(&t, 0, sizeof(t));
+    kc_status_t status = check_spans(f, where);
+    for (uint32_t i = 0; i < f->span_count && status == KC_OK; i++) {
+        status = check_blocks(f, &f->span[i], &t, where);
+    }
+    for (uint32_t z = 0; z < KC_FRAME_ZONES; z++) {
+        for (uint32_t o = 0; o < KC_FRAME_ORDERS && status == KC_OK; o++) {
+            status = check_list(f, z, o, t.free_blocks[z][o], where);
+        }
+    }
+    return status == KC_OK ? check_counts(f, &t, where) : status;
+}
+
+kc_status_t kc_frames_check(struct kc_frames *f, struct kc_frame_fault *where)
+{
+    uint64_t irq = kc_lock_acquire_irqsave(&f->lock);
+    kc_status_t status = check_all(f, where);
+    kc_lock_release_irqrestore(&f->lock, irq);
+    return status;
+}
