@@ -139,12 +139,11 @@ KC_NODISCARD void *kc_cache_alloc(struct kc_cache *c, uint32_t flags);
  *
  * ptr     from kc_cache_alloc() of this cache; NULL is KC_OK and does nothing
  *
- * Errors (all are misuse, reported once; state is as before). At hardening off, INTERIOR and
- * DOUBLE_FREE may go unnoticed where that harms nobody else's slab.
- *          KC_ERR_RANGE  FOREIGN: ptr lies in no slab at all
+ * Errors (all are misuse, noticed at every hardening level, reported once; state is as before):
+ *          KC_ERR_RANGE  FOREIGN: ptr lies in no slab, nor in free memory
  *          KC_ERR_PERM   WRONG_OWNER: ptr lies in another cache's slab
  *          KC_ERR_ALIGN  INTERIOR: ptr is not the first byte of an object
- *          KC_ERR_STATE  DOUBLE_FREE: the object is free
+ *          KC_ERR_STATE  DOUBLE_FREE: the object is free, or ptr lies in free frames
  * Cost:    O(log spans + objects in a slab / 32); one lock hold
  * Context: any, interrupts included
  */

@@ -64,7 +64,8 @@ struct kc_frame {
     uint32_t kind; /* state, order and owner in one word, so that one load sees all of them */
     uint32_t word; /* USED: references (low half) and pins (high half); CLAIMED: the claimer's */
 };
-KC_STATIC_ASSERT(sizeof(struct kc_frame) == 16, "at most 16 bytes a frame");
+#define KC_FRAME_RECORD_BYTES 16u
+KC_STATIC_ASSERT(sizeof(struct kc_frame) == KC_FRAME_RECORD_BYTES, "at most 16 bytes a frame");
 
 /* A stretch of consecutive frames that the allocator hands out, all in one zone. Private. */
 struct kc_frame_span {

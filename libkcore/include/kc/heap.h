@@ -107,11 +107,10 @@ KC_NODISCARD void *kc_heap_alloc_array(struct kc_heap *h, size_t count, size_t s
  * ptr     from this heap; NULL is KC_OK and does nothing
  *
  * Errors (all are misuse, reported once; state is as before):
- *          KC_ERR_RANGE  FOREIGN: ptr lies in nothing that is live of any heap's
+ *          KC_ERR_RANGE  FOREIGN: ptr lies in no heap's or cache's memory, nor in free memory
  *          KC_ERR_PERM   WRONG_OWNER: ptr lies in another heap's or cache's memory
  *          KC_ERR_ALIGN  INTERIOR: ptr is not the first byte of a block
- *          KC_ERR_STATE  DOUBLE_FREE: the block is free. A block whose frames have gone back since
- *                        is FOREIGN instead, or whatever they have become.
+ *          KC_ERR_STATE  DOUBLE_FREE: the block is free, or ptr lies in free frames
  * Cost:    as kc_cache_free(), or as kc_frame_free_run()
  * Context: any, interrupts included
  */

@@ -2,28 +2,29 @@
 /*
  * frame: the buddy allocator of page frames. Theory.
  *
- * Nouns. A *frame* is KC_FRAME_BYTES of RAM with a number, its pfn. A *record* is the struct kc_frame
- * that tells of one frame; records lie in one table, and a record's place there is its *index*. A
- * *span* is a run of frames that early memory had left free; its frames have consecutive records.
- * A span lies in one *zone*: below 4 GiB, or not. A *block* is 2^order frames whose first pfn is a
- * multiple of 2^order, within one span; its *head* is the record of its first frame, the others are
- * *inner*. Two blocks of one order are *buddies* if their pfns differ in that bit alone.
+ * Nouns. A *frame* is KC_FRAME_BYTES of RAM with a number, its pfn. A *record* is the struct
+ * kc_frame that tells of one frame; records lie in one table, and a record's place there is its
+ * *index*. A *span* is a run of frames that early memory had left free; its frames have consecutive
+ * records. A span lies in one *zone*: below 4 GiB, or not. A *block* is 2^order frames whose first
+ * pfn is a multiple of 2^order, within one span; its *head* is the record of its first frame, the
+ * others are *inner*. Two blocks of one order are *buddies* if their pfns differ in that bit alone.
  *
  *     RAM     |kernel|  free ...................  |initrd|  free ....  |records|
  *     spans          |s0                          |      |s1          |
  *     s0      |edge|  chunk  |  chunk  |  chunk   |edge|
  *                     ^index of fresh  ............^fresh_end
  *
- * A *chunk* is a block of the greatest order. The ends of a span, smaller than a chunk, are cut into
- * blocks at init. Whole chunks in between are *fresh*: free, but their records hold whatever RAM
- * held. When a zone's lists have nothing large enough, the next fresh chunk's records are cleared
- * and it becomes a free block. So a machine with 1 TiB touches 16 KiB of table for each 4 MiB that
- * it comes to use, and starting costs nothing for the rest.
+ * A *chunk* is a block of the greatest order. The ends of a span, smaller than a chunk, are cut
+ * into blocks at init. Whole chunks in between are *fresh*: free, but their records hold whatever
+ * RAM held. When a zone's lists have nothing large enough, the next fresh chunk's records are
+ * cleared and it becomes a free block. So a machine with 1 TiB touches 16 KiB of table for each 4
+ * MiB that it comes to use, and starting costs nothing for the rest.
  *
  * Why inner records are kept all zero: then the block of any frame is found by clearing one low bit
  * of its pfn after the other until the record there is no inner one. Between the head and the frame
- * all candidates lie in the block, hence are inner, so the first that is not is the head. That takes
- * as many loads as the block's order, needs no writes at allocation, and judges any address at all.
+ * all candidates lie in the block, hence are inner, so the first that is not is the head. That
+ * takes as many loads as the block's order, needs no writes at allocation, and judges any address
+ * at all.
  *
  * Invariants
  *  F1  Spans ascend, do not meet, do not cross 4 GiB; their indexes are consecutive from 0; the
@@ -816,11 +817,11 @@ uint64_t kc_frame_owner_frames(struct kc_frames *f, uint16_t owner)
 const char *kc_frame_owner_name(uint16_t owner)
 {
     static const char *const name[KC_FRAME_OWNER_FIRST_FREE] = {
-        [KC_FRAME_OWNER_NONE] = "none",     [KC_FRAME_OWNER_TABLE] = "table",
-        [KC_FRAME_OWNER_CACHE] = "cache",   [KC_FRAME_OWNER_HEAP] = "heap",
-        [KC_FRAME_OWNER_POOL] = "pool",     [KC_FRAME_OWNER_KERNEL] = "kernel",
-        [KC_FRAME_OWNER_USER] = "user",     [KC_FRAME_OWNER_TRACE] = "trace",
-        [KC_FRAME_OWNER_DMA] = "dma",       [KC_FRAME_OWNER_TEST] = "test",
+        [KC_FRAME_OWNER_NONE] = "none",   [KC_FRAME_OWNER_TABLE] = "table",
+        [KC_FRAME_OWNER_CACHE] = "cache", [KC_FRAME_OWNER_HEAP] = "heap",
+        [KC_FRAME_OWNER_POOL] = "pool",   [KC_FRAME_OWNER_KERNEL] = "kernel",
+        [KC_FRAME_OWNER_USER] = "user",   [KC_FRAME_OWNER_TRACE] = "trace",
+        [KC_FRAME_OWNER_DMA] = "dma",     [KC_FRAME_OWNER_TEST] = "test",
     };
     return owner < KC_FRAME_OWNER_FIRST_FREE ? name[owner] : "other";
 }

@@ -49,8 +49,7 @@ static kc_status_t check_spans(const struct kc_frames *f, struct kc_frame_fault 
         index += s->count;
         pfn = s->pfn + s->count;
     }
-    return index == f->record_count ? KC_OK
-                                    : broken(where, 1, FRAME_NONE, f->record_count, index);
+    return index == f->record_count ? KC_OK : broken(where, 1, FRAME_NONE, f->record_count, index);
 }
 
 /* F6, and the counts for F8. */

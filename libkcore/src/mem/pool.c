@@ -12,9 +12,9 @@
  *
  * A free takes the index of the block from its address and pushes it; an allocation pops, or takes
  * the next fresh block. So nothing needs to be written before it is used: init is O(1) and a large
- * pool costs only what is used of it. An index is 2 bytes up to 65,536 blocks and 4 beyond; with the
- * state byte, 3 or 5 bytes a block. Blocks are never written to, so a freed DMA buffer or a clobbered
- * block cannot lead the pool astray.
+ * pool costs only what is used of it. An index is 2 bytes up to 65,536 blocks and 4 beyond; with
+ * the state byte, 3 or 5 bytes a block. Blocks are never written to, so a freed DMA buffer or a
+ * clobbered block cannot lead the pool astray.
  *
  * The address minus base, divided by stride, is the index. For a stride d and capacity B, let
  * k = 63 - ceil(log2 B) and m = floor(2^k / d) + 1; then n / d = n * m >> k for all n < B d if

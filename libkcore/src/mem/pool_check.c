@@ -47,8 +47,8 @@ static kc_status_t check_states(const struct kc_pool *p, struct kc_pool_fault *w
 }
 
 /*
- * P2. Each index once: a block's state byte is marked while the stack is walked, and put back after,
- * which is why the validator holds the lock and takes no const pool.
+ * P2. Each index once: a block's state byte is marked while the stack is walked, and put back
+ * after, which is why the validator holds the lock and takes no const pool.
  */
 static kc_status_t check_stack(struct kc_pool *p, struct kc_pool_fault *where)
 {

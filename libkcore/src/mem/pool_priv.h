@@ -6,7 +6,11 @@
 #include <kc/pool.h>
 
 /* The state byte of a block that was handed out at least once. */
-enum pool_state { POOL_FREE = 0x5a, POOL_LIVE = 0xa5, POOL_LOST = 0x3c };
+enum pool_state {
+    POOL_FREE = 0x5a,
+    POOL_LIVE = 0xa5,
+    POOL_LOST = 0x3c
+};
 
 #define POOL_SHORT_MAX 65536u /* up to so many blocks, an index takes two bytes */
 

@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * heap: blocks of any size. Theory.
+ *
+ * Nouns. A *class* is a block size with a kc_cache of its own. A *small* block is an object of a
+ * class. A *large* block is a run of frames (kc_frame_alloc_run()), whose frame blocks are claimed
+ * by the heap: the record of the first says how many frames, those of further ones how far behind
+ * the first they are.
+ *
+ *     classes    8 16 24 ... 128 | 144 160 ... 256 | 288 320 ... 512 | ... | 4608 5120 ... 8192
+ *                 8 bytes apart     16 apart          32 apart               512 apart
+ *     large      | 4 frames: heap, 5 | 1 frame: heap + 1, 4 |       a block of 5 frames
+ *
+ * Up to 128 bytes a block wastes at most 7 bytes; above, at most an eighth of its class (just above
+ * a power of two, an eighth of the size). Above SMALL_MAX it wastes at most one frame less a byte,
+ * and that is less than a third of what was asked for.
+ *
+ * Alignment needs no second mechanism. Slabs start on a frame and objects lie one class size apart,
+ * so an object is aligned to every power of two, up to a frame, that divides its class. Round a
+ * size up to a multiple of the alignment a: its class is a multiple of a too. For let the class be
+ * in a doubling whose classes are a step s apart: if a <= s, every class there is a multiple of s,
+ * hence of a; if a > s, the rounded size is itself a multiple of s, hence a class. Alignments above
+ * a frame go to runs, which take any up to their greatest order.
+ *
+ * Invariants
+ *  H1  Class i is a sound cache of objects of heap_class_bytes(i) bytes, and classes ascend.
+ *  H2  Of the frame blocks of owner HEAP that carry this heap: each is the first of a run of as
+ * many frames as its word says, or a further one, whose word leads back to a first that reaches it.
+ *  H3  large_live and large_frames are what those runs add up to.
+ *
+ * Cost and locking. A small block costs what its cache does. One lock of rank HEAP, interrupts
+ * masked, covers claiming and unclaiming large blocks, so that a run found through a record while
+ * it is held stays this heap's. To which of the two a pointer belongs is found without a lock, and
+ * then looked up again under the one that decides.
+ */
+#include "heap_priv.h"
+
+KC_STATIC_ASSERT(KC_HEAP_SMALL_MAX <= KC_CACHE_OBJECT_MAX, "a class fits a cache");
+KC_STATIC_ASSERT(KC_HEAP_CLASSES == HEAP_STEP_COUNT + 8 * (13 - HEAP_STEP_LOG2) &&
+                     KC_HEAP_SMALL_MAX == 1u << 13,
+                 "eight classes to each doubling, up to the greatest");
+KC_STATIC_ASSERT(KC_HEAP_ALIGN_MAX == KC_FRAME_BYTES << KC_FRAME_ORDER_MAX, "runs align so far");
+
+static void raise(struct kc_heap *h, enum kc_misuse_kind kind, const char *where, const void *ptr,
+                  uint64_t expected, uint64_t found)
+{
+    struct kc_misuse_report r = {kind, where, h->name, (uintptr_t)ptr, expected, found};
+    kc_misuse_raise(h->misuse, &r);
+}
+
+/* ---- life cycle ----------------------------------------------------------------------------- */
+
+static void set_name(char *to, const char *from)
+{
+    uint32_t i = 0;
+    for (; from != NULL && from[i] != 0 && i < KC_HEAP_NAME_CHARS - 1; i++) {
+        to[i] = from[i];
+    }
+    to[i] = 0;
+}
+
+/* "NAME-SIZE", the name cut so that the size is whole. */
+static void class_name(char *to, const char *heap, uint32_t bytes)
+{
+    char digits[8];
+    uint32_t count = 0;
+    uint32_t i = 0;
+    for (; bytes != 0; bytes /= 10) {
+        digits[count++] = (char)('0' + bytes % 10);
+    }
+    for (; heap[i] != 0 && i + count + 2 < KC_CACHE_NAME_CHARS; i++) {
+        to[i] = heap[i];
+    }
+    to[i++] = '-';
+    while (count > 0) {
+        to[i++] = digits[--count];
+    }
+    to[i] = 0;
+}
+
+kc_status_t kc_heap_init(struct kc_heap *h, const struct kc_heap_config *config,
+                         struct kc_frames *frames)
+{
+    if (h == NULL || config == NULL || frames == NULL || config->unused != 0 ||
+        (config->frame_flags & ~KC_FRAME_DMA32) != 0) {
+        return KC_ERR_ARG;
+    }
+    struct kc_misuse *misuse = config->misuse;
+    uint32_t frame_flags = config->frame_flags;
+    __builtin_memset(h, 0, sizeof(*h));
+    h->frames = frames;
+    h->misuse = misuse;
+    h->frame_flags = frame_flags;
+    kc_lock_init(&h->lock, "heap", KC_RANK_HEAP);
+    set_name(h->name, config->name);
+    for (uint32_t i = 0; i < KC_HEAP_CLASSES; i++) {
+        char name[KC_CACHE_NAME_CHARS];
+        struct kc_cache_config class_config;
+        __builtin_memset(&class_config, 0, sizeof(class_config));
+        class_name(name, h->name, heap_class_bytes(i));
+        class_config.name = name;
+        class_config.object_bytes = heap_class_bytes(i);
+        class_config.frame_flags = frame_flags;
+        class_config.misuse = misuse;
+        kc_status_t status = kc_cache_init(&h->cache[i], &class_config, frames);
+        KC_CHECK(status == KC_OK);
+    }
+    return KC_OK;
+}
+
+kc_status_t kc_heap_fini(struct kc_heap *h)
+{
+    struct kc_heap_stats stats;
+    kc_heap_stats(h, &stats);
+    if (stats.live != 0) {
+        raise(h, KC_MISUSE_BUSY, __func__, NULL, 0, stats.live);
+        return KC_ERR_STATE;
+    }
+    for (uint32_t i = 0; i < KC_HEAP_CLASSES; i++) {
+        kc_status_t status = kc_cache_fini(&h->cache[i]);
+        KC_CHECK(status == KC_OK);
+    }
+    return KC_OK;
+}
+
+/* ---- large blocks --------------------------------------------------------------------------- */
+
+/* Claims or unclaims the frame blocks of a run; the heap's lock is held. */
+static void claim_run(struct kc_heap *h, kc_pa_t pa, uint32_t frames)
+{
+    uint32_t at = 0;
+    for (uint32_t o = KC_FRAME_ORDERS; o-- > 0;) {
+        if ((frames >> o & 1) != 0) {
+            kc_pa_t part = kc_pa(kc_pa_raw(pa) + ((uint64_t)at << KC_FRAME_LOG2));
+            uint64_t data = heap_claim_data(h) | (at == 0 ? 0 : HEAP_FURTHER);
+            struct kc_frame *r = kc_frame_claim(h->frames, part, o, data);
+            r->word = at == 0 ? frames : at;
+            at += 1u << o;
+        }
+    }
+}
+
+static void unclaim_run(struct kc_heap *h, kc_pa_t pa, uint32_t frames)
+{
+    uint32_t at = 0;
+    for (uint32_t o = KC_FRAME_ORDERS; o-- > 0;) {
+        if ((frames >> o & 1) != 0) {
+            kc_frame_unclaim(h->frames, kc_pa(kc_pa_raw(pa) + ((uint64_t)at << KC_FRAME_LOG2)), o);
+            at += 1u << o;
+        }
+    }
+}
+
+static void *large_alloc(struct kc_heap *h, size_t size, size_t align, uint32_t flags)
+{
+    uint32_t frames = heap_frames_for(size);
+    uint32_t order = align <= KC_FRAME_BYTES ? 0 : kc_log2_floor(align) - KC_FRAME_LOG2;
+    kc_pa_t pa = kc_pa(0);
+    uint64_t irq = kc_lock_acquire_irqsave(&h->lock);
+    kc_status_t status =
+        kc_frame_alloc_run(h->frames, frames, order, h->frame_flags, KC_FRAME_OWNER_HEAP, &pa);
+    if (status != KC_OK) {
+        h->large_fail_count++;
+        kc_lock_release_irqrestore(&h->lock, irq);
+        return NULL;
+    }
+    claim_run(h, pa, frames);
+    h->large_live++;
+    h->large_alloc_count++;
+    h->large_frames += frames;
+    h->large_peak_frames =
+        h->large_frames > h->large_peak_frames ? h->large_frames : h->large_peak_frames;
+    kc_lock_release_irqrestore(&h->lock, irq);
+
+    void *block = kc_plat_ram(pa);
+    size_t bytes = (size_t)frames << KC_FRAME_LOG2;
+    kc_plat_note(KC_NOTE_ALLOC, (uintptr_t)block, bytes, h);
+    if ((flags & KC_HEAP_ZERO) != 0) {
+        __builtin_memset(block, 0, bytes);
+    }
+    return block;
+}
+
+/* Frames of the large block that starts at ptr; 0 if none does. The heap's lock is held. */
+static uint32_t large_frames(const struct kc_heap *h, const void *ptr)
+{
+    struct kc_frame_found found;
+    kc_pa_t pa = kc_plat_ram_pa(ptr);
+    if (!kc_frame_find(h->frames, pa, &found) || found.owner != KC_FRAME_OWNER_HEAP ||
+        found.data != heap_claim_data(h) || !kc_pa_eq(pa, found.base)) {
+        return 0;
+    }
+    return found.record->word;
+}
+
+/* Frees the large block at ptr, or answers false: it is none (any more). */
+static bool large_free(struct kc_heap *h, void *ptr)
+{
+    uint64_t irq = kc_lock_acquire_irqsave(&h->lock);
+    uint32_t frames = large_frames(h, ptr);
+    if (frames != 0) {
+        kc_pa_t pa = kc_plat_ram_pa(ptr);
+        kc_plat_note(KC_NOTE_FREE, (uintptr_t)ptr, (uint64_t)frames << KC_FRAME_LOG2, h);
+        unclaim_run(h, pa, frames);
+        kc_status_t status = kc_frame_free_run(h->frames, pa, frames);
+        KC_CHECK(status == KC_OK);
+        h->large_live--;
+        h->large_free_count++;
+        h->large_frames -= frames;
+    }
+    kc_lock_release_irqrestore(&h->lock, irq);
+    return frames != 0;
+}
+
+/* ---- which of the two ----------------------------------------------------------------------- */
+
+enum what {
+    WHAT_SMALL,
+    WHAT_LARGE,
+    WHAT_INTERIOR,
+    WHAT_OTHER,
+    WHAT_FREE,
+    WHAT_FOREIGN
+};
+
+/* What ptr points into, without a lock; small: *cache is one of the heap's. */
+static enum what look_up(struct kc_heap *h, const void *ptr, struct kc_cache **cache)
+{
+    struct kc_frame_found found;
+    kc_pa_t pa = kc_plat_ram_pa(ptr);
+    if (!kc_frame_find(h->frames, pa, &found)) {
+        struct kc_frame_info info;
+        kc_frame_info(h->frames, pa, &info);
+        return info.state == KC_FRAME_FREE ? WHAT_FREE : WHAT_FOREIGN;
+    }
+    if (found.owner == KC_FRAME_OWNER_CACHE) {
+        /* Compared as a number: it may be another cache's address, or one that died since. */
+        uint64_t offset = found.data - (uintptr_t)h->cache;
+        if (offset >= sizeof(h->cache)) {
+            return WHAT_OTHER;
+        }
+        *cache = &h->cache[offset / sizeof(h->cache[0])];
+        return WHAT_SMALL;
+    }
+    if (found.owner != KC_FRAME_OWNER_HEAP || (found.data & ~HEAP_FURTHER) != heap_claim_data(h)) {
+        return WHAT_OTHER;
+    }
+    bool first = (found.data & HEAP_FURTHER) == 0 && kc_pa_eq(pa, found.base);
+    return first ? WHAT_LARGE : WHAT_INTERIOR;
+}
+
+/* ---- blocks --------------------------------------------------------------------------------- */
+
+static KC_COLD void *refuse(struct kc_heap *h)
+{
+    uint64_t irq = kc_lock_acquire_irqsave(&h->lock);
+    h->refused_count++;
+    kc_lock_release_irqrestore(&h->lock, irq);
+    return NULL;
+}
+
+void *kc_heap_alloc(struct kc_heap *h, size_t size, uint32_t flags)
+{
+    if (KC_UNLIKELY(size == 0 || size > KC_HEAP_SIZE_MAX || (flags & ~KC_HEAP_ZERO) != 0)) {
+        return refuse(h);
+    }
+    if (KC_UNLIKELY(size > KC_HEAP_SMALL_MAX)) {
+        return large_alloc(h, size, KC_HEAP_ALIGN_MIN, flags);
+    }
+    return kc_cache_alloc(&h->cache[heap_class((uint32_t)size)], flags);
+}
+
+void *kc_heap_alloc_aligned(struct kc_heap *h, size_t size, size_t align, uint32_t flags)
+{
+    if (!kc_is_pow2(align) || align > KC_HEAP_ALIGN_MAX || size == 0 || size > KC_HEAP_SIZE_MAX ||
+        (flags & ~KC_HEAP_ZERO) != 0) {
+        return refuse(h);
+    }
+    size_t rounded = (size + align - 1) & ~(align - 1);
+    if (align > KC_FRAME_BYTES || rounded > KC_HEAP_SMALL_MAX) {
+        return large_alloc(h, size, align, flags);
+    }
+    return kc_heap_alloc(h, rounded, flags);
+}
+
+void *kc_heap_alloc_array(struct kc_heap *h, size_t count, size_t size, uint32_t flags)
+{
+    size_t bytes;
+    if (!kc_mul_size(count, size, &bytes)) {
+        return refuse(h);
+    }
+    return kc_heap_alloc(h, bytes, flags);
+}
+
+/* Reports what ptr is instead of a block, and answers with the status for it. */
+static KC_COLD kc_status_t not_a_block(struct kc_heap *h, enum what what, const void *ptr,
+                                       const char *where)
+{
+    static const struct {
+        enum kc_misuse_kind kind;
+        kc_status_t status;
+    } answer[] = {
+        [WHAT_SMALL] = {KC_MISUSE_DOUBLE_FREE, KC_ERR_STATE}, /* it was one until just now */
+        [WHAT_LARGE] = {KC_MISUSE_DOUBLE_FREE, KC_ERR_STATE},
+        [WHAT_INTERIOR] = {KC_MISUSE_INTERIOR, KC_ERR_ALIGN},
+        [WHAT_OTHER] = {KC_MISUSE_WRONG_OWNER, KC_ERR_PERM},
+        [WHAT_FREE] = {KC_MISUSE_DOUBLE_FREE, KC_ERR_STATE},
+        [WHAT_FOREIGN] = {KC_MISUSE_FOREIGN, KC_ERR_RANGE},
+    };
+    raise(h, answer[what].kind, where, ptr, 0, 0);
+    return answer[what].status;
+}
+
+kc_status_t kc_heap_free(struct kc_heap *h, void *ptr)
+{
+    if (ptr == NULL) {
+        return KC_OK;
+    }
+    struct kc_cache *cache = NULL;
+    enum what what = look_up(h, ptr, &cache);
+    if (KC_LIKELY(what == WHAT_SMALL)) {
+        return kc_cache_free(cache, ptr);
+    }
+    if (what == WHAT_LARGE && large_free(h, ptr)) {
+        return KC_OK;
+    }
+    return not_a_block(h, what, ptr, __func__);
+}
+
+/* Usable bytes of the live block at ptr, 0 if it is none; *what says what it is instead. */
+static size_t usable(struct kc_heap *h, const void *ptr, enum what *what)
+{
+    struct kc_cache *cache = NULL;
+    *what = look_up(h, ptr, &cache);
+    if (*what == WHAT_SMALL) {
+        return kc_cache_is_live(cache, ptr) ? cache->stride : 0;
+    }
+    if (*what == WHAT_LARGE) {
+        uint64_t irq = kc_lock_acquire_irqsave(&h->lock);
+        uint32_t frames = large_frames(h, ptr);
+        kc_lock_release_irqrestore(&h->lock, irq);
+        return (size_t)frames << KC_FRAME_LOG2;
+    }
+    return 0;
+}
+
+/* True if a request of that size, at some alignment, gets a block with that many usable bytes. */
+static bool could_get(size_t size, size_t have, enum what what)
+{
+    if (size == 0 || size > have) {
+        return false;
+    }
+    if (what == WHAT_LARGE) {
+        return (size_t)heap_frames_for(size) << KC_FRAME_LOG2 == have;
+    }
+    for (size_t align = KC_HEAP_ALIGN_MIN; align <= KC_FRAME_BYTES; align *= 2) {
+        size_t rounded = (size + align - 1) & ~(align - 1);
+        if (rounded <= have && kc_heap_granted(rounded) == have) {
+            return true;
+        }
+    }
+    return false;
+}
+
+kc_status_t kc_heap_free_sized(struct kc_heap *h, void *ptr, size_t size)
+{
+    if (ptr == NULL) {
+        return KC_OK;
+    }
+    enum what what;
+    size_t have = usable(h, ptr, &what);
+    if (have != 0 && !could_get(size, have, what)) {
+        raise(h, KC_MISUSE_WRONG_SIZE, __func__, ptr, have, size);
+        return KC_ERR_ARG;
+    }
+    return kc_heap_free(h, ptr);
+}
+
+void *kc_heap_resize(struct kc_heap *h, void *ptr, size_t size, uint32_t flags)
+{
+    if (ptr == NULL) {
+        return kc_heap_alloc(h, size, flags);
+    }
+    if (size == 0 || size > KC_HEAP_SIZE_MAX || (flags & ~KC_HEAP_ZERO) != 0) {
+        return refuse(h);
+    }
+    enum what what;
+    size_t have = usable(h, ptr, &what);
+    if (have == 0) {
+        /* The free says what it is, reports it, and refuses. */
+        kc_status_t status = kc_heap_free(h, ptr);
+        KC_CHECK(status != KC_OK);
+        return NULL;
+    }
+    if (kc_heap_granted(size) == have) {
+        return ptr;
+    }
+    void *to = kc_heap_alloc(h, size, flags);
+    if (to == NULL) {
+        return NULL;
+    }
+    __builtin_memcpy(to, ptr, have < size ? have : size);
+    if (kc_heap_free(h, ptr) != KC_OK) {
+        /* Somebody freed it while we copied, and that is reported; hand out nothing. */
+        (void)kc_heap_free(h, to);
+        return NULL;
+    }
+    return to;
+}
+
+size_t kc_heap_usable(struct kc_heap *h, const void *ptr)
+{
+    enum what what;
+    return ptr == NULL ? 0 : usable(h, ptr, &what);
+}
+
+size_t kc_heap_granted(size_t size)
+{
+    if (size == 0 || size > KC_HEAP_SIZE_MAX) {
+        return 0;
+    }
+    return size <= KC_HEAP_SMALL_MAX ? heap_class_bytes(heap_class((uint32_t)size))
+                                     : (size_t)heap_frames_for(size) << KC_FRAME_LOG2;
+}
+
+uint64_t kc_heap_shrink(struct kc_heap *h)
+{
+    uint64_t frames = 0;
+    for (uint32_t i = 0; i < KC_HEAP_CLASSES; i++) {
+        frames += kc_cache_shrink(&h->cache[i]);
+    }
+    return frames;
+}
+
+/* ---- queries -------------------------------------------------------------------------------- */
+
+void kc_heap_stats(struct kc_heap *h, struct kc_heap_stats *out)
+{
+    uint64_t irq = kc_lock_acquire_irqsave(&h->lock);
+    out->live = h->large_live;
+    out->large_live = h->large_live;
+    out->large_bytes = h->large_frames << KC_FRAME_LOG2;
+    out->granted_bytes = out->large_bytes;
+    out->frames_bytes = out->large_bytes;
+    out->alloc_count = h->large_alloc_count;
+    out->free_count = h->large_free_count;
+    out->fail_count = h->large_fail_count;
+    out->refused_count = h->refused_count;
+    kc_lock_release_irqrestore(&h->lock, irq);
+    for (uint32_t i = 0; i < KC_HEAP_CLASSES; i++) {
+        struct kc_cache_stats c;
+        kc_cache_stats(&h->cache[i], &c);
+        out->live += c.live;
+        out->granted_bytes += c.live * c.stride_bytes;
+        out->frames_bytes += c.frames_bytes;
+        out->alloc_count += c.alloc_count;
+        out->free_count += c.free_count;
+        out->fail_count += c.fail_count;
+    }
+}
+
+bool kc_heap_class_stats(struct kc_heap *h, uint32_t index, struct kc_cache_stats *out)
+{
+    if (index >= KC_HEAP_CLASSES) {
+        return false;
+    }
+    kc_cache_stats(&h->cache[index], out);
+    return true;
+}
+
+void *kc_heap_next_live(struct kc_heap *h, struct kc_heap_cursor *cursor, size_t *usable_bytes)
+{
+    while (cursor->index < KC_HEAP_CLASSES) {
+        struct kc_cache *c = &h->cache[cursor->index];
+        void *object = kc_cache_next_live(c, &cursor->cache);
+        if (object != NULL) {
+            if (usable_bytes != NULL) {
+                *usable_bytes = c->stride;
+            }
+            return object;
+        }
+        __builtin_memset(&cursor->cache, 0, sizeof(cursor->cache));
+        cursor->index++;
+    }
+    struct kc_frame_info info;
+    while (kc_frame_next_used(h->frames, &cursor->frames, &info)) {
+        size_t bytes = 0;
+        if (info.owner == KC_FRAME_OWNER_HEAP) {
+            bytes = kc_heap_usable(h, kc_plat_ram(info.base));
+        }
+        if (bytes != 0) {
+            if (usable_bytes != NULL) {
+                *usable_bytes = bytes;
+            }
+            return kc_plat_ram(info.base);
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Private to heap.c, heap_check.c and white-box tests: size classes, and claims of large blocks. */
+#ifndef KC_HEAP_PRIV_H
+#define KC_HEAP_PRIV_H
+
+#include <kc/heap.h>
+
+#define HEAP_STEP_MAX   128u /* up to here, classes are 8 bytes apart */
+#define HEAP_STEP_COUNT (HEAP_STEP_MAX / 8u)
+#define HEAP_STEP_LOG2  7u
+
+/* Class of a size, 1 to KC_HEAP_SMALL_MAX. */
+KC_INLINE uint32_t heap_class(uint32_t size)
+{
+    if (size <= HEAP_STEP_MAX) {
+        return (size + 7) / 8 - 1;
+    }
+    uint32_t log2 = kc_log2_floor(size - 1);
+    return HEAP_STEP_COUNT + (log2 - HEAP_STEP_LOG2) * 8 + (((size - 1) >> (log2 - 3)) & 7);
+}
+
+/* Block size of a class. */
+KC_INLINE uint32_t heap_class_bytes(uint32_t index)
+{
+    if (index < HEAP_STEP_COUNT) {
+        return (index + 1) * 8;
+    }
+    uint32_t log2 = HEAP_STEP_LOG2 + (index - HEAP_STEP_COUNT) / 8;
+    return (9 + (index - HEAP_STEP_COUNT) % 8) << (log2 - 3);
+}
+
+/*
+ * What the heap claims the frame blocks of a large block with: itself, and in bit 0 whether it is a
+ * further one of the run. The word of the first is the frames of the run; of a further one, how
+ * many frames it is behind the first.
+ */
+#define HEAP_FURTHER ((uint64_t)1)
+
+KC_INLINE uint64_t heap_claim_data(const struct kc_heap *h)
+{
+    return (uintptr_t)h;
+}
+
+KC_INLINE uint32_t heap_frames_for(size_t size)
+{
+    return (uint32_t)((size + KC_FRAME_BYTES - 1) >> KC_FRAME_LOG2);
+}
+
+#endif
