@@ -149,6 +149,12 @@ KC_NODISCARD void *kc_cache_alloc(struct kc_cache *c, uint32_t flags);
  */
 kc_status_t kc_cache_free(struct kc_cache *c, void *ptr);
 
+/**
+ * What kc_cache_free() would answer for ptr: misuse is reported as there, but nothing is freed.
+ * NULL is KC_ERR_RANGE, FOREIGN.
+ */
+kc_status_t kc_cache_probe(struct kc_cache *c, const void *ptr);
+
 /** Give all empty slabs back. Returns the number of frames that went. Cost: O(empty slabs). */
 uint64_t kc_cache_shrink(struct kc_cache *c);
 

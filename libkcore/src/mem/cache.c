@@ -455,6 +455,17 @@ kc_status_t kc_cache_free(struct kc_cache *c, void *ptr)
     return KC_OK;
 }
 
+kc_status_t kc_cache_probe(struct kc_cache *c, const void *ptr)
+{
+    uint64_t irq = kc_lock_acquire_irqsave(&c->lock);
+    struct finding x = find(c, ptr);
+    kc_lock_release_irqrestore(&c->lock, irq);
+    if (x.status != KC_OK) {
+        raise(c, x.misuse, __func__, ptr, 0, 0);
+    }
+    return x.status;
+}
+
 uint64_t kc_cache_shrink(struct kc_cache *c)
 {
     uint64_t irq = kc_lock_acquire_irqsave(&c->lock);

@@ -384,12 +384,14 @@ void *kc_heap_resize(struct kc_heap *h, void *ptr, size_t size, uint32_t flags)
     if (size == 0 || size > KC_HEAP_SIZE_MAX || (flags & ~KC_HEAP_ZERO) != 0) {
         return refuse(h);
     }
-    enum what what;
+    struct kc_cache *cache = NULL;
+    enum what what = look_up(h, ptr, &cache);
+    if (what == WHAT_SMALL && kc_cache_probe(cache, ptr) != KC_OK) {
+        return NULL;
+    }
     size_t have = usable(h, ptr, &what);
     if (have == 0) {
-        /* The free says what it is, reports it, and refuses. */
-        kc_status_t status = kc_heap_free(h, ptr);
-        KC_CHECK(status != KC_OK);
+        (void)not_a_block(h, what, ptr, __func__);
         return NULL;
     }
     if (kc_heap_granted(size) == have) {
