@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * frame_model: the slow twin of kc/frame.h. A byte for each frame says whether it is used, a table of
- * what was handed out says by whom. An allocation must succeed exactly if an aligned window of free
- * frames exists in one span: the buddy merges all it can, so it may not fail for any other reason.
+ * frame_model: the slow twin of kc/frame.h. A byte for each frame says whether it is used, a table
+ * of what was handed out says by whom. An allocation must succeed exactly if an aligned window of
+ * free frames exists in one span: the buddy merges all it can, so it may not fail for any other
+ * reason.
  */
 #ifndef FRAME_MODEL_H
 #define FRAME_MODEL_H
@@ -24,7 +25,7 @@ struct frame_model_block {
 struct frame_model {
     struct kc_frames *f;
     struct kc_misuse *misuse;
-    uint64_t base_pfn; /* of RAM */
+    uint64_t base_pfn;                /* of RAM */
     uint8_t used[FRAME_MODEL_FRAMES]; /* 1: handed out, 2: never was the allocator's */
     struct frame_model_block block[FRAME_MODEL_BLOCKS];
     uint64_t owner_frames[KC_FRAME_OWNER_COUNT];
@@ -176,8 +177,7 @@ static inline void frame_model_wrong(struct frame_model *m, struct frame_model_b
         MODEL_REQUIRE(kc_frame_free(m->f, kc_pa(0), 0) == KC_ERR_RANGE);
         break;
     default:
-        MODEL_REQUIRE(kc_frame_free(m->f, kc_pa(~UINT64_C(0) << KC_FRAME_LOG2), 0) ==
-                      KC_ERR_RANGE);
+        MODEL_REQUIRE(kc_frame_free(m->f, kc_pa(~UINT64_C(0) << KC_FRAME_LOG2), 0) == KC_ERR_RANGE);
         break;
     }
 }

@@ -3,8 +3,8 @@
  * Operations from bytes: the decoder that unit tests (random bytes from a seed) and fuzz targets
  * (libFuzzer's bytes) share. A stream that is at its end gives zeroes; drivers stop at ops_done().
  *
- * Whoever includes a model defines MODEL_REQUIRE(cond) first: what to do when the code and the model
- * disagree.
+ * Whoever includes a model defines MODEL_REQUIRE(cond) first: what to do when the code and the
+ * model disagree.
  */
 #ifndef MODEL_OPS_H
 #define MODEL_OPS_H

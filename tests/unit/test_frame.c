@@ -47,13 +47,13 @@ static kc_pa_t after(kc_pa_t pa, uint64_t bytes)
 }
 
 /* The answer, and exactly one report of that kind. */
-#define EXPECT_MISUSE(call, status, kind_)                                                         \
-    do {                                                                                           \
-        uint64_t total_ = kc_misuse_total(&misuse);                                                \
-        uint64_t count_ = misuse.count[kind_];                                                     \
-        cr_expect_eq((call), (status));                                                            \
-        cr_expect_eq(kc_misuse_total(&misuse), total_ + 1);                                        \
-        cr_expect_eq(misuse.count[kind_], count_ + 1);                                             \
+#define EXPECT_MISUSE(call, status, kind_)                  \
+    do {                                                    \
+        uint64_t total_ = kc_misuse_total(&misuse);         \
+        uint64_t count_ = misuse.count[kind_];              \
+        cr_expect_eq((call), (status));                     \
+        cr_expect_eq(kc_misuse_total(&misuse), total_ + 1); \
+        cr_expect_eq(misuse.count[kind_], count_ + 1);      \
     } while (0)
 
 Test(frame, blocks_are_aligned_and_apart)
@@ -153,8 +153,7 @@ Test(frame, arguments_out_of_range_are_refused)
     cr_expect_eq(kc_frame_alloc(&frames, 0, 0, KC_FRAME_OWNER_NONE, &pa), KC_ERR_ARG);
     cr_expect_eq(kc_frame_alloc(&frames, 0, 0, KC_FRAME_OWNER_COUNT, &pa), KC_ERR_ARG);
     cr_expect_eq(kc_frame_alloc_run(&frames, 0, 0, 0, OWNER, &pa), KC_ERR_RANGE);
-    cr_expect_eq(kc_frame_alloc_run(&frames, KC_FRAME_RUN_MAX + 1, 0, 0, OWNER, &pa),
-                 KC_ERR_RANGE);
+    cr_expect_eq(kc_frame_alloc_run(&frames, KC_FRAME_RUN_MAX + 1, 0, 0, OWNER, &pa), KC_ERR_RANGE);
     cr_expect_eq(kc_frame_alloc_run(&frames, 1, KC_FRAME_ORDER_MAX + 1, 0, OWNER, &pa),
                  KC_ERR_RANGE);
     cr_expect_eq(kc_frame_free_run(&frames, kc_pa(0), 0), KC_ERR_RANGE);
@@ -358,14 +357,14 @@ Test(frame, fragmentation_is_told_by_order)
 
 /* ---- the validator sees each broken invariant ----------------------------------------------- */
 
-#define EXPECT_BROKEN(n, place, wrong)                                                             \
-    do {                                                                                           \
-        struct kc_frame_fault where_ = {0, 0, 0, 0};                                               \
-        __typeof__(place) saved_ = (place);                                                        \
-        (place) = (wrong);                                                                         \
-        cr_expect_eq(kc_frames_check(&frames, &where_), KC_ERR_CORRUPT, #place);                   \
-        cr_expect_eq(where_.invariant, (uint32_t)(n), #place);                                     \
-        (place) = saved_;                                                                          \
+#define EXPECT_BROKEN(n, place, wrong)                                           \
+    do {                                                                         \
+        struct kc_frame_fault where_ = {0, 0, 0, 0};                             \
+        __typeof__(place) saved_ = (place);                                      \
+        (place) = (wrong);                                                       \
+        cr_expect_eq(kc_frames_check(&frames, &where_), KC_ERR_CORRUPT, #place); \
+        cr_expect_eq(where_.invariant, (uint32_t)(n), #place);                   \
+        (place) = saved_;                                                        \
     } while (0)
 
 Test(frame, check_sees_each_broken_invariant)
@@ -441,8 +440,8 @@ Test(frame_map, holes_are_never_handed_out)
         while (kc_frame_alloc(&frames, o, 0, OWNER, &pa) == KC_OK) {
             kc_pa_range_t got = kc_pa_range(pa, (uint64_t)KC_FRAME_BYTES << o);
             cr_assert(kc_pa_range_covers(kc_pa_range(kc_pa(base), KC_MIB(3)), got) ||
-                      kc_pa_range_covers(
-                          kc_pa_range(kc_pa(base + KC_MIB(4) + 3 * 4096), KC_MIB(7)), got));
+                      kc_pa_range_covers(kc_pa_range(kc_pa(base + KC_MIB(4) + 3 * 4096), KC_MIB(7)),
+                                         got));
             cr_assert_not(kc_pa_range_meets(kc_pa_range(kc_pa(base + KC_MIB(1)), 5 * 4096), got));
             cr_assert_not(kc_pa_range_meets(kc_pa_range(kc_pa(base + KC_MIB(6)), KC_MIB(1)), got));
             __builtin_memset(kc_plat_ram(pa), 0xee, (size_t)KC_FRAME_BYTES << o);
