@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "kc_test.h"
+
+#include <kc/region.h>
+
+#include "mem/region_priv.h"
+#include "region_model.h"
+
+static struct kc_region slot[8];
+static struct kc_region_map map;
+
+/*      0x1000        0x2000        0x3000   0x5000       0x6000      last byte
+ *        |  text r-x   |  data rw-   |        |  regs rw-  |   ...     |top|
+ *          kernel        kernel                 mmio                   kernel  */
+static const struct kc_region text = {
+    {0x1000}, 0x1000, KC_REGION_KERNEL, KC_REGION_READ | KC_REGION_EXEC, KC_REGION_FROM_NONE,
+    1,        "text"};
+static const struct kc_region data = {
+    {0x2000}, 0x1000, KC_REGION_KERNEL, KC_REGION_READ | KC_REGION_WRITE, KC_REGION_FROM_EARLY,
+    1,        "data"};
+static const struct kc_region regs = {
+    {0x5000}, 0x1000, KC_REGION_MMIO, KC_REGION_READ | KC_REGION_WRITE, KC_REGION_FROM_NONE,
+    2,        "regs"};
+static const struct kc_region top = {
+    {UINT64_MAX - 0xfff}, 0x1000, KC_REGION_KERNEL, KC_REGION_READ, KC_REGION_FROM_HEAP, 3, NULL};
+
+static void four_regions(void)
+{
+    cr_assert_eq(kc_region_map_init(&map, "test", slot, KC_ARRAY_COUNT(slot)), KC_OK);
+    cr_assert_eq(kc_region_add(&map, &regs), KC_OK);
+    cr_assert_eq(kc_region_add(&map, &text), KC_OK);
+    cr_assert_eq(kc_region_add(&map, &top), KC_OK);
+    cr_assert_eq(kc_region_add(&map, &data), KC_OK);
+}
+
+TestSuite(region, .init = four_regions);
+
+static enum kc_region_answer ask(uint64_t base, uint64_t size, uint32_t kind, uint32_t perms)
+{
+    struct kc_region_access a = {kc_ia(base), size, kind, perms};
+    return kc_region_check_access(&map, &a, NULL);
+}
+
+static enum kc_region_answer ask_read(uint64_t base, uint64_t size)
+{
+    return ask(base, size, KC_REGION_KERNEL, KC_REGION_READ);
+}
+
+Test(region, init_refuses_no_storage)
+{
+    cr_assert_eq(kc_region_map_init(&map, "x", NULL, 4), KC_ERR_ARG);
+    cr_assert_eq(kc_region_map_init(&map, "x", slot, 0), KC_ERR_ARG);
+}
+
+Test(region, each_answer_is_distinct)
+{
+    cr_expect_eq(ask_read(0x1000, 0x1000), KC_REGION_OK);
+    cr_expect_eq(ask_read(0x1000, 0), KC_REGION_EMPTY);
+    cr_expect_eq(ask_read(UINT64_MAX, 2), KC_REGION_WRAPS);
+    cr_expect_eq(ask_read(0x3000, 1), KC_REGION_UNKNOWN);
+    cr_expect_eq(ask_read(0x1fff, 2), KC_REGION_SPANS);
+    cr_expect_eq(ask_read(0x5000, 4), KC_REGION_WRONG_KIND);
+    cr_expect_eq(ask(0x1000, 4, KC_REGION_KERNEL, KC_REGION_WRITE), KC_REGION_NO_PERMISSION);
+}
+
+/*  text  | data            data |            | regs
+ *      xx xx                   xx xx        xx xx     */
+Test(region, borders)
+{
+    cr_expect_eq(ask_read(0xfff, 1), KC_REGION_UNKNOWN);
+    cr_expect_eq(ask_read(0xfff, 2), KC_REGION_UNKNOWN, "the first byte decides");
+    cr_expect_eq(ask_read(0x1fff, 1), KC_REGION_OK);
+    cr_expect_eq(ask_read(0x2000, 1), KC_REGION_OK);
+    cr_expect_eq(ask_read(0x2fff, 1), KC_REGION_OK);
+    cr_expect_eq(ask_read(0x2fff, 2), KC_REGION_SPANS);
+    cr_expect_eq(ask_read(0x1000, 0x2000), KC_REGION_SPANS, "touching regions stay two");
+    cr_expect_eq(ask_read(0x1000, UINT64_MAX - 0xfff), KC_REGION_SPANS, "up to the last byte");
+    cr_expect_eq(ask_read(0x1001, UINT64_MAX - 0xfff), KC_REGION_WRAPS, "one byte more");
+}
+
+Test(region, last_byte_of_the_space)
+{
+    cr_expect_eq(ask_read(UINT64_MAX, 1), KC_REGION_OK);
+    cr_expect_eq(ask_read(UINT64_MAX - 0xfff, 0x1000), KC_REGION_OK);
+    cr_expect_eq(ask_read(UINT64_MAX - 0xfff, 0x1001), KC_REGION_WRAPS);
+    cr_expect_eq(ask_read(UINT64_MAX, UINT64_MAX), KC_REGION_WRAPS);
+    cr_expect_eq(ask_read(0, UINT64_MAX), KC_REGION_UNKNOWN);
+}
+
+Test(region, whole_space_is_one_region)
+{
+    const struct kc_region low = {{0}, UINT64_MAX, KC_REGION_KERNEL, KC_REGION_READ, 0, 0, "low"};
+    const struct kc_region last = {{UINT64_MAX}, 1, KC_REGION_KERNEL, KC_REGION_READ, 0, 0, "last"};
+    cr_assert_eq(kc_region_map_init(&map, "whole", slot, 2), KC_OK);
+    cr_assert_eq(kc_region_add(&map, &last), KC_OK);
+    cr_assert_eq(kc_region_add(&map, &low), KC_OK);
+    cr_expect_eq(ask_read(0, UINT64_MAX), KC_REGION_OK);
+    cr_expect_eq(ask_read(UINT64_MAX - 1, 2), KC_REGION_SPANS);
+    cr_expect_eq(kc_region_map_check(&map, NULL), KC_OK);
+}
+
+Test(region, guard_has_no_permission)
+{
+    struct kc_region guard = data;
+    guard.base = kc_ia(0x3000);
+    guard.perms = 0;
+    cr_assert_eq(kc_region_add(&map, &guard), KC_OK);
+    cr_expect_eq(ask_read(0x3000, 1), KC_REGION_NO_PERMISSION);
+    cr_expect_eq(ask(0x3000, 1, KC_REGION_KERNEL, 0), KC_REGION_OK, "nothing in particular");
+}
+
+Test(region, add_refuses)
+{
+    struct kc_region r = data;
+    r.size = 0;
+    cr_expect_eq(kc_region_add(&map, &r), KC_ERR_ARG);
+    r = data;
+    r.kind = KC_REGION_KIND_COUNT;
+    cr_expect_eq(kc_region_add(&map, &r), KC_ERR_ARG);
+    r = data;
+    r.perms = 8;
+    cr_expect_eq(kc_region_add(&map, &r), KC_ERR_ARG);
+    r = data;
+    r.source = KC_REGION_SOURCE_COUNT;
+    cr_expect_eq(kc_region_add(&map, &r), KC_ERR_ARG);
+    r = data;
+    r.base = kc_ia(UINT64_MAX - 0xffe);
+    cr_expect_eq(kc_region_add(&map, &r), KC_ERR_RANGE);
+    cr_expect_eq(kc_region_count(&map), 4);
+}
+
+/*         |--text--|--data--|
+ *      |----|    |----|   |----|    and around, and inside, and the same */
+Test(region, add_refuses_overlap)
+{
+    static const uint64_t ranges[][2] = {{0x800, 0x801},  {0x1800, 0x1000}, {0x2fff, 0x1000},
+                                         {0x800, 0x4000}, {0x1400, 0x10},   {0x1000, 0x1000},
+                                         {0, UINT64_MAX}, {UINT64_MAX, 1}};
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(ranges); i++) {
+        struct kc_region r = data;
+        r.base = kc_ia(ranges[i][0]);
+        r.size = ranges[i][1];
+        cr_expect_eq(kc_region_add(&map, &r), KC_ERR_EXISTS, "case %u", i);
+    }
+}
+
+Test(region, add_when_full_is_nomem)
+{
+    struct kc_region r = data;
+    for (uint32_t i = 4; i < KC_ARRAY_COUNT(slot); i++) {
+        r.base = kc_ia(0x10000 * i);
+        cr_assert_eq(kc_region_add(&map, &r), KC_OK);
+    }
+    r.base = kc_ia(0x3000);
+    cr_expect_eq(kc_region_add(&map, &r), KC_ERR_NOMEM);
+    cr_expect_eq(kc_region_split(&map, kc_ia(0x1800)), KC_ERR_NOMEM);
+    cr_expect_eq(kc_region_map_check(&map, NULL), KC_OK);
+}
+
+Test(region, remove_is_exact)
+{
+    struct kc_region r = {{0}, 0, 0, 0, 0, 0, NULL};
+    cr_expect_eq(kc_region_remove(&map, kc_ia(0x1800), 0x800, &r), KC_ERR_ABSENT);
+    cr_expect_eq(kc_region_remove(&map, kc_ia(0x4000), 0x1000, &r), KC_ERR_ABSENT);
+    cr_expect_eq(kc_region_remove(&map, kc_ia(0x1000), 0x800, &r), KC_ERR_SPAN);
+    cr_expect_eq(kc_region_remove(&map, kc_ia(0x1000), 0x2000, &r), KC_ERR_SPAN);
+    cr_expect_eq(r.size, 0, "untouched on error");
+    cr_expect_eq(kc_region_remove(&map, kc_ia(0x1000), 0x1000, &r), KC_OK);
+    cr_expect(rm_region_is(&r, &text));
+    cr_expect_eq(ask_read(0x1000, 1), KC_REGION_UNKNOWN);
+    cr_expect_eq(ask_read(0x2000, 1), KC_REGION_OK);
+    cr_expect_eq(kc_region_remove(&map, kc_ia(0x1000), 0x1000, NULL), KC_ERR_ABSENT);
+}
+
+Test(region, split_keeps_what_is_said)
+{
+    cr_assert_eq(kc_region_split(&map, kc_ia(0x2800)), KC_OK);
+    const struct kc_region *r = kc_region_find(&map, kc_ia(0x2fff));
+    cr_assert_not_null(r);
+    cr_expect_eq(kc_ia_raw(r->base), 0x2800);
+    cr_expect_eq(r->size, 0x800);
+    cr_expect_str_eq(r->name, "data");
+    cr_expect_eq(r->source, KC_REGION_FROM_EARLY);
+    cr_expect_eq(ask_read(0x27ff, 2), KC_REGION_SPANS);
+    cr_expect_eq(kc_region_split(&map, kc_ia(0x2800)), KC_ERR_STATE);
+    cr_expect_eq(kc_region_split(&map, kc_ia(0x4000)), KC_ERR_ABSENT);
+}
+
+Test(region, set_perms)
+{
+    cr_expect_eq(kc_region_set_perms(&map, kc_ia(0x2000), 0x1000, KC_REGION_READ), KC_OK);
+    cr_expect_eq(ask(0x2000, 1, KC_REGION_KERNEL, KC_REGION_WRITE), KC_REGION_NO_PERMISSION);
+    cr_expect_eq(kc_region_set_perms(&map, kc_ia(0x2000), 0x1000, 8), KC_ERR_ARG);
+    cr_expect_eq(kc_region_set_perms(&map, kc_ia(0x2000), 0x800, 0), KC_ERR_SPAN);
+}
+
+Test(region, list_is_ascending)
+{
+    cr_expect_str_eq(kc_region_at(&map, 0)->name, "text");
+    cr_expect_str_eq(kc_region_at(&map, 1)->name, "data");
+    cr_expect_str_eq(kc_region_at(&map, 2)->name, "regs");
+    cr_expect_eq(kc_ia_raw(kc_region_at(&map, 3)->base), UINT64_MAX - 0xfff);
+    cr_expect_null(kc_region_at(&map, 4));
+}
+
+/*  |text|data|      |regs|      window 0x1000..0x6fff   */
+Test(region, gap_is_the_lowest)
+{
+    const kc_ia_range_t window = kc_ia_range(kc_ia(0x1000), 0x6000);
+    kc_ia_t at = kc_ia(9);
+    cr_expect_eq(kc_region_find_gap(&map, window, 0x2000, 0x1000, 0, &at), KC_OK);
+    cr_expect_eq(kc_ia_raw(at), 0x3000);
+    cr_expect_eq(kc_region_find_gap(&map, window, 0x1000, 0x1000, 0x10, &at), KC_ERR_NOMEM);
+    cr_expect_eq(kc_region_find_gap(&map, window, 0xfe0, 0x10, 0x10, &at), KC_OK);
+    cr_expect_eq(kc_ia_raw(at), 0x3010);
+    cr_expect_eq(kc_region_find_gap(&map, window, 0x2001, 1, 0, &at), KC_ERR_NOMEM);
+    cr_expect_eq(kc_region_find_gap(&map, window, 1, 1, UINT64_MAX, &at), KC_ERR_NOMEM);
+    cr_expect_eq(kc_region_find_gap(&map, window, 0, 1, 0, &at), KC_ERR_ARG);
+    cr_expect_eq(kc_region_find_gap(&map, window, 1, 3, 0, &at), KC_ERR_ARG);
+    cr_expect_eq(kc_region_find_gap(&map, kc_ia_range(kc_ia(UINT64_MAX), 2), 1, 1, 0, &at),
+                 KC_ERR_RANGE);
+    cr_expect_eq(kc_region_find_gap(&map, kc_ia_range(kc_ia(0x3000), 0), 1, 1, 0, &at),
+                 KC_ERR_NOMEM);
+    cr_expect_eq(kc_ia_raw(at), 0x3010, "untouched on error");
+}
+
+Test(region, explain_says_why)
+{
+    static const struct {
+        uint64_t base, size;
+        uint32_t kind, perms;
+        const char *line;
+    } cases[] = {
+        {0x2010, 8, KC_REGION_KERNEL, KC_REGION_READ,
+         "ok: kernel access r-- to 8 bytes at 0x0000000000002010 of test: "
+         "in 'data' (rw-, from early, owner 1) at offset 0x10"},
+        {0x2010, 0, KC_REGION_USER, KC_REGION_READ,
+         "empty: user access r-- to 0 bytes at 0x0000000000002010 of test: it has 0 bytes"},
+        {UINT64_MAX, 2, KC_REGION_KERNEL, KC_REGION_READ,
+         "wraps: kernel access r-- to 2 bytes at 0xffffffffffffffff of test: "
+         "it runs past the last byte of the space"},
+        {0x4ff0, 4, KC_REGION_KERNEL, KC_REGION_READ,
+         "unknown: kernel access r-- to 4 bytes at 0x0000000000004ff0 of test: "
+         "no region is there; the next is 'regs', 0x10 bytes further"},
+        {0x1ffc, 8, KC_REGION_KERNEL, KC_REGION_EXEC,
+         "spans: kernel access --x to 8 bytes at 0x0000000000001ffc of test: "
+         "it begins in 'text' and leaves it after 0x4 bytes"},
+        {0x5000, 4, KC_REGION_DEVICE, KC_REGION_WRITE,
+         "wrong kind: device access -w- to 4 bytes at 0x0000000000005000 of test: 'regs' is mmio"},
+        {0x1000, 4, KC_REGION_KERNEL, KC_REGION_WRITE | KC_REGION_READ,
+         "no permission: kernel access rw- to 4 bytes at 0x0000000000001000 of test: "
+         "'text' allows r-x, lacking -w-"},
+    };
+    char line[256];
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(cases); i++) {
+        struct kc_region_access a = {kc_ia(cases[i].base), cases[i].size, cases[i].kind,
+                                     cases[i].perms};
+        kc_region_explain(&map, &a, line, sizeof(line));
+        cr_expect_str_eq(line, cases[i].line);
+    }
+}
+
+Test(region, names_are_all_there)
+{
+    for (uint32_t i = 0; i < KC_REGION_ANSWER_COUNT; i++) {
+        cr_expect_str_neq(kc_region_answer_name((enum kc_region_answer)i), "?");
+    }
+    for (uint32_t i = 0; i < KC_REGION_KIND_COUNT; i++) {
+        cr_expect_str_neq(kc_region_kind_name(i), "?");
+    }
+    for (uint32_t i = 0; i < KC_REGION_SOURCE_COUNT; i++) {
+        cr_expect_str_neq(kc_region_source_name(i), "?");
+    }
+    cr_expect_str_eq(kc_region_answer_name(KC_REGION_ANSWER_COUNT), "?");
+    cr_expect_str_eq(kc_region_kind_name(KC_REGION_KIND_COUNT), "?");
+    cr_expect_str_eq(kc_region_source_name(KC_REGION_SOURCE_COUNT), "?");
+}
+
+static void check_names(uint32_t invariant, uint32_t index)
+{
+    struct kc_region_fault f = {99, 99};
+    cr_expect_eq(kc_region_map_check(&map, &f), KC_ERR_CORRUPT);
+    cr_expect_eq(f.invariant, invariant);
+    cr_expect_eq(f.index, index);
+}
+
+Test(region, check_names_the_broken_invariant)
+{
+    struct kc_region_fault f = {99, 99};
+    cr_assert_eq(kc_region_map_check(&map, &f), KC_OK);
+    cr_assert_eq(f.invariant, 0);
+    map.count = KC_ARRAY_COUNT(slot) + 1;
+    check_names(1, 0);
+    map.count = 4;
+    slot[2].kind = 77;
+    check_names(2, 2);
+    slot[2] = regs;
+    slot[3].size++;
+    check_names(3, 3);
+    slot[3].size--;
+    slot[0].size++;
+    check_names(4, 1);
+    slot[0] = data;
+    slot[1] = text;
+    check_names(4, 1);
+    slot[0] = text;
+    slot[1] = data;
+    slot[1].size--;
+    check_names(5, 0);
+    slot[1].size++;
+    cr_assert_eq(kc_region_map_check(&map, NULL), KC_OK);
+}
+
+Test(region, agrees_with_the_model)
+{
+    static uint8_t bytes[800];
+    uint64_t seed = kc_test_seed();
+    for (uint32_t story = 0; story < 400; story++) {
+        uint64_t state = seed + story;
+        kc_random_fill(&state, bytes, sizeof(bytes));
+        struct kc_bytes b = {bytes, sizeof(bytes), 0};
+        const char *wrong = region_model_run(&b);
+        cr_assert_null(wrong, "story %u at byte %u: %s", story, (uint32_t)b.at, wrong);
+    }
+}
