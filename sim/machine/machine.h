@@ -76,8 +76,6 @@ struct machine_hooks {
     void (*cpu_main)(void *arg, uint32_t cpu, void *cpu_arg);
     /* console output; NULL: standard output */
     void (*console)(void *arg, const char *text, size_t n);
-    /* an SGI or abort would be unexpected by people without it: one line of the machine's own */
-    void (*log)(void *arg, const char *line);
 };
 
 struct machine_config {
@@ -90,13 +88,13 @@ struct machine_config {
     uint64_t seed;
     uint64_t dynamic_bytes; /* kernel window beyond the linear map; 0: 64 GiB, 2 GiB on Valgrind */
     uint64_t user_bytes;    /* user window; 0: 512 GiB, 2 GiB on Valgrind */
-    uint64_t text_bytes;    /* pretend kernel text at the start of RAM: fetched at each ISB; 0: none */
+    uint64_t text_bytes;    /* pretended kernel text at the start of RAM, fetched at each ISB; 0: none */
     uint32_t switch_mean;   /* steps between chosen switches, about; 0: a mix of short and long */
     uint64_t stuck_limit;   /* waits in a row, on all CPUs together, that count as deadlock; 0: 2 M */
     struct machine_hooks hooks;
 };
 
-/** Defaults: 256 MiB, 2 CPUs, eager, seed 1, 64 KiB of pretended text. */
+/** Defaults: 256 MiB, 2 CPUs, eager, seed 1, no pretended text. */
 void machine_config_default(struct machine_config *c);
 
 /**
@@ -155,6 +153,13 @@ void machine_run(const machine_cpu_fn *fn, void *const *arg, uint32_t count,
 /** End the run at once. On an emulated CPU it does not return. text: copied. */
 void machine_stop(enum machine_end end, const char *text);
 
+/**
+ * This CPU goes on at the linear map: the body's jump after the MMU is on (kernel.h). From here on
+ * its pretended text is fetched at linear_base + pa instead of pa. CPUs that kc_plat_cpu_start()
+ * started do it by themselves between their entry and hooks.cpu_main.
+ */
+void machine_enter_linear(void);
+
 /** Reset one CPU's registers to their reset values and empty its TLB. It is off. */
 void machine_cpu_reset(uint32_t cpu);
 
@@ -188,6 +193,17 @@ uint64_t machine_sites(void);
 
 /** The call that was mutated; false if the run did not reach it. */
 bool machine_mutated(struct machine_site_info *out);
+
+/* ---- monitors ------------------------------------------------------------------------------- */
+
+struct monitor;
+struct mon_machine;
+
+/** What the machine offers to a monitor: goes into mon_config.machine (sim/monitor/monitor.h). */
+void machine_monitor_side(struct mon_machine *out);
+
+/** Tell this monitor of every event from now on; NULL: none. Not during a run. */
+void machine_attach(struct monitor *m);
 
 /* ---- queries, for monitors and tests; none makes an event ----------------------------------- */
 
@@ -260,8 +276,5 @@ bool sim_pointer_pa(const void *p, uint64_t *pa);
 
 /** Accesses that were judged by a TLB hit that no monitor had to look at (exact only). */
 uint64_t sim_clean_accesses(void);
-
-/** Ask that accesses to this physical page always reach the monitors (or no longer). */
-void sim_watch_page(uint64_t pa, bool on);
 
 #endif

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * machine_priv.h: the one machine of this process, for the files of this directory.
+ *
+ * Everything here is touched only with the baton held (cpu.c), so nothing is locked.
+ */
+#ifndef SIM_MACHINE_PRIV_H
+#define SIM_MACHINE_PRIV_H
+
+#include <pthread.h>
+#include <setjmp.h>
+
+#include "machine.h"
+#include "mmu.h"
+
+#include "../monitor/monitor.h"
+
+#define PAGE_MASK_LOW   (SIM_PAGE_BYTES - 1u)
+#define HOST_CHUNK      (UINT64_C(2) << 20) /* most that one host mapping call maps */
+#define TOUCH_SLOTS     1024u               /* per-CPU cache of judged pages, exact only */
+#define TABLE_ENTRIES   512u
+#define SEAM_TICKS      10u /* virtual time of a seam call; of an exact access: 1 */
+#define TICKS_HZ        UINT64_C(100000000)
+
+/* ---- TLB ------------------------------------------------------------------------------------ */
+
+struct tlb_record {
+    struct sim_tlb_entry e;
+    struct mon_entry mon;
+    struct tlb_record *next;             /* in its bucket */
+    struct tlb_record *prev_in, *next_in; /* in tlb.clean or tlb.stale */
+    uint64_t stale_at;                   /* sequence number of the store that made it stale */
+    uint64_t judged;                     /* mon_epoch()+1 at which reads were last judged good */
+    uint64_t judged_write;
+    uint32_t number;
+};
+
+struct tlb_list {
+    struct tlb_record *first, *last;
+    uint32_t count;
+};
+
+#define TLB_BUCKETS   4096u
+#define TLB_CLEAN_MAX 16384u
+
+struct tlb {
+    struct tlb_record *bucket[TLB_BUCKETS];
+    struct tlb_list clean;
+    struct tlb_list stale;
+    uint32_t class_count[2][4]; /* [leaf][level] */
+};
+
+/* ---- what a CPU is -------------------------------------------------------------------------- */
+
+/* A root table that a CPU's walker uses, or has used since the last invalidation of its ASID. */
+struct context {
+    struct mmu_regs regs;
+    uint64_t root;
+    uint64_t left;  /* sequence number when it ceased to be current */
+    uint32_t half;
+    uint16_t asid;
+    bool current;
+    uint32_t gone_count; /* ranges invalidated since it was left */
+    struct {
+        uint64_t va, size;
+    } gone[16];
+};
+#define CONTEXTS_MAX 64u
+
+struct tlbi {
+    enum kc_tlbi op;
+    uint64_t seq; /* when issued */
+    bool everyone; /* Inner Shareable form */
+    bool all;      /* every entry; else: */
+    bool any_va;   /* ASIDE1 */
+    bool any_asid;
+    bool last_level;
+    uint16_t asid;
+    uint64_t va, size;
+};
+#define TLBIS_MAX 4096u
+
+struct pending_store {
+    uint64_t pa;
+    uint64_t old;
+};
+
+struct touch {
+    uint64_t tag; /* page of the window area, plus one; 0: empty */
+    uint32_t generation;
+    uint32_t rights; /* bit 0 read, bit 1 write */
+};
+
+enum cpu_state { CPU_OFF, CPU_READY, CPU_DONE };
+
+struct cpu {
+    uint32_t id;
+    enum cpu_state state;
+    pthread_t thread;
+    bool has_thread;
+    pthread_cond_t turn;
+    sigjmp_buf root;
+
+    machine_cpu_fn fn;
+    void *arg;
+    bool started; /* by kc_plat_cpu_start */
+
+    uint64_t reg[KC_SYSREG_COUNT]; /* as written */
+    struct mmu_regs now;           /* as in effect */
+    bool sync_needed;
+    bool irq_masked;
+    bool event;
+    bool mmu_seen; /* told the monitors? */
+    uint32_t ipi;
+    uint64_t timer_at;
+    uint64_t pc; /* address of the pretended text, as this CPU fetches it */
+    uint32_t fault_depth;
+
+    struct tlb tlb;
+    struct context context[CONTEXTS_MAX];
+    uint32_t context_count;
+
+    struct tlbi tlbi[TLBIS_MAX];
+    uint32_t tlbi_count;
+
+    struct pending_store *pending; /* descriptor stores since the last DSB that covers them */
+    uint32_t pending_count, pending_room;
+    uint32_t epoch_all; /* counts DSBs that publish to all CPUs */
+    uint32_t epoch_own; /* counts those that publish to this CPU's walker */
+
+    /* mutation: a store that waits for the next barrier */
+    bool delayed;
+    uint64_t delayed_pa, delayed_value;
+
+    struct touch touch[TOUCH_SLOTS];
+};
+
+/* ---- windows -------------------------------------------------------------------------------- */
+
+struct window {
+    uint8_t *host;   /* first byte */
+    uint64_t bytes;
+    uint64_t va;     /* simulated address of the first byte */
+    uint64_t *state; /* per page: what the host maps there, 0: nothing (ram.c) */
+    uint64_t low, high; /* pages that may be mapped: [low, high) */
+    bool stay;
+};
+
+struct machine {
+    bool built;
+    struct machine_config config;
+    char why[160];
+
+    int memory_fd;
+    uint8_t *ram; /* all RAM, flat, for the machine alone */
+    uint64_t ram_base, ram_bytes;
+
+    uint8_t *area; /* the three windows, one after the other */
+    uint64_t area_bytes;
+    struct window window[3];
+    uint32_t maps; /* host mapping calls since the last wipe */
+    uint64_t low_regime, high_regime; /* whose translations the host maps now (native) */
+
+    uint32_t generation; /* bumped when any judged page may be judged otherwise */
+    uint64_t seq;
+    uint64_t ticks; /* at the last settling of the budget */
+    uint64_t steps;
+    int64_t budget, budget_start; /* steps until the baton may move */
+    uint64_t clean, clean_told;   /* exact accesses that no monitor looked at */
+    uint64_t random;
+    uint64_t walk_random;
+
+    struct monitor *monitor;
+
+    struct cpu cpu[SIM_CPUS_MAX];
+    struct cpu *cur; /* holder of the baton; CPU 0 outside a run */
+
+    pthread_mutex_t lock;
+    pthread_cond_t rest;
+    bool running, stopping;
+    uint32_t live;   /* CPUs READY */
+    uint64_t idle;   /* waits in a row */
+    bool pause;      /* host_pause: no switching inside the machine itself */
+    struct machine_result result;
+
+    bool mutate;
+    uint64_t mutate_at;
+    enum machine_mutation mutate_how;
+    bool mutated;
+    struct machine_site_info mutated_site;
+    uint64_t site_count[MACHINE_SITES];
+};
+
+extern struct machine sim;
+extern const bool sim_exact;
+
+/* ---- ram.c ---------------------------------------------------------------------------------- */
+
+kc_status_t ram_create(void);
+void ram_destroy(void);
+
+/** Pointer of the machine's own to RAM; NULL if [pa, pa + bytes) is not all RAM. */
+void *ram_at(uint64_t pa, uint64_t bytes);
+
+/** Window and address of a host pointer; NULL if in none. */
+struct window *window_of(const void *p, uint64_t *va);
+
+/** Let the host map the page of w at va to pa (and as much around it as span allows). */
+void host_map(struct window *w, uint64_t va, uint64_t span_va, uint64_t span_bytes,
+              uint64_t span_pa, bool writable);
+
+/** Unmap what of va..va+size-1 the host maps, in every window. */
+void host_unmap(uint64_t va, uint64_t size);
+
+/** Unmap everything in a window, or in all (NULL). */
+void host_wipe(struct window *w);
+
+/** Native: make sure that what is mapped belongs to the regime of this CPU. */
+void host_regime(struct cpu *c);
+
+/* ---- tlb.c ---------------------------------------------------------------------------------- */
+
+/** The entry (leaf or intermediate) that translates va under asid; stale ones first. */
+struct tlb_record *tlb_find(struct cpu *c, uint64_t va, uint16_t asid, bool leaf);
+
+/** Add an entry, or find the equal one. Tells the monitor of a new one. */
+struct tlb_record *tlb_insert(struct cpu *c, const struct sim_tlb_entry *e, enum sim_fill fill,
+                              const struct tlb_record *from);
+
+/** Drop what the invalidation reaches; says true if it dropped any. */
+void tlb_invalidate(struct cpu *c, const struct tlbi *t);
+void tlb_drop_all(struct cpu *c);
+
+/** The descriptor at pa has just been stored: entries of all CPUs that saw another value are stale. */
+void tlb_descriptor_changed(uint64_t pa, uint64_t va, uint64_t span, bool was_table);
+
+/** Random policy: forget something. */
+void tlb_evict_some(struct cpu *c);
+
+/* ---- walker.c ------------------------------------------------------------------------------- */
+
+/** A fresh walk as this CPU's walker may do it now, with the registers given. */
+void walker_walk(struct cpu *c, const struct mmu_regs *r, uint64_t va,
+                 const struct sim_tlb_entry *from, struct sim_walk *out);
+
+/** The registers of this CPU have changed, or come into effect: note which roots it may walk. */
+void walker_contexts(struct cpu *c);
+
+/** A descriptor is about to be stored: old walks through it may be held; then it is done. */
+void walker_store(struct cpu *c, uint64_t pa, uint64_t value);
+
+/** This DSB makes the CPU's descriptor stores visible (all: to every CPU, else to its own walker). */
+void walker_publish(struct cpu *c, bool all);
+
+/** Complete the pending invalidations of c (local ones only, unless `shared`). */
+void walker_complete(struct cpu *c, bool shared);
+
+void walker_tlbi(struct cpu *c, enum kc_tlbi op, uint64_t operand);
+void walker_reset(void);
+void walker_cpu_reset(struct cpu *c);
+/** Is this page known as a table that some walker may read? */
+bool walker_is_table(uint64_t pa);
+
+/* ---- access.c ------------------------------------------------------------------------------- */
+
+/**
+ * One access at a simulated address, within one page: translate, judge, tell.
+ *
+ * pa    out: where it goes
+ * span  out: the entry used, NULL with the MMU off
+ *
+ * Returns 0, or the fault status code with *fault filled.
+ */
+uint32_t access_try(struct cpu *c, uint64_t va, enum sim_access_kind kind, bool el0, uint32_t bytes,
+                    uint64_t *pa, struct tlb_record **entry, struct machine_fault *fault);
+
+/** The same, with the fault delivered to the software; false if it had no answer. */
+bool access_do(struct cpu *c, uint64_t va, enum sim_access_kind kind, bool el0, uint32_t bytes,
+               uint64_t *pa, struct tlb_record **entry);
+
+/** An access through a host pointer, by the code under test or on its behalf: all of p..p+n-1. */
+void access_pointer(const void *p, size_t n, bool write);
+
+/** Deliver a fault; returns true if the access may be retried. */
+bool access_deliver(struct cpu *c, const struct machine_fault *f);
+
+/* ---- native.c ------------------------------------------------------------------------------- */
+
+void native_install(void);
+void native_remove(void);
+
+/* ---- cpu.c ---------------------------------------------------------------------------------- */
+
+/** A step at the seam: time passes, interrupts arrive, the baton may move. progress: not a wait. */
+void cpu_step(bool progress);
+
+/** The budget is used up at an access. */
+void cpu_budget_over(void);
+
+/** Give the baton away, if anyone else is ready. */
+void cpu_yield(void);
+
+KC_NORETURN void cpu_end(enum machine_end end, const char *text, const struct machine_fault *f);
+KC_NORETURN void cpu_leave(void);
+
+/** Context synchronisation: registers come into effect. */
+void cpu_sync(struct cpu *c);
+void cpu_defaults(struct cpu *c);
+uint64_t cpu_ticks(void);
+uint64_t machine_random(uint64_t *state);
+kc_status_t cpu_start(uint32_t id, machine_cpu_fn fn, void *arg, bool started);
+
+/* ---- tell.c: every call of the monitors ----------------------------------------------------- */
+
+void tell_cpu(struct cpu *c, bool on);
+void tell_store(struct cpu *c, uint64_t pa, uint64_t old, uint64_t value, enum mon_store_kind kind);
+void tell_load(struct cpu *c, uint64_t pa);
+void tell_plain(struct cpu *c, uint64_t pa, uint32_t bytes, bool write);
+bool tell_is_table(uint64_t pa);
+void tell_barrier(struct cpu *c, enum kc_barrier kind);
+void tell_sync(struct cpu *c);
+void tell_tlbi(struct cpu *c, enum kc_tlbi op, uint64_t operand);
+void tell_sysreg(struct cpu *c, enum kc_sysreg reg, uint64_t old, uint64_t value);
+void tell_fill(struct cpu *c, struct tlb_record *r, const struct tlb_record *from);
+void tell_access(struct cpu *c, struct tlb_record *r, uint64_t va, uint64_t pa, uint32_t bytes,
+                 enum sim_access_kind kind, bool el0);
+void tell_note(struct cpu *c, enum kc_note kind, uint64_t base, uint64_t size, const void *owner);
+void tell_same(void);
+
+/** Nobody may rely on pages judged before. */
+static inline void machine_rejudge(void)
+{
+    sim.generation++;
+}
+
+#endif
