@@ -23,34 +23,29 @@
 
 #include "machine_priv.h"
 
+#define FAULTS_NESTED   8u  /* faults in handlers of faults, after which there is no answer */
 #define FAULTS_IN_A_ROW 64u /* retries of one access after which the handler is called broken */
 
-static uint32_t fault_at(struct machine_fault *f, struct cpu *c, uint64_t va,
-                         enum sim_access_kind kind, bool el0, uint32_t fsc)
+static bool fault_at(struct machine_fault *f, struct cpu *c, uint64_t va, enum sim_access_kind kind,
+                     uint32_t fsc)
 {
-    *f = (struct machine_fault){.esr = mmu_syndrome(kind, el0, fsc),
-                                .far = va,
-                                .cpu = c->id,
-                                .from_user = false};
-    /* LDTR and STTR fault from EL1: the abort is taken without a change of exception level. */
-    if (el0) {
-        f->esr = (f->esr & ~KC_MASK(31, 26)) | (kind == SIM_FETCH ? 0x20ull : 0x25ull) << 26;
-    }
-    return fsc == 0 ? UINT32_MAX : fsc; /* address size fault, level 0, is code 0 */
+    /* LDTR and STTR, too, fault without a change of exception level: EC 0x25. */
+    *f = (struct machine_fault){.esr = mmu_syndrome(kind, false, fsc), .far = va, .cpu = c->id};
+    return false;
 }
 
 /* MMU off: the address is the physical address (D8.2.9 "stage 1 disabled"). */
-static uint32_t flat(struct cpu *c, uint64_t va, enum sim_access_kind kind, uint32_t bytes,
-                     bool el0, uint64_t *pa, struct machine_fault *f)
+static bool flat(struct cpu *c, uint64_t va, enum sim_access_kind kind, uint32_t bytes,
+                 struct landing *l, struct machine_fault *f)
 {
     if ((va >> sim.config.pa_bits) != 0) {
-        return fault_at(f, c, va, kind, el0, MMU_FSC_SIZE);
+        return fault_at(f, c, va, kind, MMU_FSC_SIZE);
     }
     if (ram_at(va, bytes) == NULL) {
-        return fault_at(f, c, va, kind, el0, MMU_FSC_EXTERNAL);
+        return fault_at(f, c, va, kind, MMU_FSC_EXTERNAL);
     }
-    *pa = va;
-    return 0;
+    *l = (struct landing){.pa = va, .good = true};
+    return true;
 }
 
 /* The entry that this access uses, from the TLB or by a walk; NULL: *w says why there is none. */
@@ -64,51 +59,55 @@ static struct tlb_record *look_up(struct cpu *c, uint64_t va, struct sim_walk *w
     }
     struct tlb_record *from = tlb_find(c, input, asid, false);
     walker_walk(c, &c->now, va, from != NULL ? &from->e : NULL, w);
-    return w->ok ? tlb_insert(c, &w->entry, SIM_FILL_DEMAND, from) : NULL;
+    return w->ok ? tlb_insert(c, &w->entry, SIM_FILL_DEMAND) : NULL;
 }
 
-uint32_t access_try(struct cpu *c, uint64_t va, enum sim_access_kind kind, bool el0, uint32_t bytes,
-                    uint64_t *pa, struct tlb_record **entry, struct machine_fault *fault)
+static void tell_table(struct cpu *c, const struct landing *l, uint32_t bytes,
+                       enum sim_access_kind kind)
 {
-    *entry = NULL;
+    if (kind != SIM_FETCH && tell_is_table(l->pa)) {
+        tell_plain(c, l->pa, bytes, kind == SIM_WRITE);
+    }
+}
+
+bool access_try(struct cpu *c, uint64_t va, enum sim_access_kind kind, bool el0, uint32_t bytes,
+                struct landing *l, struct machine_fault *f)
+{
     if (!mmu_is_on(&c->now)) {
-        uint32_t fsc = flat(c, va, kind, bytes, el0, pa, fault);
-        if (fsc == 0 && tell_is_table(*pa)) {
-            tell_plain(c, *pa, bytes, kind == SIM_WRITE);
+        if (!flat(c, va, kind, bytes, l, f)) {
+            return false;
         }
-        return fsc;
+        tell_table(c, l, bytes, kind);
+        return true;
     }
     struct sim_walk w;
     struct tlb_record *r = look_up(c, va, &w);
     if (r == NULL) {
-        return fault_at(fault, c, va, kind, el0, w.dfsc);
+        return fault_at(f, c, va, kind, w.dfsc);
     }
     uint32_t fsc = mmu_judge(&c->now, r->e.perm, r->e.level, kind, el0);
     if (fsc != 0) {
-        return fault_at(fault, c, va, kind, el0, fsc);
+        return fault_at(f, c, va, kind, fsc);
     }
-    *pa = r->e.pa + (mmu_strip(&c->now, va) - r->e.va);
-    if (ram_at(*pa, bytes) == NULL) {
-        return fault_at(fault, c, va, kind, el0, MMU_FSC_EXTERNAL);
+    *l = (struct landing){.pa = r->e.pa + (mmu_strip(&c->now, va) - r->e.va), .entry = r};
+    if (ram_at(l->pa, bytes) == NULL) {
+        return fault_at(f, c, va, kind, MMU_FSC_EXTERNAL);
     }
-    tell_access(c, r, va, *pa, bytes, kind, el0);
-    if (kind != SIM_FETCH && tell_is_table(*pa)) {
-        tell_plain(c, *pa, bytes, kind == SIM_WRITE);
-    }
-    *entry = r;
-    return 0;
+    l->good = tell_access(c, r, va, l->pa, bytes, kind, el0) && !r->e.stale;
+    tell_table(c, l, bytes, kind);
+    return true;
 }
 
 bool access_deliver(struct cpu *c, const struct machine_fault *f)
 {
-    if (sim.config.hooks.fault == NULL || c->fault_depth >= 8) {
+    c->reg[KC_ESR_EL1] = f->esr;
+    c->reg[KC_FAR_EL1] = f->far;
+    if (sim.config.hooks.fault == NULL || c->fault_depth >= FAULTS_NESTED) {
         return false;
     }
     bool masked = c->irq_masked;
     c->fault_depth++;
     c->irq_masked = true;
-    c->reg[KC_ESR_EL1] = f->esr;
-    c->reg[KC_FAR_EL1] = f->far;
     tell_sync(c);
     cpu_sync(c);
     bool retry = sim.config.hooks.fault(sim.config.hooks.arg, f);
@@ -120,19 +119,17 @@ bool access_deliver(struct cpu *c, const struct machine_fault *f)
 }
 
 bool access_do(struct cpu *c, uint64_t va, enum sim_access_kind kind, bool el0, uint32_t bytes,
-               uint64_t *pa, struct tlb_record **entry)
+               struct landing *l)
 {
     struct machine_fault f;
     for (uint32_t i = 0; i < FAULTS_IN_A_ROW; i++) {
-        if (access_try(c, va, kind, el0, bytes, pa, entry, &f) == 0) {
+        if (access_try(c, va, kind, el0, bytes, l, &f)) {
             return true;
         }
         if (!access_deliver(c, &f)) {
-            break;
+            return false;
         }
     }
-    c->reg[KC_ESR_EL1] = f.esr;
-    c->reg[KC_FAR_EL1] = f.far;
     return false;
 }
 
@@ -152,33 +149,40 @@ static KC_NORETURN void unanswered(struct cpu *c, enum sim_access_kind kind)
     cpu_end(MACHINE_END_FAULT, text, &f);
 }
 
+void access_fetch(struct cpu *c)
+{
+    struct landing l;
+    if (sim.config.text_bytes != 0 && !access_do(c, c->pc, SIM_FETCH, false, 4, &l)) {
+        unanswered(c, SIM_FETCH);
+    }
+}
+
 /* Part of an access that lies in one page of a window. */
 static void touch_page(struct cpu *c, struct window *w, const uint8_t *p, uint64_t va,
                        uint32_t bytes, bool write)
 {
-    uint64_t pa = 0;
-    struct tlb_record *r = NULL;
+    struct landing l;
     enum sim_access_kind kind = write ? SIM_WRITE : SIM_READ;
-    if (!access_do(c, va, kind, false, bytes, &pa, &r)) {
+    if (!access_do(c, va, kind, false, bytes, &l)) {
         unanswered(c, kind);
     }
-    bool writable = r == NULL || mmu_judge(&c->now, r->e.perm, r->e.level, SIM_WRITE, false) == 0;
+    const struct tlb_record *r = l.entry;
     if (r != NULL) {
+        bool writable = mmu_judge(&c->now, r->e.perm, r->e.level, SIM_WRITE, false) == 0;
         host_map(w, va, r->e.va, r->e.size, r->e.pa, writable);
     } else {
         uint64_t chunk = va & ~(HOST_CHUNK - 1);
         host_map(w, va, chunk, HOST_CHUNK, chunk, true);
     }
-    if (!sim_exact || (r != NULL && r->e.stale) || tell_is_table(pa)) {
+    if (!sim_exact || !l.good || tell_is_table(l.pa)) {
         return;
     }
     uint64_t page = ((uintptr_t)p - (uintptr_t)sim.area) / SIM_PAGE_BYTES;
     struct touch *t = &c->touch[page % TOUCH_SLOTS];
-    uint32_t right = write ? 2u : 1u;
     if (t->tag != page + 1 || t->generation != sim.generation) {
         *t = (struct touch){page + 1, sim.generation, 0};
     }
-    t->rights |= right;
+    t->rights |= write ? 2u : 1u;
 }
 
 void access_pointer(const void *pointer, size_t n, bool write)
@@ -228,17 +232,16 @@ bool sim_access(uint64_t va, enum sim_access_kind kind, bool el0, uint32_t bytes
                 struct machine_fault *fault)
 {
     struct machine_fault f = {0};
-    uint64_t pa;
-    struct tlb_record *r;
+    struct landing l;
     if (bytes == 0 || bytes > 8 || (va & PAGE_MASK_LOW) + bytes > SIM_PAGE_BYTES ||
-        access_try(sim.cur, va, kind, el0, bytes, &pa, &r, &f) != 0) {
+        !access_try(sim.cur, va, kind, el0, bytes, &l, &f)) {
         if (fault != NULL) {
             *fault = f;
         }
         return false;
     }
     if (data != NULL && kind != SIM_FETCH) {
-        void *at = ram_at(pa, bytes);
+        void *at = ram_at(l.pa, bytes);
         memcpy(kind == SIM_WRITE ? at : data, kind == SIM_WRITE ? data : at, bytes);
     }
     return true;

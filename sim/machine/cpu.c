@@ -26,6 +26,7 @@
  */
 #define _GNU_SOURCE
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -143,7 +144,6 @@ void cpu_yield(void)
 void cpu_budget_over(void)
 {
     new_budget();
-    sim.idle = 0;
     if (self == NULL) {
         return;
     }
@@ -220,9 +220,7 @@ void cpu_step(bool progress)
         skip_to_timer();
     }
     if (sim.budget <= 0) {
-        uint64_t idle = sim.idle;
         cpu_budget_over();
-        sim.idle = progress ? 0 : idle;
         if (sim.config.policy == MACHINE_RANDOM) {
             tlb_evict_some(self);
         }
@@ -403,7 +401,7 @@ static void wait_for_rest(void)
         if (pthread_cond_timedwait(&sim.rest, &sim.lock, &until) == 0) {
             continue;
         }
-        uint64_t now = __atomic_load_n(&sim.steps, __ATOMIC_RELAXED) + sim.clean;
+        uint64_t now = sim.steps + sim.clean_reads + sim.clean_writes;
         seconds = now == seen ? seconds + 1 : 0;
         seen = now;
         if (seconds >= WATCH_SECONDS && sim.cur->has_thread) {

@@ -26,13 +26,9 @@
 
 struct tlb_record {
     struct sim_tlb_entry e;
-    struct mon_entry mon;
-    struct tlb_record *next;             /* in its bucket */
+    struct tlb_record *next;              /* in its bucket */
     struct tlb_record *prev_in, *next_in; /* in tlb.clean or tlb.stale */
-    uint64_t stale_at;                   /* sequence number of the store that made it stale */
-    uint64_t judged;                     /* mon_epoch()+1 at which reads were last judged good */
-    uint64_t judged_write;
-    uint32_t number;
+    uint64_t stale_at;                    /* sequence number of the store that made it stale */
 };
 
 struct tlb_list {
@@ -166,9 +162,11 @@ struct machine {
     uint64_t ticks; /* at the last settling of the budget */
     uint64_t steps;
     int64_t budget, budget_start; /* steps until the baton may move */
-    uint64_t clean, clean_told;   /* exact accesses that no monitor looked at */
+    uint64_t clean_reads, clean_writes; /* exact accesses that no monitor had to look at */
+    uint64_t told_reads, told_writes;   /* those of them that the monitor has counted */
     uint64_t random;
     uint64_t walk_random;
+    uint64_t entropy;
 
     struct monitor *monitor;
 
@@ -180,7 +178,6 @@ struct machine {
     bool running, stopping;
     uint32_t live;   /* CPUs READY */
     uint64_t idle;   /* waits in a row */
-    bool pause;      /* host_pause: no switching inside the machine itself */
     struct machine_result result;
 
     bool mutate;
@@ -224,8 +221,7 @@ void host_regime(struct cpu *c);
 struct tlb_record *tlb_find(struct cpu *c, uint64_t va, uint16_t asid, bool leaf);
 
 /** Add an entry, or find the equal one. Tells the monitor of a new one. */
-struct tlb_record *tlb_insert(struct cpu *c, const struct sim_tlb_entry *e, enum sim_fill fill,
-                              const struct tlb_record *from);
+struct tlb_record *tlb_insert(struct cpu *c, const struct sim_tlb_entry *e, enum sim_fill fill);
 
 /** Drop what the invalidation reaches; says true if it dropped any. */
 void tlb_invalidate(struct cpu *c, const struct tlbi *t);
@@ -263,20 +259,23 @@ bool walker_is_table(uint64_t pa);
 
 /* ---- access.c ------------------------------------------------------------------------------- */
 
-/**
- * One access at a simulated address, within one page: translate, judge, tell.
- *
- * pa    out: where it goes
- * span  out: the entry used, NULL with the MMU off
- *
- * Returns 0, or the fault status code with *fault filled.
- */
-uint32_t access_try(struct cpu *c, uint64_t va, enum sim_access_kind kind, bool el0, uint32_t bytes,
-                    uint64_t *pa, struct tlb_record **entry, struct machine_fault *fault);
+/* Where an access goes. */
+struct landing {
+    uint64_t pa;
+    struct tlb_record *entry; /* NULL with the MMU off */
+    bool good;                /* the monitors need not be told of the next one like it */
+};
 
-/** The same, with the fault delivered to the software; false if it had no answer. */
+/** One access at a simulated address, within one page: translate, judge, tell. False: *f. */
+bool access_try(struct cpu *c, uint64_t va, enum sim_access_kind kind, bool el0, uint32_t bytes,
+                struct landing *l, struct machine_fault *f);
+
+/** The same, with a fault delivered to the software; false if it had no answer. */
 bool access_do(struct cpu *c, uint64_t va, enum sim_access_kind kind, bool el0, uint32_t bytes,
-               uint64_t *pa, struct tlb_record **entry);
+               struct landing *l);
+
+/** The pretended text of this CPU is fetched. */
+void access_fetch(struct cpu *c);
 
 /** An access through a host pointer, by the code under test or on its behalf: all of p..p+n-1. */
 void access_pointer(const void *p, size_t n, bool write);
@@ -321,9 +320,11 @@ void tell_barrier(struct cpu *c, enum kc_barrier kind);
 void tell_sync(struct cpu *c);
 void tell_tlbi(struct cpu *c, enum kc_tlbi op, uint64_t operand);
 void tell_sysreg(struct cpu *c, enum kc_sysreg reg, uint64_t old, uint64_t value);
-void tell_fill(struct cpu *c, struct tlb_record *r, const struct tlb_record *from);
-void tell_access(struct cpu *c, struct tlb_record *r, uint64_t va, uint64_t pa, uint32_t bytes,
-                 enum sim_access_kind kind, bool el0);
+void tell_fill(struct cpu *c, const struct tlb_record *r);
+
+/** True if further accesses need not be told until the generation changes. */
+bool tell_access(struct cpu *c, const struct tlb_record *r, uint64_t va, uint64_t pa,
+                 uint32_t bytes, enum sim_access_kind kind, bool el0);
 void tell_note(struct cpu *c, enum kc_note kind, uint64_t base, uint64_t size, const void *owner);
 void tell_same(void);
 

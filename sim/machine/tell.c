@@ -32,16 +32,16 @@ static uint64_t read_sysreg(void *ctx, uint32_t cpu, enum kc_sysreg reg)
     return sim_sysreg(cpu, reg);
 }
 
-static void each_entry(void *ctx, uint32_t cpu, mon_entry_fn *fn, void *arg)
+static uint64_t now(void *ctx)
 {
     (void)ctx;
-    struct tlb *t = &sim.cpu[cpu].tlb;
-    struct tlb_list *lists[2] = {&t->stale, &t->clean};
-    for (uint32_t i = 0; i < 2; i++) {
-        for (struct tlb_record *r = lists[i]->first; r != NULL; r = r->next_in) {
-            fn(arg, cpu, &r->mon);
-        }
-    }
+    return sim_seq();
+}
+
+static uint32_t each_stale(void *ctx, sim_tlb_fn fn, void *arg)
+{
+    (void)ctx;
+    return sim_tlb_each_stale(SIM_ALL_CPUS, fn, arg);
 }
 
 static void stop(void *ctx, const char *text)
@@ -52,9 +52,10 @@ static void stop(void *ctx, const char *text)
 
 void machine_monitor_side(struct mon_machine *out)
 {
-    *out = (struct mon_machine){.read = read_ram,
+    *out = (struct mon_machine){.now = now,
+                                .read = read_ram,
                                 .sysreg = read_sysreg,
-                                .each_entry = each_entry,
+                                .each_stale = each_stale,
                                 .panic = stop};
 }
 
@@ -68,10 +69,13 @@ void machine_attach(struct monitor *m)
 
 void tell_same(void)
 {
-    if (sim.monitor != NULL && sim.clean != sim.clean_told) {
-        mon_access_same(sim.monitor, sim.clean - sim.clean_told);
-        sim.clean_told = sim.clean;
+    uint64_t reads = sim.clean_reads - sim.told_reads;
+    uint64_t writes = sim.clean_writes - sim.told_writes;
+    if (sim.monitor != NULL && reads + writes != 0) {
+        mon_access_same(sim.monitor, reads, writes);
     }
+    sim.told_reads = sim.clean_reads;
+    sim.told_writes = sim.clean_writes;
 }
 
 void tell_cpu(struct cpu *c, bool on)
@@ -148,45 +152,19 @@ void tell_sysreg(struct cpu *c, enum kc_sysreg reg, uint64_t old, uint64_t value
     }
 }
 
-/* The entry in the monitors' own shape. */
-static void translate_entry(struct tlb_record *r)
+void tell_fill(struct cpu *c, const struct tlb_record *r)
 {
-    static uint64_t serial;
-    const struct sim_tlb_entry *e = &r->e;
-    struct mon_entry *m = &r->mon;
-    *m = (struct mon_entry){.va = e->va,
-                            .size = e->size,
-                            .pa = e->pa,
-                            .serial = ++serial,
-                            .filled = sim.monitor != NULL ? mon_now(sim.monitor) : e->seq,
-                            .root = e->root,
-                            .asid = e->asid,
-                            .top = (uint8_t)e->step[0].level,
-                            .level = e->level,
-                            .kind = e->leaf ? MON_ENTRY_LEAF : MON_ENTRY_WALK,
-                            .global = e->global,
-                            .high = e->half != 0};
-    for (uint32_t i = 0; i < e->step_count && i < MON_LEVELS; i++) {
-        m->walk_pa[e->step[i].level] = e->step[i].desc_pa;
-        m->walk[e->step[i].level] = e->step[i].value;
-    }
-}
-
-void tell_fill(struct cpu *c, struct tlb_record *r, const struct tlb_record *from)
-{
-    sim.seq++;
-    translate_entry(r);
     if (sim.monitor != NULL) {
-        mon_tlb_fill(sim.monitor, c->id, &r->mon, from != NULL ? &from->mon : NULL);
+        mon_tlb_fill(sim.monitor, c->id, &r->e);
         settle();
     }
 }
 
-void tell_access(struct cpu *c, struct tlb_record *r, uint64_t va, uint64_t pa, uint32_t bytes,
-                 enum sim_access_kind kind, bool el0)
+bool tell_access(struct cpu *c, const struct tlb_record *r, uint64_t va, uint64_t pa,
+                 uint32_t bytes, enum sim_access_kind kind, bool el0)
 {
     if (sim.monitor == NULL) {
-        return;
+        return true;
     }
     struct mon_access a = {.va = va,
                            .pa = pa,
@@ -194,8 +172,9 @@ void tell_access(struct cpu *c, struct tlb_record *r, uint64_t va, uint64_t pa, 
                            .write = kind == SIM_WRITE,
                            .fetch = kind == SIM_FETCH,
                            .el = el0 ? 0 : 1};
-    mon_access(sim.monitor, c->id, &a, &r->mon);
+    bool good = mon_access(sim.monitor, c->id, &a, &r->e);
     settle();
+    return good;
 }
 
 void tell_note(struct cpu *c, enum kc_note kind, uint64_t base, uint64_t size, const void *owner)

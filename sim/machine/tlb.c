@@ -131,8 +131,7 @@ static bool same_walk(const struct sim_tlb_entry *a, const struct sim_tlb_entry 
     return true;
 }
 
-struct tlb_record *tlb_insert(struct cpu *c, const struct sim_tlb_entry *e, enum sim_fill fill,
-                              const struct tlb_record *from)
+struct tlb_record *tlb_insert(struct cpu *c, const struct sim_tlb_entry *e, enum sim_fill fill)
 {
     struct tlb *t = &c->tlb;
     uint32_t hash = hash_of(e->va, e->level, e->leaf);
@@ -151,7 +150,7 @@ struct tlb_record *tlb_insert(struct cpu *c, const struct sim_tlb_entry *e, enum
     r->e = *e;
     r->e.stale = false;
     r->e.fill = (uint8_t)fill;
-    r->e.seq = sim.seq;
+    r->e.seq = ++sim.seq;
     r->e.tick = cpu_ticks();
     /* A walk that saw what is no longer in memory is stale from birth. */
     for (uint32_t i = 0; i < e->step_count; i++) {
@@ -165,7 +164,7 @@ struct tlb_record *tlb_insert(struct cpu *c, const struct sim_tlb_entry *e, enum
     t->bucket[hash] = r;
     t->class_count[e->leaf][e->level]++;
     list_add(list_of(t, r), r);
-    tell_fill(c, r, from);
+    tell_fill(c, r);
     return r;
 }
 

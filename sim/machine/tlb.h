@@ -51,7 +51,7 @@ struct sim_tlb_entry {
     uint64_t size; /* bytes that the entry covers (contiguous bit: of one descriptor only) */
     uint64_t pa;   /* leaf: output address of va; intermediate: the next table's page */
     uint64_t root; /* physical address of the root table of the walk */
-    uint64_t seq;  /* sequence number when filled (sim_seq()) */
+    uint64_t seq;  /* sequence number when filled (sim_seq()); of this entry alone */
     uint64_t tick; /* virtual time when filled */
     uint16_t asid; /* the ASID that the walk ran under; compared only where not global */
     uint8_t half;  /* 0: TTBR0, 1: TTBR1 */

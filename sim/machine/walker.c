@@ -390,11 +390,10 @@ static void capture_on(struct cpu *c, const struct mmu_regs *r, uint64_t pa, uin
                        bool table)
 {
     struct sim_walk w;
-    struct tlb_record *from = NULL;
     walker_walk(c, r, va, NULL, &w);
     if (!(table ? cut_at(&w, pa) : goes_through(&w, pa))) {
         /* not from the root any more; perhaps from an intermediate level that is still held */
-        from = tlb_find(c, va, mmu_asid(r), false);
+        struct tlb_record *from = tlb_find(c, va, mmu_asid(r), false);
         if (from == NULL) {
             return;
         }
@@ -403,7 +402,7 @@ static void capture_on(struct cpu *c, const struct mmu_regs *r, uint64_t pa, uin
             return;
         }
     }
-    tlb_insert(c, &w.entry, SIM_FILL_CAPTURE, from);
+    tlb_insert(c, &w.entry, SIM_FILL_CAPTURE);
 }
 
 /* The value `old` of the descriptor at pa ceases to be readable: I2. */
@@ -516,7 +515,7 @@ static void spread_one(struct cpu *c, const struct tlb_record *r)
         struct sim_walk w;
         walker_walk(c, &regs, r->e.va + i * mmu_span(level), &r->e, &w);
         if (kind == MMU_TABLE ? cut_at(&w, pa) : goes_through(&w, pa)) {
-            tlb_insert(c, &w.entry, SIM_FILL_CAPTURE, r);
+            tlb_insert(c, &w.entry, SIM_FILL_CAPTURE);
         }
     }
 }

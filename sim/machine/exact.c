@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * exact.c: exact speed: every access of the code under test, before it happens.
+ *
+ * The core, the kernel and the scenarios are compiled by gcc with -fsanitize=thread and linked with
+ * this file instead of the sanitizer's runtime: the compiler calls __tsan_* before each load and
+ * store, and replaces each atomic operation by a call that must perform it.
+ *
+ * Invariants
+ *   I1  a call for an address outside the windows costs a subtraction and a compare.
+ *   I2  an access whose page is in the CPU's touch[] has been judged good under this generation;
+ *       any other goes through access_pointer().
+ *   I3  the baton moves only before an access, never between its judgement and the access itself.
+ *   I4  each atomic is performed as what it is, with a memory order at least as strong.
+ *
+ * The names are fixed by the compiler (gcc 12, gcc/sanitizer.def), hence no prototypes of ours.
+ */
+#include <string.h>
+
+#include "machine_priv.h"
+
+#pragma GCC diagnostic ignored "-Wmissing-prototypes"
+#pragma GCC diagnostic ignored "-Wconversion"
+
+const bool sim_exact = true;
+
+/* The second access of a function that makes two: the first has been judged already. */
+static bool second;
+
+static __attribute__((noinline)) void slow(const void *p, size_t n, bool write)
+{
+    if (sim.budget <= 0 && !second) {
+        cpu_budget_over(); /* I3 */
+    }
+    access_pointer(p, n, write);
+}
+
+static inline __attribute__((always_inline)) void see(const void *p, size_t n, bool write)
+{
+    uint64_t offset = (uintptr_t)p - (uintptr_t)sim.area;
+    if (KC_LIKELY(offset >= sim.area_bytes)) {
+        return; /* I1 */
+    }
+    uint64_t page = offset / SIM_PAGE_BYTES;
+    const struct touch *t = &sim.cur->touch[page % TOUCH_SLOTS];
+    sim.budget--;
+    if (KC_LIKELY(t->tag == page + 1 && t->generation == sim.generation &&
+                  (t->rights & (write ? 2u : 1u)) != 0 &&
+                  (offset & PAGE_MASK_LOW) + n <= SIM_PAGE_BYTES && sim.budget > 0)) {
+        if (write) {
+            sim.clean_writes++;
+        } else {
+            sim.clean_reads++;
+        }
+        return; /* I2 */
+    }
+    slow(p, n, write);
+}
+
+/* ---- plain accesses ------------------------------------------------------------------------- */
+
+void __tsan_init(void)
+{
+}
+void __tsan_func_entry(void *pc)
+{
+    (void)pc;
+}
+void __tsan_func_exit(void)
+{
+}
+
+#define PLAIN(n)                                                                                   \
+    void __tsan_read##n(void *p)                                                                   \
+    {                                                                                              \
+        see(p, n, false);                                                                          \
+    }                                                                                              \
+    void __tsan_write##n(void *p)                                                                  \
+    {                                                                                              \
+        see(p, n, true);                                                                           \
+    }                                                                                              \
+    void __tsan_volatile_read##n(void *p)                                                          \
+    {                                                                                              \
+        see(p, n, false);                                                                          \
+    }                                                                                              \
+    void __tsan_volatile_write##n(void *p)                                                         \
+    {                                                                                              \
+        see(p, n, true);                                                                           \
+    }
+PLAIN(1)
+PLAIN(2)
+PLAIN(4)
+PLAIN(8)
+PLAIN(16)
+
+#define UNALIGNED(n)                                                                               \
+    void __tsan_unaligned_read##n(void *p)                                                         \
+    {                                                                                              \
+        see(p, n, false);                                                                          \
+    }                                                                                              \
+    void __tsan_unaligned_write##n(void *p)                                                        \
+    {                                                                                              \
+        see(p, n, true);                                                                           \
+    }
+UNALIGNED(2)
+UNALIGNED(4)
+UNALIGNED(8)
+UNALIGNED(16)
+
+void __tsan_read_range(void *p, unsigned long n)
+{
+    if (n != 0) {
+        see(p, n, false);
+    }
+}
+void __tsan_write_range(void *p, unsigned long n)
+{
+    if (n != 0) {
+        see(p, n, true);
+    }
+}
+void __tsan_vptr_update(void *p, void *value)
+{
+    (void)value;
+    see(p, sizeof(void *), true);
+}
+void __tsan_vptr_read(void *p)
+{
+    see(p, sizeof(void *), false);
+}
+
+/* ---- memory functions (exact_names.h) ------------------------------------------------------- */
+
+static void see_two(const void *a, bool write_a, const void *b, size_t n)
+{
+    see(b, n, false);
+    second = true;
+    see(a, n, write_a);
+    second = false;
+}
+
+void *sim_memcpy(void *to, const void *from, size_t n)
+{
+    if (n != 0) {
+        see_two(to, true, from, n);
+        memcpy(to, from, n);
+    }
+    return to;
+}
+void *sim_memmove(void *to, const void *from, size_t n)
+{
+    if (n != 0) {
+        see_two(to, true, from, n);
+        memmove(to, from, n);
+    }
+    return to;
+}
+void *sim_memset(void *to, int byte, size_t n)
+{
+    if (n != 0) {
+        see(to, n, true);
+        memset(to, byte, n);
+    }
+    return to;
+}
+int sim_memcmp(const void *a, const void *b, size_t n)
+{
+    if (n == 0) {
+        return 0;
+    }
+    see_two(a, false, b, n);
+    return memcmp(a, b, n);
+}
+void *__tsan_memcpy(void *to, const void *from, unsigned long n)
+{
+    return sim_memcpy(to, from, n);
+}
+void *__tsan_memmove(void *to, const void *from, unsigned long n)
+{
+    return sim_memmove(to, from, n);
+}
+void *__tsan_memset(void *to, int byte, unsigned long n)
+{
+    return sim_memset(to, byte, n);
+}
+
+/* ---- atomics -------------------------------------------------------------------------------- */
+
+/* Every order is performed as sequentially consistent: at least as strong (I4). */
+#define FETCH(bits, type, name, op)                                                                \
+    type __tsan_atomic##bits##_fetch_##name(volatile type *p, type v, int order)                   \
+    {                                                                                              \
+        (void)order;                                                                               \
+        see((const void *)p, sizeof(type), true);                                                  \
+        return op(p, v, __ATOMIC_SEQ_CST);                                                         \
+    }
+
+#define ATOMICS(bits, type)                                                                        \
+    type __tsan_atomic##bits##_load(const volatile type *p, int order)                             \
+    {                                                                                              \
+        (void)order;                                                                               \
+        see((const void *)p, sizeof(type), false);                                                 \
+        return __atomic_load_n(p, __ATOMIC_SEQ_CST);                                               \
+    }                                                                                              \
+    void __tsan_atomic##bits##_store(volatile type *p, type v, int order)                          \
+    {                                                                                              \
+        (void)order;                                                                               \
+        see((const void *)p, sizeof(type), true);                                                  \
+        __atomic_store_n(p, v, __ATOMIC_SEQ_CST);                                                  \
+    }                                                                                              \
+    type __tsan_atomic##bits##_exchange(volatile type *p, type v, int order)                       \
+    {                                                                                              \
+        (void)order;                                                                               \
+        see((const void *)p, sizeof(type), true);                                                  \
+        return __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST);                                        \
+    }                                                                                              \
+    FETCH(bits, type, add, __atomic_fetch_add)                                                     \
+    FETCH(bits, type, sub, __atomic_fetch_sub)                                                     \
+    FETCH(bits, type, and, __atomic_fetch_and)                                                     \
+    FETCH(bits, type, or, __atomic_fetch_or)                                                       \
+    FETCH(bits, type, xor, __atomic_fetch_xor)                                                     \
+    FETCH(bits, type, nand, __atomic_fetch_nand)                                                   \
+    int __tsan_atomic##bits##_compare_exchange_strong(volatile type *p, type *expected, type v,    \
+                                                      int order, int failure)                      \
+    {                                                                                              \
+        (void)order;                                                                               \
+        (void)failure;                                                                             \
+        see((const void *)p, sizeof(type), true);                                                  \
+        return __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST,                \
+                                           __ATOMIC_SEQ_CST);                                      \
+    }                                                                                              \
+    int __tsan_atomic##bits##_compare_exchange_weak(volatile type *p, type *expected, type v,      \
+                                                    int order, int failure)                        \
+    {                                                                                              \
+        return __tsan_atomic##bits##_compare_exchange_strong(p, expected, v, order, failure);      \
+    }                                                                                              \
+    type __tsan_atomic##bits##_compare_exchange_val(volatile type *p, type expected, type v,       \
+                                                    int order, int failure)                        \
+    {                                                                                              \
+        __tsan_atomic##bits##_compare_exchange_strong(p, &expected, v, order, failure);            \
+        return expected;                                                                           \
+    }
+
+ATOMICS(8, uint8_t)
+ATOMICS(16, uint16_t)
+ATOMICS(32, uint32_t)
+ATOMICS(64, uint64_t)
+
+void __tsan_atomic_thread_fence(int order)
+{
+    (void)order;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+void __tsan_atomic_signal_fence(int order)
+{
+    (void)order;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
