@@ -72,7 +72,7 @@ void tell_same(void)
     uint64_t reads = sim.clean_reads - sim.told_reads;
     uint64_t writes = sim.clean_writes - sim.told_writes;
     if (sim.monitor != NULL && reads + writes != 0) {
-        mon_access_same(sim.monitor, reads, writes);
+        mon_access_same(sim.monitor, reads + writes);
     }
     sim.told_reads = sim.clean_reads;
     sim.told_writes = sim.clean_writes;

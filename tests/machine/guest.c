@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* guest.c: compiled twice: as it is, and with every access handed to the exact machine. */
+#include "guest.h"
+
+static void put(uint64_t pa, uint64_t value)
+{
+    kc_plat_desc_store(kc_pa(pa), value);
+}
+
+static uint64_t index_of(uint64_t va, uint32_t level)
+{
+    return va >> (39 - 9 * level) & 0x1ff;
+}
+
+/* A chain of tables at `at`, `at` + 1 page ... from the root's entry for va down to level 3. */
+static uint64_t chain(uint64_t root, uint64_t at, uint64_t va)
+{
+    put(root + 8 * index_of(va, 0), at | D_TABLE);
+    put(at + 8 * index_of(va, 1), (at + GUEST_PAGE) | D_TABLE);
+    put(at + GUEST_PAGE + 8 * index_of(va, 2), (at + 2 * GUEST_PAGE) | D_TABLE);
+    return at + 2 * GUEST_PAGE;
+}
+
+void guest_tables(struct guest *g)
+{
+    uint64_t at = GUEST_TABLES;
+    g->root1 = at;
+    g->root0 = at + GUEST_PAGE;
+    uint64_t linear = at + 2 * GUEST_PAGE;
+    uint64_t va = SIM_LINEAR_BASE + SIM_RAM_BASE;
+    put(g->root1 + 8 * index_of(va, 0), linear | D_TABLE);
+    put(linear + 8 * index_of(va, 1), SIM_RAM_BASE | D_BLOCK | D_RW);
+    g->l3 = at + 5 * GUEST_PAGE;
+    uint64_t kernel_l2 = at + 4 * GUEST_PAGE;
+    /* GUEST_KVA is under the same level 0 entry as the linear map */
+    put(linear + 8 * index_of(GUEST_KVA, 1), kernel_l2 | D_TABLE);
+    put(kernel_l2 + 8 * index_of(GUEST_KVA, 2), g->l3 | D_TABLE);
+    g->l3_user = chain(g->root0, at + 6 * GUEST_PAGE, GUEST_UVA);
+    g->counter_pa = SIM_RAM_BASE + UINT64_C(0x80000);
+    kc_plat_barrier(KC_DSB_ISH);
+}
+
+void guest_mmu_on(const struct guest *g)
+{
+    kc_plat_sysreg_write(KC_MAIR_EL1, GUEST_MAIR);
+    kc_plat_sysreg_write(KC_TCR_EL1, GUEST_TCR);
+    kc_plat_sysreg_write(KC_TTBR0_EL1, g->root0 | UINT64_C(1) << 48);
+    kc_plat_sysreg_write(KC_TTBR1_EL1, g->root1);
+    kc_plat_barrier(KC_ISB);
+    kc_plat_sysreg_write(KC_SCTLR_EL1, kc_plat_sysreg_read(KC_SCTLR_EL1) | 1);
+    kc_plat_barrier(KC_ISB);
+}
+
+void guest_map(const struct guest *g, uint32_t i, uint64_t pa, uint64_t attributes)
+{
+    put(g->l3 + 8 * i, pa | attributes | D_PAGE);
+    kc_plat_barrier(KC_DSB_ISHST);
+    kc_plat_barrier(KC_ISB);
+}
+
+void guest_unmap(const struct guest *g, uint32_t i, bool tlbi)
+{
+    put(g->l3 + 8 * i, 0);
+    kc_plat_barrier(KC_DSB_ISHST);
+    if (tlbi) {
+        kc_plat_tlbi(KC_TLBI_VAAE1IS, (GUEST_KVA + i * GUEST_PAGE) >> 12 & UINT64_C(0xfffffffffff));
+    }
+    kc_plat_barrier(KC_DSB_ISH);
+    kc_plat_barrier(KC_ISB);
+}
+
+uint64_t guest_load(uint64_t va)
+{
+    return *(const uint64_t *)kc_plat_ptr(kc_va(va));
+}
+
+void guest_store(uint64_t va, uint64_t value)
+{
+    *(uint64_t *)kc_plat_ptr(kc_va(va)) = value;
+}
+
+void guest_copy(uint64_t to, uint64_t from, size_t n)
+{
+    __builtin_memcpy(kc_plat_ptr(kc_va(to)), kc_plat_ptr(kc_va(from)), n);
+}
+
+void guest_count(const struct guest *g, uint32_t rounds)
+{
+    uint64_t *counter = (uint64_t *)kc_plat_ram(kc_pa(g->counter_pa));
+    uint32_t *lock = (uint32_t *)(counter + 1);
+    for (uint32_t i = 0; i < rounds; i++) {
+        while (__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE) != 0) {
+            kc_plat_relax();
+        }
+        uint64_t seen = *counter;
+        kc_plat_ticks(); /* a step inside: without the lock, counts would be lost */
+        *counter = seen + 1;
+        __atomic_store_n(lock, 0, __ATOMIC_RELEASE);
+        kc_plat_ticks();
+    }
+}

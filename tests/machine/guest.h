@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * guest.h: a little software of the tests' own that runs on the simulated machine: it writes its
+ * tables by hand, in descriptors spelt out as numbers from the Arm manual.
+ */
+#ifndef TESTS_MACHINE_GUEST_H
+#define TESTS_MACHINE_GUEST_H
+
+#include <stdbool.h>
+
+#include "machine.h"
+
+#define GUEST_PAGE   UINT64_C(4096)
+#define GUEST_KVA    UINT64_C(0xffff004000000000) /* pages mapped one by one */
+#define GUEST_TABLES (SIM_RAM_BASE + UINT64_C(0x10000))
+
+/* Descriptor bits, DDI 0487 D8.3. */
+#define D_TABLE  UINT64_C(3)
+#define D_PAGE   UINT64_C(3)
+#define D_BLOCK  UINT64_C(1)
+#define D_ATTR(n) ((uint64_t)(n) << 2)
+#define D_AP(n)  ((uint64_t)(n) << 6)
+#define D_ISH    (UINT64_C(3) << 8)
+#define D_AF     (UINT64_C(1) << 10)
+#define D_NG     (UINT64_C(1) << 11)
+#define D_PXN    (UINT64_C(1) << 53)
+#define D_UXN    (UINT64_C(1) << 54)
+#define D_RW     (D_AF | D_ISH | D_PXN | D_UXN)
+#define D_RO     (D_RW | D_AP(2))
+
+/* TCR_EL1: 48-bit halves, 4 KiB granules, 48-bit addresses, 16-bit ASIDs. */
+#define GUEST_TCR (UINT64_C(16) | UINT64_C(16) << 16 | UINT64_C(2) << 30 | UINT64_C(5) << 32 | UINT64_C(1) << 36)
+#define GUEST_MAIR UINT64_C(0x44ff) /* 0: Normal write-back; 1: Normal non-cacheable */
+
+/* Where things are, shared by all CPUs. */
+struct guest {
+    uint64_t root1, root0; /* roots of both halves */
+    uint64_t l3;           /* level 3 table of GUEST_KVA */
+    uint64_t l3_user;      /* level 3 table of user address GUEST_UVA */
+    uint64_t counter_pa;
+};
+#define GUEST_UVA UINT64_C(0x40000000)
+
+/** Write tables: linear map of the first GiB of RAM by blocks, one level 3 table for GUEST_KVA. */
+void guest_tables(struct guest *g);
+
+/** MMU on, on this CPU. */
+void guest_mmu_on(const struct guest *g);
+
+/** One page of GUEST_KVA, at index i; with the steps of the protocol. */
+void guest_map(const struct guest *g, uint32_t i, uint64_t pa, uint64_t attributes);
+void guest_unmap(const struct guest *g, uint32_t i, bool tlbi);
+
+uint64_t guest_load(uint64_t va);
+void guest_store(uint64_t va, uint64_t value);
+
+/** Add `rounds` times 1 to the counter under a lock of its own; relaxes while it waits. */
+void guest_count(const struct guest *g, uint32_t rounds);
+void guest_copy(uint64_t to, uint64_t from, size_t n);
+
+#endif
