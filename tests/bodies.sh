@@ -74,7 +74,8 @@ build_body() {
     fi
     ninja -C "$out/$name" -j "$cores" >"$log" 2>&1 || {
         echo "body $name: build failed:" >&2
-        grep -v '^\[' "$log" | sed 's/^/    /' | head -n 60 >&2
+        grep -E -A 6 '^FAILED|error:|ERROR|undefined reference' "$log" | cut -c 1-300 |
+            sed 's/^/    /' | head -n 60 >&2
         return 1
     }
 }
