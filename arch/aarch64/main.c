@@ -53,7 +53,7 @@ void kc_body_boot(uint64_t dtb_pa)
 {
     struct kc_dt_error e = {"", "", 0};
     struct kc_boot_info *info = &kc_body_info;
-    kc_status_t s = kc_dt_read((const void *)dtb_pa, kc_pa(dtb_pa), FDT_BYTES_MAX,
+    kc_status_t s = kc_dt_read((const void *)dtb_pa, kc_pa(dtb_pa), KC_FDT_BYTES_MAX,
                                kc_plat_sysreg_read(KC_MPIDR_EL1), info, &kc_body_board, &e);
     if (s != KC_OK) {
         refuse(e.what, e.node, e.offset, s);

@@ -24,17 +24,17 @@
 
 struct node {
     const char *name;
-    struct fdt_item reg, compatible, device_type, status, method, interrupts;
+    struct kc_fdt_item reg, compatible, device_type, status, method, interrupts;
     uint32_t address_cells, size_cells; /* for its children */
     bool no_map;
 };
 
 struct reader {
-    struct fdt fdt;
+    struct kc_fdt fdt;
     struct kc_boot_info *info;
     struct kc_board *board;
     struct kc_dt_error *e;
-    struct node node[FDT_DEPTH_MAX + 1]; /* by depth; 0 is above the root */
+    struct node node[KC_FDT_DEPTH_MAX + 1]; /* by depth; 0 is above the root */
     uint64_t initrd_start, initrd_end;
     uint64_t boot_mpidr;
     bool boot_cpu_seen, initrd_start_seen, initrd_end_seen;
@@ -77,7 +77,7 @@ static kc_status_t add(struct reader *r, const char *node, kc_pa_range_t range, 
 
 static uint64_t cells(const uint8_t *value, uint32_t count)
 {
-    return count == 2 ? fdt_u64(value) : count == 1 ? fdt_u32(value) : 0;
+    return count == 2 ? kc_fdt_u64(value) : count == 1 ? kc_fdt_u32(value) : 0;
 }
 
 /* Entry i of a reg under that parent. KC_ERR_ABSENT after the last. */
@@ -144,18 +144,18 @@ static bool named(const struct node *n, const char *plain)
 
 static bool is_okay(const struct node *n)
 {
-    return n->status.value == NULL || fdt_has_string(&n->status, "okay") ||
-           fdt_has_string(&n->status, "ok");
+    return n->status.value == NULL || kc_fdt_has_string(&n->status, "okay") ||
+           kc_fdt_has_string(&n->status, "ok");
 }
 
 static bool is_compatible(const struct node *n, const char *with)
 {
-    return n->compatible.value != NULL && fdt_has_string(&n->compatible, with);
+    return n->compatible.value != NULL && kc_fdt_has_string(&n->compatible, with);
 }
 
 static bool is_type(const struct node *n, const char *type)
 {
-    return n->device_type.value != NULL && fdt_has_string(&n->device_type, type);
+    return n->device_type.value != NULL && kc_fdt_has_string(&n->device_type, type);
 }
 
 /* ---- nodes ---------------------------------------------------------------------------------- */
@@ -229,7 +229,8 @@ static kc_status_t take_timer(struct reader *r, const struct node *n)
     if (n->interrupts.bytes < 36) {
         return refuse(r, n->name, "three cells for each of three interrupts", KC_ERR_RANGE);
     }
-    uint32_t type = fdt_u32(n->interrupts.value + 24), number = fdt_u32(n->interrupts.value + 28);
+    uint32_t type = kc_fdt_u32(n->interrupts.value + 24),
+             number = kc_fdt_u32(n->interrupts.value + 28);
     if (type != 1 || number > 15) {
         return refuse(r, n->name, "a private interrupt for the virtual timer", KC_ERR_RANGE);
     }
@@ -239,9 +240,9 @@ static kc_status_t take_timer(struct reader *r, const struct node *n)
 
 static kc_status_t take_psci(struct reader *r, const struct node *n)
 {
-    if (n->method.value != NULL && fdt_has_string(&n->method, "hvc")) {
+    if (n->method.value != NULL && kc_fdt_has_string(&n->method, "hvc")) {
         r->board->psci = KC_BOARD_PSCI_HVC;
-    } else if (n->method.value != NULL && fdt_has_string(&n->method, "smc")) {
+    } else if (n->method.value != NULL && kc_fdt_has_string(&n->method, "smc")) {
         r->board->psci = KC_BOARD_PSCI_SMC;
     } else {
         return refuse(r, n->name, "method hvc or smc", KC_ERR_UNSUPPORTED);
@@ -285,16 +286,16 @@ static kc_status_t take_node(struct reader *r, uint32_t depth)
 
 /* ---- properties ----------------------------------------------------------------------------- */
 
-static void take_seed(struct kc_board *b, const struct fdt_item *p)
+static void take_seed(struct kc_board *b, const struct kc_fdt_item *p)
 {
     for (uint32_t i = 0; i < p->bytes && b->seed_bytes < KC_BOARD_SEED_BYTES; i++) {
         b->seed[b->seed_bytes++] = p->value[i];
     }
 }
 
-static kc_status_t take_chosen(struct reader *r, const struct fdt_item *p)
+static kc_status_t take_chosen(struct reader *r, const struct kc_fdt_item *p)
 {
-    if (fdt_same(p->name, "bootargs")) {
+    if (kc_fdt_same(p->name, "bootargs")) {
         if (p->bytes == 0 || p->value[p->bytes - 1] != 0) {
             return refuse(r, "chosen", "terminated bootargs", KC_ERR_RANGE);
         }
@@ -309,27 +310,27 @@ static kc_status_t take_chosen(struct reader *r, const struct fdt_item *p)
             return refuse(r, "chosen", "an initrd address of one or two cells", KC_ERR_RANGE);
         }
         uint64_t v = cells(p->value, p->bytes / 4);
-        if (fdt_same(p->name, "linux,initrd-start")) {
+        if (kc_fdt_same(p->name, "linux,initrd-start")) {
             r->initrd_start = v;
             r->initrd_start_seen = true;
-        } else if (fdt_same(p->name, "linux,initrd-end")) {
+        } else if (kc_fdt_same(p->name, "linux,initrd-end")) {
             r->initrd_end = v;
             r->initrd_end_seen = true;
         }
-    } else if (fdt_same(p->name, "rng-seed") || fdt_same(p->name, "kaslr-seed")) {
+    } else if (kc_fdt_same(p->name, "rng-seed") || kc_fdt_same(p->name, "kaslr-seed")) {
         take_seed(r->board, p);
     }
     return KC_OK;
 }
 
-static kc_status_t take_property(struct reader *r, const struct fdt_item *p)
+static kc_status_t take_property(struct reader *r, const struct kc_fdt_item *p)
 {
     struct node *n = &r->node[p->depth];
-    if (fdt_same(p->name, "#address-cells") || fdt_same(p->name, "#size-cells")) {
+    if (kc_fdt_same(p->name, "#address-cells") || kc_fdt_same(p->name, "#size-cells")) {
         if (p->bytes != 4) {
             return refuse(r, n->name, "a number of cells in one cell", KC_ERR_RANGE);
         }
-        uint32_t v = fdt_u32(p->value);
+        uint32_t v = kc_fdt_u32(p->value);
         if (p->name[1] == 'a') {
             n->address_cells = v;
         } else {
@@ -337,19 +338,19 @@ static kc_status_t take_property(struct reader *r, const struct fdt_item *p)
         }
         return KC_OK;
     }
-    if (fdt_same(p->name, "reg")) {
+    if (kc_fdt_same(p->name, "reg")) {
         n->reg = *p;
-    } else if (fdt_same(p->name, "compatible")) {
+    } else if (kc_fdt_same(p->name, "compatible")) {
         n->compatible = *p;
-    } else if (fdt_same(p->name, "device_type")) {
+    } else if (kc_fdt_same(p->name, "device_type")) {
         n->device_type = *p;
-    } else if (fdt_same(p->name, "status")) {
+    } else if (kc_fdt_same(p->name, "status")) {
         n->status = *p;
-    } else if (fdt_same(p->name, "method")) {
+    } else if (kc_fdt_same(p->name, "method")) {
         n->method = *p;
-    } else if (fdt_same(p->name, "interrupts")) {
+    } else if (kc_fdt_same(p->name, "interrupts")) {
         n->interrupts = *p;
-    } else if (fdt_same(p->name, "no-map")) {
+    } else if (kc_fdt_same(p->name, "no-map")) {
         n->no_map = true;
     }
     if (p->depth == 2 && named(n, "chosen")) {
@@ -360,14 +361,14 @@ static kc_status_t take_property(struct reader *r, const struct fdt_item *p)
 
 static kc_status_t walk(struct reader *r)
 {
-    static const struct fdt_item none = {FDT_DONE, 0, "", NULL, 0};
+    static const struct kc_fdt_item none = {KC_FDT_DONE, 0, "", NULL, 0};
     uint32_t cursor = 0;
     for (;;) {
-        struct fdt_item item;
+        struct kc_fdt_item item;
         kc_status_t s = KC_OK;
-        fdt_next(&r->fdt, &cursor, &item);
+        kc_fdt_next(&r->fdt, &cursor, &item);
         switch (item.token) {
-        case FDT_NODE: {
+        case KC_FDT_NODE: {
             struct node *n = &r->node[item.depth];
             n->name = item.name;
             n->reg = n->compatible = n->device_type = n->status = none;
@@ -377,13 +378,13 @@ static kc_status_t walk(struct reader *r)
             n->no_map = false;
             break;
         }
-        case FDT_PROP:
+        case KC_FDT_PROP:
             s = take_property(r, &item);
             break;
-        case FDT_NODE_END:
+        case KC_FDT_NODE_END:
             s = take_node(r, item.depth);
             break;
-        case FDT_DONE:
+        case KC_FDT_DONE:
         default:
             return KC_OK;
         }
@@ -398,7 +399,7 @@ static kc_status_t walk(struct reader *r)
 static kc_status_t take_reservations(struct reader *r)
 {
     uint64_t base = 0, size = 0;
-    for (uint32_t i = 0; fdt_reserved(&r->fdt, i, &base, &size); i++) {
+    for (uint32_t i = 0; kc_fdt_reserved(&r->fdt, i, &base, &size); i++) {
         kc_status_t s =
             add(r, "memory reservations", kc_pa_range(kc_pa(base), size), KC_BOOT_RESERVED);
         if (s != KC_OK) {
@@ -469,7 +470,7 @@ kc_status_t kc_dt_read(const void *dtb, kc_pa_t dtb_pa, uint64_t limit, uint64_t
                        struct kc_boot_info *info, struct kc_board *board, struct kc_dt_error *e)
 {
     struct reader r;
-    struct fdt_error fe = {"", 0};
+    struct kc_fdt_error fe = {"", 0};
     __builtin_memset(&r, 0, sizeof r);
     __builtin_memset(info, 0, sizeof *info);
     __builtin_memset(board, 0, sizeof *board);
@@ -482,7 +483,7 @@ kc_status_t kc_dt_read(const void *dtb, kc_pa_t dtb_pa, uint64_t limit, uint64_t
     board->mpidr[0] = r.boot_mpidr;
     board->cpu_count = 1;
 
-    kc_status_t s = fdt_open(&r.fdt, dtb, limit, &fe);
+    kc_status_t s = kc_fdt_open(&r.fdt, dtb, limit, &fe);
     if (s != KC_OK) {
         refuse(&r, "(blob)", fe.what, s);
         e->offset = fe.offset;

@@ -57,7 +57,7 @@ struct kc_dt_error {
  * e           out on error
  *
  * On error info and board are unspecified.
- * Errors:  those of fdt_open()
+ * Errors:  those of kc_fdt_open()
  *          KC_ERR_ABSENT       a node or property that this body needs
  *          KC_ERR_RANGE        a reg, address or size that wraps, or has a wrong length; a command
  *                              line that is too long

@@ -8,16 +8,16 @@
  *     header | reserved (base,size)* 0,0 | structs: BEGIN name (PROP len nameoff value)* ... END |
  * strings
  *
- * fdt_open() runs the same walk as fdt_next() over everything with all checks, once. After that the
- * walk cannot leave the blob, because the blob does not change.
+ * kc_fdt_open() runs the same walk as kc_fdt_next() over everything with all checks, once. After
+ * that the walk cannot leave the blob, because the blob does not change.
  *
  * Invariants of an accepted blob
  *  I1  structs + structs_size, strings + strings_size and the reserved list's end are at most size.
  *  I2  Every token, name and value ends at or before the end of the structure block.
  *  I3  Every property name is zero-terminated inside the strings block.
- *  I4  BEGIN and END balance, there is one root, depth is at most FDT_DEPTH_MAX, properties precede
- *      subnodes, END is last and ends the block's use.
- *  I5  Every read is a single byte at an offset below size.
+ *  I4  BEGIN and END balance, there is one root, depth is at most KC_FDT_DEPTH_MAX, properties
+ * precede subnodes, END is last and ends the block's use. I5  Every read is a single byte at an
+ * offset below size.
  *
  * Sources: Devicetree Specification v0.4, 5.2 "Header", 5.3 "Memory Reservation Block", 5.4
  * "Structure Block", 5.5 "Strings Block", 5.6 "Alignment".
@@ -33,17 +33,17 @@ enum {
     TOKEN_END = 9
 };
 
-uint32_t fdt_u32(const uint8_t *v)
+uint32_t kc_fdt_u32(const uint8_t *v)
 {
     return (uint32_t)v[0] << 24 | (uint32_t)v[1] << 16 | (uint32_t)v[2] << 8 | v[3];
 }
 
-uint64_t fdt_u64(const uint8_t *v)
+uint64_t kc_fdt_u64(const uint8_t *v)
 {
-    return (uint64_t)fdt_u32(v) << 32 | fdt_u32(v + 4);
+    return (uint64_t)kc_fdt_u32(v) << 32 | kc_fdt_u32(v + 4);
 }
 
-bool fdt_same(const char *a, const char *b)
+bool kc_fdt_same(const char *a, const char *b)
 {
     while (*a != 0 && *a == *b) {
         a++;
@@ -52,7 +52,7 @@ bool fdt_same(const char *a, const char *b)
     return *a == *b;
 }
 
-bool fdt_has_string(const struct fdt_item *p, const char *s)
+bool kc_fdt_has_string(const struct kc_fdt_item *p, const char *s)
 {
     bool found = false;
     uint32_t at = 0;
@@ -61,7 +61,7 @@ bool fdt_has_string(const struct fdt_item *p, const char *s)
     }
     while (at < p->bytes) {
         const char *one = (const char *)p->value + at;
-        found = found || fdt_same(one, s);
+        found = found || kc_fdt_same(one, s);
         while (p->value[at] != 0) {
             at++;
         }
@@ -70,7 +70,7 @@ bool fdt_has_string(const struct fdt_item *p, const char *s)
     return found;
 }
 
-static kc_status_t refuse(struct fdt_error *e, const char *what, uint32_t offset, kc_status_t s)
+static kc_status_t refuse(struct kc_fdt_error *e, const char *what, uint32_t offset, kc_status_t s)
 {
     if (e != NULL) {
         e->what = what;
@@ -80,7 +80,7 @@ static kc_status_t refuse(struct fdt_error *e, const char *what, uint32_t offset
 }
 
 /* Bytes of the string at `at` with its zero, or 0 if none ends before `end`. */
-static uint32_t string_bytes(const struct fdt *f, uint32_t at, uint32_t end)
+static uint32_t string_bytes(const struct kc_fdt *f, uint32_t at, uint32_t end)
 {
     for (uint32_t i = at; i < end; i++) {
         if (f->blob[i] == 0) {
@@ -92,18 +92,18 @@ static uint32_t string_bytes(const struct fdt *f, uint32_t at, uint32_t end)
 
 static uint32_t up4(uint32_t v)
 {
-    return (v + 3) & ~3u; /* v is at most FDT_BYTES_MAX: no wrap */
+    return (v + 3) & ~3u; /* v is at most KC_FDT_BYTES_MAX: no wrap */
 }
 
 /* The token at *at, which moves past it. Grammar of one token only; I2, I3. */
-static kc_status_t step(const struct fdt *f, uint32_t *at, uint32_t *raw, struct fdt_item *out,
-                        struct fdt_error *e)
+static kc_status_t step(const struct kc_fdt *f, uint32_t *at, uint32_t *raw,
+                        struct kc_fdt_item *out, struct kc_fdt_error *e)
 {
     uint32_t end = f->structs + f->structs_size, p = *at, n;
     if (p > end || end - p < 4) {
         return refuse(e, "a token, before the structure block ends", p, KC_ERR_RANGE);
     }
-    *raw = fdt_u32(f->blob + p);
+    *raw = kc_fdt_u32(f->blob + p);
     p += 4;
     switch (*raw) {
     case TOKEN_BEGIN:
@@ -119,8 +119,8 @@ static kc_status_t step(const struct fdt *f, uint32_t *at, uint32_t *raw, struct
         if (end - p < 8) {
             return refuse(e, "length and name of a property", p, KC_ERR_RANGE);
         }
-        out->bytes = fdt_u32(f->blob + p);
-        name = fdt_u32(f->blob + p + 4);
+        out->bytes = kc_fdt_u32(f->blob + p);
+        name = kc_fdt_u32(f->blob + p + 4);
         p += 8;
         if (out->bytes > end - p) {
             return refuse(e, "a property that ends inside the structure block", p - 8,
@@ -147,11 +147,11 @@ static kc_status_t step(const struct fdt *f, uint32_t *at, uint32_t *raw, struct
 }
 
 /* I4 over the whole structure block. */
-static kc_status_t check_structs(const struct fdt *f, struct fdt_error *e)
+static kc_status_t check_structs(const struct kc_fdt *f, struct kc_fdt_error *e)
 {
     uint32_t at = f->structs, depth = 0, raw, was;
     bool rooted = false, subnode_seen = false;
-    struct fdt_item item = {FDT_DONE, 0, NULL, NULL, 0};
+    struct kc_fdt_item item = {KC_FDT_DONE, 0, NULL, NULL, 0};
     for (;;) {
         was = at;
         kc_status_t s = step(f, &at, &raw, &item, e);
@@ -163,7 +163,7 @@ static kc_status_t check_structs(const struct fdt *f, struct fdt_error *e)
             if (depth == 0 && rooted) {
                 return refuse(e, "one root node", was, KC_ERR_CORRUPT);
             }
-            if (depth == FDT_DEPTH_MAX) {
+            if (depth == KC_FDT_DEPTH_MAX) {
                 return refuse(e, "at most 16 nodes within each other", was, KC_ERR_SPAN);
             }
             rooted = true;
@@ -196,29 +196,30 @@ static kc_status_t check_structs(const struct fdt *f, struct fdt_error *e)
 
 static bool block_fits(uint32_t base, uint32_t size, uint32_t total)
 {
-    return base >= FDT_HEADER_BYTES && base <= total && size <= total - base;
+    return base >= KC_FDT_HEADER_BYTES && base <= total && size <= total - base;
 }
 
-kc_status_t fdt_open(struct fdt *out, const void *blob, uint64_t limit, struct fdt_error *e)
+kc_status_t kc_fdt_open(struct kc_fdt *out, const void *blob, uint64_t limit,
+                        struct kc_fdt_error *e)
 {
-    struct fdt f = {blob, 0, 0, 0, 0, 0, 0};
+    struct kc_fdt f = {blob, 0, 0, 0, 0, 0, 0};
     uint32_t at;
-    if (limit < FDT_HEADER_BYTES) {
+    if (limit < KC_FDT_HEADER_BYTES) {
         return refuse(e, "at least a header of 40 bytes", 0, KC_ERR_ARG);
     }
-    if (fdt_u32(f.blob) != MAGIC_BE) {
+    if (kc_fdt_u32(f.blob) != MAGIC_BE) {
         return refuse(e, "the magic number d00dfeed", 0, KC_ERR_ARG);
     }
-    f.size = fdt_u32(f.blob + 4);
-    f.structs = fdt_u32(f.blob + 8);
-    f.strings = fdt_u32(f.blob + 12);
-    f.reserved = fdt_u32(f.blob + 16);
-    f.strings_size = fdt_u32(f.blob + 32);
-    f.structs_size = fdt_u32(f.blob + 36);
-    if (fdt_u32(f.blob + 20) < 17 || fdt_u32(f.blob + 24) > 17) {
+    f.size = kc_fdt_u32(f.blob + 4);
+    f.structs = kc_fdt_u32(f.blob + 8);
+    f.strings = kc_fdt_u32(f.blob + 12);
+    f.reserved = kc_fdt_u32(f.blob + 16);
+    f.strings_size = kc_fdt_u32(f.blob + 32);
+    f.structs_size = kc_fdt_u32(f.blob + 36);
+    if (kc_fdt_u32(f.blob + 20) < 17 || kc_fdt_u32(f.blob + 24) > 17) {
         return refuse(e, "a version that is compatible with 17", 20, KC_ERR_UNSUPPORTED);
     }
-    if (f.size < FDT_HEADER_BYTES || f.size > limit || f.size > FDT_BYTES_MAX) {
+    if (f.size < KC_FDT_HEADER_BYTES || f.size > limit || f.size > KC_FDT_BYTES_MAX) {
         return refuse(e, "a total size of 40 bytes to 2 MiB, all of it readable", 4, KC_ERR_RANGE);
     }
     if ((f.structs & 3) != 0 || (f.reserved & 7) != 0) {
@@ -235,7 +236,7 @@ kc_status_t fdt_open(struct fdt *out, const void *blob, uint64_t limit, struct f
         if (!block_fits(at, 16, f.size)) {
             return refuse(e, "reservations that end inside the total size", 16, KC_ERR_RANGE);
         }
-        if (fdt_u64(f.blob + at) == 0 && fdt_u64(f.blob + at + 8) == 0) {
+        if (kc_fdt_u64(f.blob + at) == 0 && kc_fdt_u64(f.blob + at + 8) == 0) {
             break;
         }
     }
@@ -246,11 +247,11 @@ kc_status_t fdt_open(struct fdt *out, const void *blob, uint64_t limit, struct f
     return s;
 }
 
-void fdt_next(const struct fdt *f, uint32_t *cursor, struct fdt_item *out)
+void kc_fdt_next(const struct kc_fdt *f, uint32_t *cursor, struct kc_fdt_item *out)
 {
     /* The cursor is the offset in the structure block and, above it, the depth: 21 + 5 bits. */
     uint32_t at = *cursor & 0xffffff, depth = *cursor >> 24, raw;
-    struct fdt_item item = {FDT_DONE, 0, "", NULL, 0};
+    struct kc_fdt_item item = {KC_FDT_DONE, 0, "", NULL, 0};
     uint32_t p = f->structs + at;
     do {
         if (step(f, &p, &raw, &item, NULL) != KC_OK) {
@@ -259,15 +260,15 @@ void fdt_next(const struct fdt *f, uint32_t *cursor, struct fdt_item *out)
     } while (raw == TOKEN_NOP);
     switch (raw) {
     case TOKEN_BEGIN:
-        item.token = FDT_NODE;
+        item.token = KC_FDT_NODE;
         item.depth = ++depth;
         break;
     case TOKEN_END_NODE:
-        item.token = FDT_NODE_END;
+        item.token = KC_FDT_NODE_END;
         item.depth = depth--;
         break;
     case TOKEN_PROP:
-        item.token = FDT_PROP;
+        item.token = KC_FDT_PROP;
         item.depth = depth;
         break;
     default:
@@ -278,11 +279,11 @@ void fdt_next(const struct fdt *f, uint32_t *cursor, struct fdt_item *out)
     *out = item;
 }
 
-bool fdt_reserved(const struct fdt *f, uint32_t index, uint64_t *base, uint64_t *size)
+bool kc_fdt_reserved(const struct kc_fdt *f, uint32_t index, uint64_t *base, uint64_t *size)
 {
     uint32_t at = f->reserved;
     for (uint32_t i = 0;; i++, at += 16) {
-        uint64_t b = fdt_u64(f->blob + at), n = fdt_u64(f->blob + at + 8);
+        uint64_t b = kc_fdt_u64(f->blob + at), n = kc_fdt_u64(f->blob + at + 8);
         if (b == 0 && n == 0) {
             return false;
         }
