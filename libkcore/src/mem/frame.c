@@ -351,7 +351,7 @@ static void add_edge(struct kc_frames *f, const struct kc_frame_span *s, uint64_
                      (size_t)(end - pfn) * sizeof(struct kc_frame));
     while (pfn < end) {
         uint32_t order = kc_log2_floor(end - pfn);
-        uint32_t aligned = pfn == 0 ? order : (uint32_t)__builtin_ctzll(pfn);
+        uint32_t aligned = pfn == 0 ? order : kc_log2_floor(pfn & (0 - pfn));
         order = aligned < order ? aligned : order;
         order = order < KC_FRAME_ORDER_MAX ? order : KC_FRAME_ORDER_MAX;
         list_push(f, z, frame_record(s, pfn), order);
