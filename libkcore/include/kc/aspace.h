@@ -62,12 +62,12 @@ struct kc_asids {
 /**
  * Prepare the ASIDs of a machine.
  *
- * asid_bits    8 or 16, or less for tests: 2 to 16
- * empty_root   a zeroed page, aligned to the granule: a root table that maps nothing. The caller's,
- *              and in use until no CPU runs under these ASIDs
+ * asid_bits    8 or 16; any number from 4 to 16, so that tests see rollovers. 4 bits hold more
+ * ASIDs than there are CPUs, so that a rollover always frees some empty_root   a zeroed page,
+ * aligned to the granule: a root table that maps nothing. The caller's, and in use until no CPU
+ * runs under these ASIDs
  *
- * Errors:  KC_ERR_ARG    asid_bits outside its limits, or not above log2 of KC_CPUS_MAX, so that a
- *                        rollover could find every ASID running
+ * Errors:  KC_ERR_ARG    asid_bits outside its limits
  *          KC_ERR_ALIGN  empty_root is not aligned
  */
 KC_NODISCARD kc_status_t kc_asids_init(struct kc_asids *a, uint32_t asid_bits, kc_pa_t empty_root);
@@ -228,7 +228,7 @@ KC_NODISCARD kc_status_t kc_aspace_map_device(struct kc_aspace *as, kc_pa_t pa, 
  * Unmap part of one area. Own frames are freed, after the invalidation is complete.
  *
  * In an area of own frames pages that are not there (lazy ones never touched) are passed over;
- * elsewhere every page must be mapped.
+ * elsewhere every page must be mapped. An area unmapped as a whole takes any backing again.
  *
  * Errors: KC_ERR_ABSENT, KC_ERR_SPAN as kc_aspace_map(), and what kc_pt_unmap() says
  */
