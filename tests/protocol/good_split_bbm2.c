@@ -1,0 +1,26 @@
+/* expect: clean */
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* On a CPU of BBM level 2 the same change needs no break, only the invalidation. */
+#include "machine.h"
+
+#include "scenario.h"
+
+static void cpu0(struct stage *s)
+{
+    uint64_t block = s->memory & ~(STAGE_BLOCK_SZ - 1);
+    uint64_t fresh = stage_page(s);
+    kc_plat_note(KC_NOTE_TABLE, fresh, 4096, s);
+    for (uint32_t i = 0; i < 512; i++) {
+        put(fresh + 8u * i, (block + 4096u * (uint64_t)i) | D_PAGE);
+    }
+    (void)stage_read(STAGE_BLOCK_VA);
+    barrier(KC_DSB_ISHST);
+    put(stage_block_desc(s), fresh | D_TABLE);
+    barrier(KC_DSB_ISHST);
+    tlbi(KC_TLBI_VAE1IS, stage_operand(STAGE_BLOCK_VA, STAGE_ASID));
+    barrier(KC_DSB_ISH);
+    barrier(KC_ISB);
+    (void)stage_read(STAGE_BLOCK_VA + 4096);
+}
+
+SCENARIO(good_split_bbm2, .row = "clean", .features = MACHINE_BBML2, .cpu = {cpu0});
