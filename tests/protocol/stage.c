@@ -33,7 +33,6 @@
     X(bad_range_short)            \
     X(bad_last_level_table)       \
     X(bad_map_no_isb)             \
-    X(bad_map_no_dsb)             \
     X(bad_plain_store)            \
     X(bad_beyond_pa)              \
     X(bad_unmap_no_tlbi)          \
@@ -275,7 +274,10 @@ static void act(uint32_t cpu, void *arg)
         kc_plat_relax();
     }
     a->scenario->cpu[cpu](a->stage);
-    a->done[cpu] = true;
+    __atomic_store_n(&a->done[cpu], true, __ATOMIC_RELEASE);
+    while (!__atomic_load_n(&a->done[a->cpus - 1 - cpu], __ATOMIC_ACQUIRE)) {
+        kc_plat_relax(); /* a CPU that is off holds nothing: stay to the end */
+    }
 }
 
 bool scenario_plant(const struct scenario *sc)
