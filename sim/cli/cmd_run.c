@@ -102,6 +102,11 @@ static enum cli_exit open_and_perform(struct session_config *config, struct kc_r
     return e;
 }
 
+static enum cli_speed speed_or(const struct cli_options *o, enum cli_speed usual)
+{
+    return o->speed != CLI_SPEED_DEFAULT ? o->speed : usual;
+}
+
 int cmd_run(int argc, char **argv)
 {
     struct cli_options o;
@@ -119,13 +124,14 @@ int cmd_run(int argc, char **argv)
         cli_say("run: there is no scenario %s; try: ksim run --help", o.argument);
         return CLI_USAGE;
     }
-    e = cli_choose_speed(o.speed != CLI_SPEED_DEFAULT ? o.speed : CLI_SPEED_EXACT, argv);
+    e = cli_choose_speed(speed_or(&o, CLI_SPEED_EXACT), argv);
     if (e != CLI_GOOD) {
         return e;
     }
     struct session_config config = {.options = &o, .cpus = 2, .ram_bytes = KC_MIB(256)};
     run.vm_rounds = row->vm_rounds;
-    return row->replays ? open_and_perform(&config, &run, NULL) : perform(&config, &run, NULL);
+    e = row->replays ? open_and_perform(&config, &run, NULL) : perform(&config, &run, NULL);
+    return (int)e;
 }
 
 int cmd_replay(int argc, char **argv)
@@ -140,7 +146,7 @@ int cmd_replay(int argc, char **argv)
         print_replay_help();
         return CLI_GOOD;
     }
-    e = cli_choose_speed(o.speed != CLI_SPEED_DEFAULT ? o.speed : CLI_SPEED_NATIVE, argv);
+    e = cli_choose_speed(speed_or(&o, CLI_SPEED_NATIVE), argv);
     if (e != CLI_GOOD) {
         return e;
     }
