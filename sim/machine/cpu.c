@@ -21,8 +21,8 @@
  * Virtual time: SEAM_TICKS a seam call, 1 an exact access; when everybody waits and a timer is
  * armed, time jumps to it.
  *
- * Budgets are drawn log-uniformly between 1 and 4096 steps unless switch_mean says otherwise: some
- * seeds switch at nearly each step, others let a CPU run for long.
+ * Budgets are drawn log-uniformly, from 1 to 4096 steps (native: 128, for only seam calls are steps)
+ * unless switch_mean says otherwise: some choices come at once, others let a CPU run for long.
  */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -72,7 +72,7 @@ static void new_budget(void)
     if (sim.config.switch_mean != 0) {
         budget = 1 + draw % (2 * (uint64_t)sim.config.switch_mean);
     } else {
-        uint64_t top = (uint64_t)1 << (draw % 13);
+        uint64_t top = (uint64_t)1 << (draw % (sim_exact ? 13 : 8));
         budget = 1 + (draw >> 16) % top;
     }
     sim.budget = sim.budget_start = (int64_t)(budget * (sim_exact ? 1 : SEAM_TICKS));

@@ -254,6 +254,8 @@ void walker_complete(struct cpu *c, bool shared);
 void walker_tlbi(struct cpu *c, enum kc_tlbi op, uint64_t operand);
 void walker_reset(void);
 void walker_cpu_reset(struct cpu *c);
+/** Sequence number of the last store to the descriptor at pa; 0: none that the machine saw. */
+uint64_t walker_since(uint64_t pa);
 /** Is this page known as a table that some walker may read? */
 bool walker_is_table(uint64_t pa);
 

@@ -156,8 +156,9 @@ struct tlb_record *tlb_insert(struct cpu *c, const struct sim_tlb_entry *e, enum
     for (uint32_t i = 0; i < e->step_count; i++) {
         uint64_t value;
         if (sim_phys_read(e->step[i].desc_pa, &value) && value != e->step[i].value) {
+            uint64_t since = walker_since(e->step[i].desc_pa);
             r->e.stale = true;
-            r->stale_at = sim.seq;
+            r->stale_at = since > r->stale_at ? since : r->stale_at;
         }
     }
     r->next = t->bucket[hash];

@@ -183,6 +183,12 @@ bool walker_is_table(uint64_t pa)
     return table_find(pa & ~(uint64_t)PAGE_MASK_LOW) != NULL;
 }
 
+uint64_t walker_since(uint64_t pa)
+{
+    const struct table *t = table_find(pa & ~(uint64_t)PAGE_MASK_LOW);
+    return t != NULL ? t->since[(pa & PAGE_MASK_LOW) / 8] : 0;
+}
+
 static bool table_linked(const struct table *t, const struct link *l)
 {
     for (uint32_t i = 0; i < t->link_count; i++) {

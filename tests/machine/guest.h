@@ -11,7 +11,7 @@
 #include "machine.h"
 
 #define GUEST_PAGE   UINT64_C(4096)
-#define GUEST_KVA    UINT64_C(0xffff004000000000) /* pages mapped one by one */
+#define GUEST_KVA    UINT64_C(0xffff000400000000) /* pages mapped one by one */
 #define GUEST_TABLES (SIM_RAM_BASE + UINT64_C(0x10000))
 
 /* Descriptor bits, DDI 0487 D8.3. */
