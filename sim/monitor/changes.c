@@ -113,7 +113,6 @@ static struct change *change_new(struct monitor *m, uint32_t cpu, struct table *
     c->cpu = cpu;
     c->leaf = vm_is_leaf(vm_kind(old_value, level));
     c->global = c->leaf && (old_value & VM_NG) == 0;
-    c->owed = true;
     c->asid = root->asid;
     c->asids = root->asids && !c->global;
     c->left = root->hold;
@@ -179,8 +178,7 @@ bool needs_break(const struct monitor *m, uint32_t cpu, uint64_t old_value, uint
            vm_memory(old_value) != vm_memory(new_value);
 }
 
-/* ---- TLBI -------------------------------------------------------------------------------------
- */
+/* ---- TLBI ------------------------------------------------------------------------------------ */
 
 #define COVERS R_COUNT
 
@@ -229,6 +227,12 @@ static void tlbi_on(struct monitor *m, uint32_t cpu, struct change *c, const str
         tried(c, R_BEFORE_DSB, cpu, op, operand, at);
         return;
     }
+    if (c->dsbs == 1) {
+        site_needed(m, c->dsb_site, MON_T7);
+    }
+    c->tlbi_site = m->site_count;
+    c->tlbis++;
+    site_role_set(m, m->site_count, SITE_COVER);
     c->issued[cpu] |= targets;
     c->done = (struct attempt){COVERS, op, operand, at, cpu};
 }
@@ -273,8 +277,7 @@ void changes_tlbi(struct monitor *m, uint32_t cpu, enum kc_tlbi op, uint64_t ope
     }
 }
 
-/* ---- DSB --------------------------------------------------------------------------------------
- */
+/* ---- DSB ------------------------------------------------------------------------------------- */
 
 static bool dsb_waits_for_stores(enum kc_barrier b)
 {
@@ -326,7 +329,12 @@ static void complete(struct monitor *m, uint32_t cpu, struct change *c, bool nar
     (void)judged(m, MON_T8);
     c->left &= (uint8_t)~reach;
     c->issued[cpu] &= (uint8_t)~reach;
+    site_role_set(m, m->site_count, SITE_COMPLETE);
+    m->cpu[cpu].complete_site = m->site_count;
     if (c->left == 0) {
+        if (c->tlbis == 1) {
+            site_needed(m, c->tlbi_site, MON_T6);
+        }
         change_end(m, c);
     } else if (c->issued[cpu] != 0) {
         tried(c, R_NARROW_DSB, cpu, c->done.op, c->done.operand, c->done.at);
@@ -341,11 +349,17 @@ void changes_barrier(struct monitor *m, uint32_t cpu, enum kc_barrier kind)
         return;
     }
     bool narrow = dsb_is_narrow(kind);
+    if (dsb_completes(kind)) {
+        m->cpu[cpu].complete_site = 0; /* of two, neither is needed */
+    }
     for (struct change *c = m->oldest, *next; c != NULL; c = next) {
         next = c->next;
         if (c->cpu == cpu && dsb_waits_for_stores(kind)) {
             c->visible = c->visible || !narrow;
             c->visible_n = true;
+            c->dsb_site = m->site_count;
+            c->dsbs++;
+            site_role_set(m, m->site_count, SITE_ORDER);
         }
         if (c->issued[cpu] == 0) {
             continue;
@@ -376,8 +390,7 @@ void changes_cpu_gone(struct monitor *m, uint32_t cpu)
     }
 }
 
-/* ---- explanation ------------------------------------------------------------------------------
- */
+/* ---- explanation ----------------------------------------------------------------------------- */
 
 enum reason change_reason(const struct change *c)
 {

@@ -42,8 +42,7 @@
 
 #include "monitor_priv.h"
 
-/* ---- life cycle -------------------------------------------------------------------------------
- */
+/* ---- life cycle ------------------------------------------------------------------------------ */
 
 struct monitor *mon_create(const struct mon_config *config)
 {
@@ -75,9 +74,14 @@ void mon_destroy(struct monitor *m)
     if (m == NULL) {
         return;
     }
+    if (m->config.sites != NULL) {
+        sites_print(m);
+    }
     while (m->oldest != NULL) {
         change_end(m, m->oldest);
     }
+    map_free_values(&m->mappings);
+    free(m->site);
     map_fini(&m->changes);
     map_free_values(&m->tables);
     map_free_values(&m->histories);
@@ -139,8 +143,7 @@ bool mon_is_table(const struct monitor *m, uint64_t pa)
     return is_watched(table_find(m, pa));
 }
 
-/* ---- reports on changes -----------------------------------------------------------------------
- */
+/* ---- reports on changes ---------------------------------------------------------------------- */
 
 static void report_of_change(struct monitor *m, enum mon_row row, uint32_t cpu,
                              const struct change *c, const char *until, const char *sentence)
@@ -166,8 +169,7 @@ static const struct history *history_of(const struct monitor *m, uint64_t desc_p
     return map_get(&m->histories, desc_pa);
 }
 
-/* ---- stores -----------------------------------------------------------------------------------
- */
+/* ---- stores ---------------------------------------------------------------------------------- */
 
 static void judge_valid_to_valid(struct monitor *m, uint32_t cpu, const struct table *root,
                                  uint64_t pa, uint64_t old_value, uint64_t new_value, int level)
@@ -243,6 +245,10 @@ static void forget_restored(struct monitor *m, uint64_t pa, uint64_t new_value)
 static void judge_remake(struct monitor *m, uint32_t cpu, uint64_t pa, uint64_t new_value,
                          int level)
 {
+    const struct history *h = history_of(m, pa);
+    if (h != NULL && h->broken && needs_break(m, cpu, h->broken_value, new_value, level)) {
+        site_needed(m, h->break_site, MON_T1);
+    }
     forget_restored(m, pa, new_value);
     (void)judged(m, MON_T6);
     for (struct change *c = change_first(m, pa); c != NULL; c = c->same) {
@@ -262,8 +268,9 @@ static void judge_remake(struct monitor *m, uint32_t cpu, uint64_t pa, uint64_t 
     }
 }
 
+/* Remember the store. */
 static void history_record(struct monitor *m, uint32_t cpu, uint64_t pa, uint64_t old_value,
-                           uint64_t new_value, int level)
+                           uint64_t new_value, int level, uint32_t site)
 {
     struct history *h = map_get(&m->histories, pa);
     if (h == NULL) {
@@ -282,6 +289,45 @@ static void history_record(struct monitor *m, uint32_t cpu, uint64_t pa, uint64_
         h->made_cpu = cpu;
     }
     h->broken = (h->broken || was) && !is;
+    if (was && !is) {
+        h->break_site = site;
+        h->broken_value = old_value;
+    }
+}
+
+/* Where a page of that size class appears: blocks and pages do not share a key. */
+static uint64_t mapping_key(uint64_t oa, int level)
+{
+    return oa | (uint64_t)(level & 3);
+}
+
+/*
+ * Leaves of the low half whose input address is not the output address are somebody's space: the
+ * pages behind them must not be freed while they are mapped there. (A linear map legitimately maps
+ * all pages.) Of several mappings of one page the latest is remembered.
+ */
+static void mapping_record(struct monitor *m, const struct table *root, uint64_t pa,
+                           uint64_t old_value, uint64_t new_value, int level, uint32_t site)
+{
+    if (root->high) {
+        return;
+    }
+    if (vm_is_leaf(vm_kind(old_value, level))) {
+        struct mapping *p = map_get(&m->mappings, mapping_key(vm_leaf_oa(old_value, level), level));
+        if (p != NULL && p->desc_pa == pa) {
+            p->break_site = site;
+        }
+    }
+    uint64_t oa = vm_leaf_oa(new_value, level);
+    if (!vm_is_leaf(vm_kind(new_value, level)) || desc_va(m, root, pa) == oa) {
+        return;
+    }
+    struct mapping *p = map_get(&m->mappings, mapping_key(oa, level));
+    if (p == NULL) {
+        p = mon_alloc(sizeof(*p));
+        map_put(&m->mappings, mapping_key(oa, level), p);
+    }
+    *p = (struct mapping){pa, new_value, 0};
 }
 
 /* Tables that the store links or unlinks. */
@@ -308,8 +354,8 @@ static void relink(struct monitor *m, uint32_t cpu, uint64_t pa, uint64_t old_va
 void mon_desc_store(struct monitor *m, uint32_t cpu, uint64_t pa, uint64_t old_value,
                     uint64_t new_value, enum mon_store_kind kind)
 {
-    (void)kind;
     m->order++;
+    uint32_t site = kind == MON_STORE ? site_add(m, cpu, "store", SITE_BUILD) : 0;
     if ((old_value & 1) != 0 && old_value != new_value) {
         m->epoch++;
     }
@@ -334,7 +380,10 @@ void mon_desc_store(struct monitor *m, uint32_t cpu, uint64_t pa, uint64_t old_v
         if (was) {
             change_record(m, cpu, root, pa, level, old_value, new_value);
         }
-        history_record(m, cpu, pa, old_value, new_value, level);
+        bool same = ((old_value ^ new_value) & ~VM_SOFT) == 0;
+        site_role_set(m, site, same ? SITE_REWRITE : was ? SITE_BREAK : SITE_MAKE);
+        history_record(m, cpu, pa, old_value, new_value, level, site);
+        mapping_record(m, root, pa, old_value, new_value, level, site);
     }
     if ((new_value & 1) != 0) {
         desc_check(m, cpu, pa, new_value, level);
@@ -349,8 +398,7 @@ void mon_desc_load(struct monitor *m, uint32_t cpu, uint64_t pa)
     (void)pa;
 }
 
-/* ---- plain accesses to tables -----------------------------------------------------------------
- */
+/* ---- plain accesses to tables ---------------------------------------------------------------- */
 
 static void judge_plain_write(struct monitor *m, uint32_t cpu, const struct table *t, uint64_t pa,
                               uint32_t size)
@@ -400,35 +448,45 @@ void mon_plain_access(struct monitor *m, uint32_t cpu, uint64_t pa, uint32_t siz
     }
 }
 
-/* ---- barriers, invalidations, registers -------------------------------------------------------
- */
+/* ---- barriers, invalidations, registers ------------------------------------------------------ */
 
-static void synchronise(struct cpu_state *s)
+static void synchronise(struct monitor *m, struct cpu_state *s)
 {
+    s->sync_before = s->sync_order;
     s->sync_order = s->dsb_order;
+    s->sync_site = m->site_count;
 }
 
 void mon_barrier(struct monitor *m, uint32_t cpu, enum kc_barrier kind)
 {
+    struct cpu_state *s = &m->cpu[cpu];
     m->order++;
+    uint32_t site = site_add(m, cpu, vm_barrier_name(kind), SITE_OTHER);
     changes_barrier(m, cpu, kind);
     if (kind == KC_ISB) {
-        synchronise(&m->cpu[cpu]);
+        if (s->dsb_order > s->sync_order) {
+            site_role_set(m, site, SITE_ORDER);
+        }
+        synchronise(m, s);
     } else if (kind >= KC_DSB_SY && kind <= KC_DSB_OSHST && kind != KC_DSB_LD &&
                kind != KC_DSB_ISHLD) {
-        m->cpu[cpu].dsb_order = m->order;
+        s->dsb_before = s->dsb_order;
+        s->dsb_order = m->order;
+        s->dsb_site = site;
     }
 }
 
 void mon_context_sync(struct monitor *m, uint32_t cpu)
 {
     m->order++;
-    synchronise(&m->cpu[cpu]);
+    synchronise(m, &m->cpu[cpu]);
+    m->cpu[cpu].sync_site = 0; /* no mutable call */
 }
 
 void mon_tlbi(struct monitor *m, uint32_t cpu, enum kc_tlbi op, uint64_t operand)
 {
     m->order++;
+    (void)site_add(m, cpu, vm_tlbi_name(op), SITE_FLUSH);
     changes_tlbi(m, cpu, op, operand);
 }
 
@@ -460,8 +518,7 @@ void mon_cpu(struct monitor *m, uint32_t cpu, bool on)
     }
 }
 
-/* ---- use of entries ---------------------------------------------------------------------------
- */
+/* ---- use of entries -------------------------------------------------------------------------- */
 
 /* First step of e that memory contradicts, or -1. */
 static int stale_step(const struct monitor *m, const struct sim_tlb_entry *e, uint32_t steps)
@@ -619,7 +676,17 @@ static void judge_sync(struct monitor *m, uint32_t cpu, const struct mon_access 
         if (h == NULL || h->made_order == 0 || h->made_cpu != cpu || a->el == 0) {
             continue;
         }
-        if (!judged(m, MON_T11) || h->made_order < m->cpu[cpu].sync_order) {
+        if (!judged(m, MON_T11)) {
+            continue;
+        }
+        const struct cpu_state *s = &m->cpu[cpu];
+        if (h->made_order < s->sync_order) {
+            if (h->made_order > s->sync_before) { /* one DSB and one ISB have made it safe */
+                site_needed(m, s->sync_site, MON_T11);
+            }
+            if (h->made_order > s->dsb_before) {
+                site_needed(m, s->dsb_site, MON_T11);
+            }
             continue;
         }
         bool dsb = h->made_order < m->cpu[cpu].dsb_order;
@@ -712,8 +779,7 @@ void mon_tlb_fill(struct monitor *m, uint32_t cpu, const struct sim_tlb_entry *e
     report_end(m, &r, c != NULL ? (uint32_t)change_reason(c) : R_COUNT);
 }
 
-/* ---- notes ------------------------------------------------------------------------------------
- */
+/* ---- notes ----------------------------------------------------------------------------------- */
 
 static struct lock *lock_at(struct monitor *m, uint64_t address)
 {
@@ -744,6 +810,8 @@ static void publish(struct monitor *m, uint32_t cpu, uint64_t lock)
     if (m->cpu[cpu].changed && is_table_lock(m, lock)) {
         m->cpu[cpu].changed = false;
         (void)judged(m, MON_T6);
+        site_needed(m, m->cpu[cpu].complete_site, MON_T6);
+        m->cpu[cpu].complete_site = 0;
     }
     for (struct change *c = m->oldest; c != NULL; c = c->next) {
         if (c->cpu != cpu || c->published || c->root->owner == NULL) {
@@ -884,6 +952,49 @@ static void judge_free_table(struct monitor *m, uint32_t cpu, const struct table
     report_end(m, &r, 0);
 }
 
+/* T19: a page that is mapped in somebody's space. */
+static void judge_free_mapped(struct monitor *m, uint32_t cpu, uint64_t pa, int level)
+{
+    struct mapping *p = map_get(&m->mappings, mapping_key(pa, level));
+    if (p == NULL) {
+        return;
+    }
+    const struct table *t = table_find(m, p->desc_pa);
+    const struct table *root = t != NULL ? table_live_root(m, t) : NULL;
+    uint64_t now = mem_read(m, p->desc_pa);
+    if (root == NULL || !vm_is_leaf(vm_kind(now, level)) || vm_leaf_oa(now, level) != pa) {
+        site_needed(m, root != NULL ? p->break_site : 0, MON_T19);
+        map_remove(&m->mappings, mapping_key(pa, level));
+        free(p);
+        return;
+    }
+    struct mon_report r;
+    if (m->policy[MON_T19] == MON_OFF) {
+        return;
+    }
+    report_begin(&r, MON_T19, cpu);
+    r.va = desc_va(m, root, p->desc_pa);
+    r.pa = pa;
+    r.desc_pa = p->desc_pa;
+    r.old_desc = now;
+    r.new_desc = now;
+    snprintf(r.sentence, sizeof(r.sentence),
+             "page at pa %#llx freed while it is mapped at va %#llx of root %#llx, which CPU mask "
+             "%#x may walk",
+             (unsigned long long)pa, (unsigned long long)r.va, (unsigned long long)root->pa,
+             root->hold);
+    snprintf(r.missing, sizeof(r.missing),
+             "missing: store of an invalid descriptor at %#llx, DSB ISHST, TLBI VALE1IS for va "
+             "%#llx, DSB ISH before the free",
+             (unsigned long long)p->desc_pa, (unsigned long long)r.va);
+    const struct history *h = history_of(m, p->desc_pa);
+    if (h != NULL) {
+        report_cause(&r, h->at, h->cpu, "wrote the descriptor at %#llx: %#llx",
+                     (unsigned long long)p->desc_pa, (unsigned long long)h->new_value);
+    }
+    report_end(m, &r, R_COUNT + 1);
+}
+
 static void table_forget(struct monitor *m, struct table *t)
 {
     t->noted = false;
@@ -907,6 +1018,10 @@ static void note_frame_free(struct monitor *m, uint32_t cpu, uint64_t base, uint
     (void)judged(m, MON_T19);
     judge_free_changes(m, cpu, base, size);
     for (uint64_t at = 0; at < size; at += VM_PAGE) {
+        judge_free_mapped(m, cpu, base + at, 3);
+        if (((base + at) & (vm_span(2) - 1)) == 0) {
+            judge_free_mapped(m, cpu, base + at, 2);
+        }
         struct table *t = table_find(m, base + at);
         if (t != NULL && t->freed_at == 0) {
             judge_free_table(m, cpu, t);

@@ -114,6 +114,7 @@ struct mon_config {
     uint64_t seed;      /* for the reports; nothing here is random */
     bool deferred; /* the code under judgement may release a table's lock with a TLBI still owed */
     struct mon_machine machine;
+    FILE *sites; /* at the end, one line for each seam call that can be mutated; NULL: none */
     FILE *words; /* each new report as words; NULL: none */
     FILE *json;  /* each new report as one JSON line; NULL: none */
 };
@@ -147,6 +148,17 @@ uint64_t mon_total(const struct monitor *m);
 
 /** The i-th distinct report, in order of appearance, or NULL. Good until the next event. */
 const struct mon_report *mon_report_at(const struct monitor *m, size_t i);
+
+/**
+ * What the run needed of each mutable seam call (descriptor store, barrier, TLBI, in the machine's
+ * numbering, from 1) goes to config.sites in mon_destroy(), a line each:
+ *
+ *     K CPU KIND ROLE ROW
+ *
+ * ROW is the row that must report if call K is dropped, "-" if none must: then ROLE says why the
+ * call is not needed for what happened in this run (redundant, or nothing used what it ordered), or
+ * that no row judges it. docs/checks.md states the rules.
+ */
 
 /** Print one report as words (several lines) or as one JSON line. */
 void mon_report_words(const struct mon_report *r, FILE *to);

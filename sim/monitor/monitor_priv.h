@@ -72,7 +72,6 @@ struct change {
     uint32_t cpu; /* changer */
     bool leaf;
     bool global;
-    bool owed;      /* false: old and new agree wherever old permits */
     bool visible;   /* a DSB of the changer's, at least Inner Shareable, followed the store */
     bool visible_n; /* a DSB NSH did */
     bool published; /* the changer has released the table's lock since */
@@ -80,9 +79,13 @@ struct change {
     bool asids;                  /* may be cached under several: by-ASID forms do not suffice */
     uint8_t left;                /* CPUs that may still hold it */
     uint8_t issued[KC_CPUS_MAX]; /* by issuer: CPUs that a TLBI not yet completed will clear */
-    struct attempt done;         /* latest TLBI that counted */
-    struct attempt tried;        /* best of those that did not */
-    uint64_t weak_at;            /* clock of a DSB that could not complete it; 0: none */
+    uint32_t dsb_site;           /* the DSB that made it visible, and how many did since */
+    uint32_t dsbs;
+    uint32_t tlbi_site; /* the TLBI that counted, and how many did */
+    uint32_t tlbis;
+    struct attempt done;  /* latest TLBI that counted */
+    struct attempt tried; /* best of those that did not */
+    uint64_t weak_at;     /* clock of a DSB that could not complete it; 0: none */
     enum kc_barrier weak;
 };
 
@@ -93,7 +96,36 @@ struct history {
     uint64_t made_order; /* order of the last store that turned invalid into valid; 0: none */
     uint32_t cpu;
     uint32_t made_cpu;
-    bool broken; /* was valid once and was made invalid */
+    uint32_t break_site;
+    uint64_t broken_value; /* what the break took away */
+    bool broken;           /* was valid once and was made invalid */
+};
+
+/* One mutable seam call, if config.sites asks for them. */
+enum site_role {
+    SITE_BUILD,    /* store to a table that no CPU can walk */
+    SITE_MAKE,     /* store: invalid to valid, live: its absence is a fault, not a row */
+    SITE_BREAK,    /* store that takes something away, live */
+    SITE_REWRITE,  /* store of what is there already, or of software bits */
+    SITE_ORDER,    /* DSB after a store, or ISB after such a DSB */
+    SITE_COMPLETE, /* DSB after a TLBI */
+    SITE_FLUSH,    /* TLBI that no pending change needs */
+    SITE_COVER,    /* TLBI that a pending change needs */
+    SITE_OTHER     /* barrier that orders nothing which the rows judge */
+};
+
+struct site {
+    const char *kind; /* "store", or the instruction */
+    uint32_t cpu;
+    enum site_role role;
+    int row; /* enum mon_row; -1: nothing needed it */
+};
+
+/* Mappings of live tables by their output address, for T19: a page that is freed while mapped. */
+struct mapping {
+    uint64_t desc_pa;
+    uint64_t value;
+    uint32_t break_site; /* store that took it away; 0: it is there */
 };
 
 struct lock {
@@ -111,6 +143,9 @@ struct cpu_state {
     bool on;
     uint64_t vc[KC_CPUS_MAX];
     uint64_t dsb_order;  /* of the last DSB that waits for stores */
+    uint64_t dsb_before; /* of the one before that */
+    uint64_t sync_before;
+    uint32_t dsb_site, sync_site, complete_site;
     uint64_t sync_order; /* stores before this order are seen by this CPU's walks for certain */
     struct flush flush[FLUSHES_MAX];
     uint32_t flush_count;
@@ -144,13 +179,15 @@ struct monitor {
     struct map histories; /* descriptor address to struct history */
     struct map locks;     /* lock address to struct lock */
     struct map lock_of;   /* owner to address of its tables' lock */
+    struct map mappings;  /* output address and size class to struct mapping */
+    struct site *site;
+    uint32_t site_count, site_room;
     uint64_t order;
     uint64_t epoch;
     struct cpu_state cpu[KC_CPUS_MAX];
 };
 
-/* ---- tables.c: which page is a table of what --------------------------------------------------
- */
+/* ---- tables.c: which page is a table of what ------------------------------------------------- */
 
 struct translation {
     bool valid;
@@ -189,8 +226,7 @@ struct translation translate(const struct monitor *m, uint64_t root, bool high, 
                              uint64_t va);
 void desc_check(struct monitor *m, uint32_t cpu, uint64_t desc_pa, uint64_t value, int level);
 
-/* ---- changes.c: the automaton -----------------------------------------------------------------
- */
+/* ---- changes.c: the automaton ---------------------------------------------------------------- */
 
 void change_record(struct monitor *m, uint32_t cpu, struct table *root, uint64_t desc_pa, int level,
                    uint64_t old_value, uint64_t new_value);
@@ -207,8 +243,16 @@ enum mon_row reason_row(enum reason r);
 /** The missing step in words; `until` says before what it was due. */
 void change_missing(const struct change *c, const char *until, char *text);
 
-/* ---- report.c ---------------------------------------------------------------------------------
- */
+/* ---- sites.c --------------------------------------------------------------------------------- */
+
+/** Note a mutable call; its number (from 1), 0 if nobody asked for sites. */
+uint32_t site_add(struct monitor *m, uint32_t cpu, const char *kind, enum site_role role);
+void site_role_set(struct monitor *m, uint32_t number, enum site_role role);
+/** The run needed that call: without it the row must report. */
+void site_needed(struct monitor *m, uint32_t number, enum mon_row row);
+void sites_print(const struct monitor *m);
+
+/* ---- report.c -------------------------------------------------------------------------------- */
 
 struct mon_report *report_begin(struct mon_report *r, enum mon_row row, uint32_t cpu);
 void report_cause(struct mon_report *r, uint64_t at, uint32_t cpu, const char *format, ...)

@@ -81,8 +81,7 @@ const struct scenario *scenario_find(const char *row);
  */
 bool scenario_plant(const struct scenario *s);
 
-/* ---- what stories are told with ---------------------------------------------------------------
- */
+/* ---- what stories are told with -------------------------------------------------------------- */
 
 /** Wait until it is turn n (from 0); the end of a turn is stage_next(). */
 void stage_turn(struct stage *s, uint32_t n);

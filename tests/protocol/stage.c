@@ -91,8 +91,7 @@ const struct scenario *scenario_find(const char *row)
     return NULL;
 }
 
-/* ---- steps ------------------------------------------------------------------------------------
- */
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 void stage_turn(struct stage *s, uint32_t n)
 {
@@ -198,8 +197,7 @@ void unmap(struct stage *s, uint32_t slot)
     barrier(KC_DSB_ISH);
 }
 
-/* ---- the stage --------------------------------------------------------------------------------
- */
+/* ---- the stage ------------------------------------------------------------------------------- */
 
 static uint64_t table(struct stage *s, enum kc_note kind)
 {
