@@ -4,7 +4,8 @@
 
  L1  every public header stands in layers.txt
  L2  a public header includes only what stands above it, and compiler headers
- L3  a core source includes its own header, what stands above it, and its own private header
+ L3  a core source includes its own header, what stands above it, its own private header, and those of
+     its room that stand above
  L4  the core names no architecture, holds no assembly, and includes nothing hosted
  L5  sim/machine and sim/monitor reach neither kc/a64/ nor kc/pt.h, not even through another header
  L6  lock ranks are in layer order, and a module makes locks of its own rank alone; with L3 this is
@@ -107,7 +108,8 @@ def check_sources(tree):
             if name in COMPILER:
                 continue
             if quoted and target.endswith('_priv'):
-                if module_of(tree, room, target) != own:
+                other = module_of(tree, room, target[:-len('_priv')])
+                if '/' in name or other is None or tree.place[other] > tree.place[own]:
                     tree.complain(path, line, 'L3', '%s is private to another module' % name)
             elif name.startswith('kc/') and name[3:] in tree.place:
                 if tree.place[name[3:]] > tree.place[own]:

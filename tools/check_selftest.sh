@@ -53,8 +53,11 @@ plant 'L2 hosted header in a public header' libkcore/include/kc/bits.h '#include
     'bits.h.* L2' $layers
 plant 'L3 source includes downwards' $src '#include <kc/lock.h>' 'status.c.* L3' $layers
 plant 'L3 hosted header in the core' $src '#include <string.h>' 'status.c.* L3' $layers
-plant 'L3 private header of another module' libkcore/src/mem/zz.c '#include "mem/early_priv.h"' \
-    'zz.c.* L3' $layers
+plant 'L3 private header of a module below' libkcore/src/mem/early.c '#include "region_priv.h"' \
+    'early.c.* L3' $layers
+plant 'L3 private header of another room' libkcore/src/space/pt.c '#include "../mem/early_priv.h"' \
+    'pt.c.* L3' $layers
+plant 'L3 source of no module' libkcore/src/mem/zz.c '/* nothing */' 'zz.c.* L3' $layers
 plant 'L4 architecture named' $src '#if defined(__aarch64__)\n#endif' 'status.c.* L4' $layers
 plant 'L4 assembly' $src 'void f(void);\nvoid f(void)\n{\n    __asm__ volatile("nop");\n}' \
     'status.c.* L4' $layers
