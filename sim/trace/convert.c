@@ -16,7 +16,12 @@
 #define BATCH   512u
 #define UNIT_NS 1000u /* what ftrace prints */
 
-enum { GOOD = 0, USAGE = 2, BAD_INPUT = 3, INTERNAL = 4 };
+enum {
+    GOOD = 0,
+    USAGE = 2,
+    BAD_INPUT = 3,
+    INTERNAL = 4
+};
 
 static bool write_file(void *ctx, const void *bytes, size_t n)
 {

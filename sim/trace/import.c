@@ -742,8 +742,8 @@ static kc_status_t take_notice(struct sim_import *m, const char *p, const char *
         }
         return KC_OK;
     }
-    if (!m->lines->whole) {
-        m->skipped++; /* cut */
+    if (!m->lines->whole && m->lines->number > 1) {
+        m->skipped++; /* cut; one line alone that is no event is no trace */
         return KC_OK;
     }
     return bad_line(m,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The bundled sample, put into the program by the assembler. SIM_SAMPLE_PATH comes from the build. */
+/* The bundled sample, put into the program by the assembler. SIM_SAMPLE_PATH comes from the build.
+ */
 #include "trace.h"
 
 __asm__(".pushsection .rodata\n"
