@@ -8,7 +8,7 @@
 #ifndef FRAME_MODEL_H
 #define FRAME_MODEL_H
 
-#include "ops.h"
+#include "kc_bytes.h"
 #include <kc/frame.h>
 
 #define FRAME_MODEL_FRAMES 4096u /* 16 MiB */
@@ -100,13 +100,13 @@ static inline void frame_model_check(struct frame_model *m)
     MODEL_REQUIRE(kc_misuse_total(m->misuse) == m->reports);
 }
 
-static inline void frame_model_alloc(struct frame_model *m, struct ops *o, bool run)
+static inline void frame_model_alloc(struct frame_model *m, struct kc_bytes *o, bool run)
 {
     uint32_t slot = 0;
     while (slot < FRAME_MODEL_BLOCKS && m->block[slot].count != 0) {
         slot++;
     }
-    uint32_t x = ops_u16(o);
+    uint32_t x = kc_bytes_below(o, 65536);
     uint16_t owner = (uint16_t)(1 + x % (KC_FRAME_OWNER_COUNT - 1));
     uint32_t flags = (x >> 8 & 1) != 0 ? KC_FRAME_DMA32 : 0;
     uint32_t order = (x >> 9) % KC_FRAME_ORDERS;
@@ -118,9 +118,9 @@ static inline void frame_model_alloc(struct frame_model *m, struct ops *o, bool 
         return;
     }
     if (run) {
-        count = 1 + ops_u16(o) % ((1u << order) + 1);
+        count = 1 + kc_bytes_below(o, 65536) % ((1u << order) + 1);
         count = count > KC_FRAME_RUN_MAX ? KC_FRAME_RUN_MAX : count;
-        align = ops_u8(o) % KC_FRAME_ORDERS;
+        align = kc_bytes_u8(o) % KC_FRAME_ORDERS;
         order = kc_log2_ceil(count) > align ? kc_log2_ceil(count) : align;
         status = kc_frame_alloc_run(m->f, count, align, flags, owner, &pa);
     } else {
@@ -219,10 +219,10 @@ static inline void frame_model_count(struct frame_model *m, struct frame_model_b
 }
 
 /* One operation; the caller checks after it. */
-static inline void frame_model_step(struct frame_model *m, struct ops *o)
+static inline void frame_model_step(struct frame_model *m, struct kc_bytes *o)
 {
-    uint32_t what = ops_u8(o);
-    struct frame_model_block *b = &m->block[ops_u8(o) % FRAME_MODEL_BLOCKS];
+    uint32_t what = kc_bytes_u8(o);
+    struct frame_model_block *b = &m->block[kc_bytes_u8(o) % FRAME_MODEL_BLOCKS];
     struct kc_frame_info info;
     if (what % 8 < 3) {
         frame_model_alloc(m, o, what % 8 == 2);
@@ -242,7 +242,7 @@ static inline void frame_model_step(struct frame_model *m, struct ops *o)
     } else if (what % 8 == 6 && !b->run) {
         frame_model_count(m, b, what / 8);
     } else {
-        frame_model_wrong(m, b, what / 8 + ops_u16(o) * 32);
+        frame_model_wrong(m, b, what / 8 + kc_bytes_below(o, 65536) * 32);
     }
 }
 

@@ -401,10 +401,10 @@ Test(frame, random_operations_agree_with_the_model)
 {
     static uint8_t bytes[4096];
     uint64_t seed = kc_test_seed();
-    struct ops o = {bytes, sizeof(bytes), 0};
-    ops_random(&seed, bytes, sizeof(bytes));
+    struct kc_bytes o = {bytes, sizeof(bytes), 0};
+    kc_random_fill(&seed, bytes, sizeof(bytes));
     frame_model_init(&model, &frames, &misuse, info.range[0].base);
-    while (!ops_done(&o)) {
+    while (!kc_bytes_is_empty(&o)) {
         frame_model_step(&model, &o);
         frame_model_check(&model);
     }

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* cache: the contract of kc/cache.h, and the invariants C1 to C6 of src/mem/cache.c. */
+#include <kc_test.h>
+
+#include <kc/cache.h>
+
+#include "mem/cache_priv.h"
+
+#define MODEL_REQUIRE(c) cr_assert(c, "model: %s", #c)
+#include "cache_model.h"
+
+static struct kc_boot_info info;
+static struct kc_early early;
+static struct kc_frames frames;
+static struct kc_misuse misuse;
+static struct kc_cache cache, other;
+
+static void set_up(void)
+{
+    cr_assert(kc_test_ram(KC_MIB(8), &info));
+    kc_misuse_init(&misuse, KC_MISUSE_SILENT);
+    cr_assert_eq(kc_early_init(&early, &info), KC_OK);
+    cr_assert_eq(kc_frames_init(&frames, &early, &misuse), KC_OK);
+}
+
+TestSuite(cache, .init = set_up);
+
+static kc_status_t make(struct kc_cache *c, size_t bytes, size_t align, uint32_t flags)
+{
+    struct kc_cache_config config;
+    __builtin_memset(&config, 0, sizeof(config));
+    config.name = "test";
+    config.object_bytes = bytes;
+    config.align = align;
+    config.flags = flags;
+    config.misuse = &misuse;
+    return kc_cache_init(c, &config, &frames);
+}
+
+/* Nothing is held any more, and all is sound. */
+static void expect_nothing_held(void)
+{
+    struct kc_frame_stats s;
+    kc_frame_stats(&frames, &s);
+    cr_expect_eq(s.used_frames, 0);
+    cr_expect_eq(kc_frames_check(&frames, NULL), KC_OK);
+    cr_expect_eq(kc_frames_fini(&frames), KC_OK);
+}
+
+#define EXPECT_MISUSE(call, status, kind_)                  \
+    do {                                                    \
+        uint64_t total_ = kc_misuse_total(&misuse);         \
+        uint64_t count_ = misuse.count[kind_];              \
+        cr_expect_eq((call), (status));                     \
+        cr_expect_eq(kc_misuse_total(&misuse), total_ + 1); \
+        cr_expect_eq(misuse.count[kind_], count_ + 1);      \
+    } while (0)
+
+Test(cache, init_refuses_what_is_malformed)
+{
+    struct kc_cache_config c;
+    __builtin_memset(&c, 0, sizeof(c));
+    c.object_bytes = 8;
+    cr_expect_eq(kc_cache_init(NULL, &c, &frames), KC_ERR_ARG);
+    cr_expect_eq(kc_cache_init(&cache, NULL, &frames), KC_ERR_ARG);
+    cr_expect_eq(kc_cache_init(&cache, &c, NULL), KC_ERR_ARG);
+    cr_expect_eq(make(&cache, 0, 8, 0), KC_ERR_RANGE);
+    cr_expect_eq(make(&cache, SIZE_MAX, 8, 0), KC_ERR_RANGE);
+    cr_expect_eq(make(&cache, KC_CACHE_OBJECT_MAX + 1, 8, 0), KC_ERR_RANGE);
+    cr_expect_eq(make(&cache, 8, 3, 0), KC_ERR_ARG);
+    cr_expect_eq(make(&cache, 8, 4, 0), KC_ERR_ARG);
+    cr_expect_eq(make(&cache, 8, 8192, 0), KC_ERR_RANGE);
+    cr_expect_eq(make(&cache, 8, 8, 0x80), KC_ERR_ARG);
+    c.frame_flags = KC_FRAME_ZERO;
+    cr_expect_eq(kc_cache_init(&cache, &c, &frames), KC_ERR_ARG);
+    c.frame_flags = 0;
+    c.slab_order = KC_CACHE_ORDER_MAX + 2;
+    cr_expect_eq(kc_cache_init(&cache, &c, &frames), KC_ERR_RANGE);
+    c.slab_order = 1;
+    c.object_bytes = 4090;
+    cr_expect_eq(kc_cache_init(&cache, &c, &frames), KC_ERR_RANGE);
+    c.object_bytes = 4080;
+    cr_expect_eq(kc_cache_init(&cache, &c, &frames), KC_OK);
+    cr_expect_eq(kc_misuse_total(&misuse), 0);
+}
+
+/* Every size: what a slab holds, and that no byte of an object is another's or the state's. */
+Test(cache, slabs_of_every_size_hold_what_they_should)
+{
+    for (size_t bytes = 8; bytes <= KC_CACHE_OBJECT_MAX; bytes += bytes < 512 ? 8 : 504) {
+        cr_assert_eq(make(&cache, bytes, 0, 0), KC_OK);
+        uint32_t n = cache.shape[cache.order_first].objects;
+        cr_assert_geq(n, 1);
+        cr_assert_leq(cache.order_first, cache.order_more);
+        for (uint32_t i = 0; i < n; i++) {
+            unsigned char *p = kc_cache_alloc(&cache, 0);
+            cr_assert_not_null(p);
+            __builtin_memset(p, (int)i, bytes);
+        }
+        cr_assert_eq(cache.slabs, 1);
+        cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
+        struct kc_cache_cursor cursor = {0, 0, 0};
+        for (uint32_t i = 0; i < n; i++) {
+            unsigned char *p = kc_cache_next_live(&cache, &cursor);
+            cr_assert_not_null(p);
+            cr_assert_eq(p[0], (uint8_t)i);
+            cr_assert_eq(p[bytes - 1], (uint8_t)i);
+        }
+        struct kc_cache_cursor again = {0, 0, 0};
+        for (void *p = kc_cache_next_live(&cache, &again); p != NULL;) {
+            cr_assert_eq(kc_cache_free(&cache, p), KC_OK);
+            __builtin_memset(&again, 0, sizeof(again));
+            p = kc_cache_next_live(&cache, &again);
+        }
+        cr_assert_eq(kc_cache_fini(&cache), KC_OK);
+    }
+    expect_nothing_held();
+}
+
+Test(cache, powers_of_two_pack_without_a_gap)
+{
+    for (uint32_t bytes = 256; bytes <= 4096; bytes *= 2) {
+        cr_assert_eq(make(&cache, bytes, 0, 0), KC_OK);
+        uint32_t o = cache.order_more;
+        cr_expect_eq(cache.shape[o].objects * bytes, KC_FRAME_BYTES << o, "%u", bytes);
+        cr_expect_eq(cache.shape[o].state_offset, 0);
+    }
+    cr_assert_eq(make(&cache, 8, 0, 0), KC_OK);
+    cr_expect_geq(cache.shape[0].objects, 500);
+}
+
+Test(cache, alignment_is_kept)
+{
+    for (size_t align = 8; align <= KC_CACHE_ALIGN_MAX; align *= 2) {
+        cr_assert_eq(make(&cache, 24, align, 0), KC_OK);
+        void *p[5];
+        for (uint32_t i = 0; i < 5; i++) {
+            p[i] = kc_cache_alloc(&cache, 0);
+            cr_assert(kc_is_aligned((uintptr_t)p[i], align));
+        }
+        for (uint32_t i = 0; i < 5; i++) {
+            cr_assert_eq(kc_cache_free(&cache, p[i]), KC_OK);
+        }
+        cr_assert_eq(kc_cache_fini(&cache), KC_OK);
+    }
+    expect_nothing_held();
+}
+
+Test(cache, one_empty_slab_is_kept_and_shrink_gives_it_back)
+{
+    cr_assert_eq(make(&cache, 1000, 0, 0), KC_OK);
+    void *p[64];
+    struct kc_cache_stats s;
+    for (uint32_t i = 0; i < 64; i++) {
+        p[i] = kc_cache_alloc(&cache, 0);
+        cr_assert_not_null(p[i]);
+    }
+    for (uint32_t i = 0; i < 64; i++) {
+        cr_assert_eq(kc_cache_free(&cache, p[i]), KC_OK);
+    }
+    kc_cache_stats(&cache, &s);
+    cr_assert_eq(s.slabs, 1);
+    cr_assert_eq(s.slabs_empty, 1);
+    cr_assert_eq(s.live, 0);
+    cr_assert_eq(s.peak_live, 64);
+    cr_assert_eq(kc_cache_shrink(&cache), s.frames_bytes / KC_FRAME_BYTES);
+    kc_cache_stats(&cache, &s);
+    cr_assert_eq(s.frames_bytes, 0);
+    cr_assert_eq(make(&other, 1000, 0, KC_CACHE_KEEP_NONE), KC_OK);
+    p[0] = kc_cache_alloc(&other, 0);
+    cr_assert_eq(kc_cache_free(&other, p[0]), KC_OK);
+    kc_cache_stats(&other, &s);
+    cr_assert_eq(s.slabs, 0);
+    expect_nothing_held();
+}
+
+Test(cache, allocates_from_the_fullest_slab)
+{
+    cr_assert_eq(make(&cache, 512, 0, 0), KC_OK);
+    uint32_t n = cache.shape[0].objects;
+    void *p[64];
+    for (uint32_t i = 0; i < 3 * n; i++) {
+        p[i] = kc_cache_alloc(&cache, 0);
+    }
+    /* Slab 0 keeps one object, slab 1 all but one, slab 2 half of its. */
+    for (uint32_t i = 1; i < n; i++) {
+        cr_assert_eq(kc_cache_free(&cache, p[i]), KC_OK);
+    }
+    cr_assert_eq(kc_cache_free(&cache, p[n]), KC_OK);
+    for (uint32_t i = 2 * n; i < 2 * n + n / 2; i++) {
+        cr_assert_eq(kc_cache_free(&cache, p[i]), KC_OK);
+    }
+    cr_assert_eq(kc_cache_alloc(&cache, 0), p[n]);
+    cr_assert_eq(kc_cache_alloc(&cache, 0), p[2 * n]);
+    cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
+}
+
+static uint32_t constructed;
+static void construct(void *object)
+{
+    *(uint64_t *)object = 0x600d;
+    constructed++;
+}
+
+Test(cache, constructor_runs_once_an_object)
+{
+    struct kc_cache_config config;
+    __builtin_memset(&config, 0, sizeof(config));
+    config.object_bytes = 100;
+    config.ctor = construct;
+    config.misuse = &misuse;
+    constructed = 0;
+    cr_assert_eq(kc_cache_init(&cache, &config, &frames), KC_OK);
+    cr_assert_null(kc_cache_alloc(&cache, KC_CACHE_ZERO));
+    uint64_t *p = kc_cache_alloc(&cache, 0);
+    cr_assert_eq(constructed, cache.shape[0].objects);
+    cr_assert_eq(p[0], 0x600d);
+    p[1] = 77;
+    cr_assert_eq(kc_cache_free(&cache, p), KC_OK);
+    cr_assert_eq(kc_cache_alloc(&cache, 0), p);
+    cr_assert_eq(p[0], 0x600d);
+    cr_assert_eq(p[1], 77);
+    cr_assert_eq(constructed, cache.shape[0].objects);
+    cr_assert_eq(kc_cache_free(&cache, p), KC_OK);
+    cr_assert_eq(kc_cache_fini(&cache), KC_OK);
+}
+
+Test(cache, every_bad_free_has_its_answer)
+{
+    static unsigned char elsewhere[16];
+    cr_assert_eq(make(&cache, 40, 0, 0), KC_OK);
+    cr_assert_eq(make(&other, 40, 0, 0), KC_OK);
+    unsigned char *p = kc_cache_alloc(&cache, 0);
+    unsigned char *q = kc_cache_alloc(&other, 0);
+    kc_pa_t used, claimed;
+    cr_assert_eq(kc_frame_alloc(&frames, 0, 0, KC_FRAME_OWNER_TEST, &used), KC_OK);
+    cr_assert_eq(kc_frame_alloc(&frames, 0, 0, KC_FRAME_OWNER_TEST, &claimed), KC_OK);
+    (void)kc_frame_claim(&frames, claimed, 0, (uintptr_t)&cache);
+    cr_assert_null(kc_cache_alloc(&cache, 0x80));
+
+    cr_expect_eq(kc_cache_free(&cache, NULL), KC_OK);
+    cr_expect_eq(kc_misuse_total(&misuse), 0);
+    EXPECT_MISUSE(kc_cache_free(&cache, elsewhere), KC_ERR_RANGE, KC_MISUSE_FOREIGN);
+    EXPECT_MISUSE(kc_cache_free(&cache, (void *)UINTPTR_MAX), KC_ERR_RANGE, KC_MISUSE_FOREIGN);
+    EXPECT_MISUSE(kc_cache_free(&cache, (void *)(uintptr_t)8), KC_ERR_RANGE, KC_MISUSE_FOREIGN);
+    EXPECT_MISUSE(kc_cache_free(&cache, kc_plat_ram(used)), KC_ERR_RANGE, KC_MISUSE_FOREIGN);
+    EXPECT_MISUSE(kc_cache_free(&cache, kc_plat_ram(claimed)), KC_ERR_PERM, KC_MISUSE_WRONG_OWNER);
+    EXPECT_MISUSE(kc_cache_free(&cache, q), KC_ERR_PERM, KC_MISUSE_WRONG_OWNER);
+    EXPECT_MISUSE(kc_cache_free(&cache, p + 8), KC_ERR_ALIGN, KC_MISUSE_INTERIOR);
+    EXPECT_MISUSE(kc_cache_free(&cache, p + 1), KC_ERR_ALIGN, KC_MISUSE_INTERIOR);
+    EXPECT_MISUSE(kc_cache_free(&cache, p + cache.shape[0].state_offset), KC_ERR_ALIGN,
+                  KC_MISUSE_INTERIOR);
+    EXPECT_MISUSE(kc_cache_free(&cache, p + 40), KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE);
+    EXPECT_MISUSE(kc_cache_probe(&cache, p + 40), KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE);
+    cr_expect_eq(kc_cache_probe(&cache, p), KC_OK);
+    EXPECT_MISUSE(kc_cache_fini(&cache), KC_ERR_STATE, KC_MISUSE_BUSY);
+    cr_expect_eq(kc_cache_free(&cache, p), KC_OK);
+    EXPECT_MISUSE(kc_cache_free(&cache, p), KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE);
+    cr_expect_str_eq(misuse.last.object, "test");
+    cr_expect_eq(kc_cache_shrink(&cache), 1);
+    EXPECT_MISUSE(kc_cache_free(&cache, p), KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE);
+    cr_expect_eq(kc_cache_check(&cache, NULL), KC_OK);
+    cr_expect_eq(kc_cache_free(&other, q), KC_OK);
+    kc_frame_unclaim(&frames, claimed, 0);
+}
+
+Test(cache, slab_frames_cannot_be_freed_under_it)
+{
+    cr_assert_eq(make(&cache, 40, 0, 0), KC_OK);
+    unsigned char *p = kc_cache_alloc(&cache, 0);
+    kc_pa_t slab = kc_pa_align_down(kc_plat_ram_pa(p), KC_FRAME_BYTES);
+    cr_expect_eq(kc_frame_owner_of(&frames, slab), KC_FRAME_OWNER_CACHE);
+    EXPECT_MISUSE(kc_frame_free(&frames, slab, 0), KC_ERR_PERM, KC_MISUSE_WRONG_OWNER);
+}
+
+Test(cache, random_operations_agree_with_the_model)
+{
+    static const size_t bytes_of[] = {1, 8, 24, 64, 192, 700, 1024, 2560};
+    static struct cache_model m;
+    static uint8_t bytes[6000];
+    uint64_t seed = kc_test_seed();
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(bytes_of); i++) {
+        struct kc_bytes o = {bytes, sizeof(bytes), 0};
+        kc_random_fill(&seed, bytes, sizeof(bytes));
+        cr_assert_eq(make(&cache, bytes_of[i], 8u << i % 4, 0), KC_OK);
+        cache_model_init(&m, &cache, &misuse, bytes_of[i], 8u << i % 4);
+        while (!kc_bytes_is_empty(&o)) {
+            cache_model_step(&m, &o);
+            cache_model_check(&m);
+        }
+        cache_model_finish(&m);
+        cr_assert_eq(kc_cache_fini(&cache), KC_OK);
+    }
+    expect_nothing_held();
+}
+
+/* Fails the first frame allocation, then the second, until none is left to fail. */
+Test(cache, every_frame_may_fail)
+{
+    static struct cache_model m;
+    static uint8_t bytes[2000];
+    uint64_t seed = kc_test_seed();
+    uint64_t failed = 1;
+    kc_random_fill(&seed, bytes, sizeof(bytes));
+    for (uint64_t n = 0; failed != 0; n++) {
+        struct kc_bytes o = {bytes, sizeof(bytes), 0};
+        struct kc_frame_stats before, now;
+        kc_frame_stats(&frames, &before);
+        cr_assert_eq(make(&cache, 1500, 0, 0), KC_OK);
+        cache_model_init(&m, &cache, &misuse, 1500, 8);
+        m.may_fail = true;
+        kc_frames_fail_after(&frames, n);
+        while (!kc_bytes_is_empty(&o)) {
+            cache_model_step(&m, &o);
+        }
+        cache_model_check(&m);
+        cache_model_finish(&m);
+        cr_assert_eq(kc_cache_fini(&cache), KC_OK);
+        kc_frame_stats(&frames, &now);
+        cr_assert_eq(now.used_frames, 0);
+        failed = now.fail_count - before.fail_count;
+        cr_assert_leq(failed, 1);
+    }
+    kc_frames_fail_after(&frames, UINT64_MAX);
+    expect_nothing_held();
+}
+
+Test(cache, falls_back_to_small_slabs_when_memory_is_in_pieces)
+{
+    cr_assert_eq(make(&cache, 256, 0, 0), KC_OK);
+    cr_assert_gt(cache.order_more, cache.order_first);
+    kc_pa_t pa, last = kc_pa(0);
+    /* Every second frame of all memory is free. */
+    while (kc_frame_alloc(&frames, 0, 0, KC_FRAME_OWNER_TEST, &pa) == KC_OK) {
+        if ((kc_pa_raw(pa) >> KC_FRAME_LOG2 & 1) != 0) {
+            *(uint64_t *)kc_plat_ram(pa) = kc_pa_raw(last);
+            last = pa;
+        }
+    }
+    while (kc_pa_raw(last) != 0) {
+        kc_pa_t next = kc_pa(*(uint64_t *)kc_plat_ram(last));
+        cr_assert_eq(kc_frame_free(&frames, last, 0), KC_OK);
+        last = next;
+    }
+    struct kc_frame_stats s;
+    kc_frame_stats(&frames, &s);
+    uint64_t count = 0;
+    while (kc_cache_alloc(&cache, 0) != NULL) {
+        count++;
+    }
+    cr_assert_eq(count, s.free_frames * cache.shape[0].objects);
+    cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
+}
+
+#if KC_HARDENING >= KC_HARDENING_FULL
+Test(cache, write_after_free_is_noticed_at_the_next_allocation)
+{
+    cr_assert_eq(make(&cache, 48, 0, 0), KC_OK);
+    unsigned char *keep = kc_cache_alloc(&cache, 0);
+    unsigned char *b = kc_cache_alloc(&cache, 0);
+    cr_assert_eq(kc_cache_free(&cache, b), KC_OK);
+    kc_plat_note(KC_NOTE_ALLOC, (uintptr_t)b, 48, NULL); /* so that only the cache notices */
+    b[47] = 1;
+    kc_plat_note(KC_NOTE_FREE, (uintptr_t)b, 48, NULL);
+    struct kc_cache_fault where = {0, 0, 0, 0};
+    cr_assert_eq(kc_cache_check(&cache, &where), KC_ERR_CORRUPT);
+    cr_assert_eq(where.invariant, 6);
+    cr_assert_eq(kc_cache_alloc(&cache, 0), b);
+    cr_assert_eq(misuse.count[KC_MISUSE_CORRUPT], 1);
+    cr_assert_eq(b[47], 0);
+    cr_assert_eq(kc_cache_free(&cache, b), KC_OK);
+    cr_assert_eq(kc_cache_free(&cache, keep), KC_OK);
+    cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
+}
+#endif
+
+#define EXPECT_BROKEN(n, place, wrong)                                         \
+    do {                                                                       \
+        struct kc_cache_fault where_ = {0, 0, 0, 0};                           \
+        __typeof__(place) saved_ = (place);                                    \
+        (place) = (wrong);                                                     \
+        cr_expect_eq(kc_cache_check(&cache, &where_), KC_ERR_CORRUPT, #place); \
+        cr_expect_eq(where_.invariant, (uint32_t)(n), #place);                 \
+        (place) = saved_;                                                      \
+    } while (0)
+
+Test(cache, check_sees_each_broken_invariant)
+{
+    struct kc_frame_found found;
+    struct slab_view v;
+    cr_assert_eq(make(&cache, 600, 0, 0), KC_OK);
+    void *p = kc_cache_alloc(&cache, 0);
+    cr_assert(kc_frame_find(&frames, kc_plat_ram_pa(p), &found));
+    slab_view_make(&cache, found.record, found.base, found.order, &v);
+    EXPECT_BROKEN(1, v.record->u.data, 4u);
+    EXPECT_BROKEN(1, cache.shape[0].state_offset, 100u);
+    EXPECT_BROKEN(2, v.slab->map[0], 1u);
+    EXPECT_BROKEN(2, v.slab->map[0], v.slab->map[0] | 0x80000000u);
+    EXPECT_BROKEN(2, v.record->word, 1u);
+    EXPECT_BROKEN(3, v.slab->prev, 1u);
+    EXPECT_BROKEN(3, cache.bin_mask, 0u);
+    EXPECT_BROKEN(4, cache.live, 2u);
+    EXPECT_BROKEN(4, cache.slabs, 2u);
+    EXPECT_BROKEN(4, cache.capacity, 2u);
+    EXPECT_BROKEN(4, cache.frames_held, 2u);
+    cr_assert_eq(kc_cache_free(&cache, p), KC_OK);
+    EXPECT_BROKEN(4, cache.slabs_empty, 0u);
+    EXPECT_BROKEN(5, cache.flags, KC_CACHE_KEEP_NONE);
+    cr_assert_eq(kc_cache_fini(&cache), KC_OK);
+    expect_nothing_held();
+}

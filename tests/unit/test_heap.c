@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* heap: the contract of kc/heap.h, and the invariants H1 to H3 of src/mem/heap.c. */
+#include <kc_test.h>
+
+#include <kc/heap.h>
+
+#include "mem/heap_priv.h"
+
+#define MODEL_REQUIRE(c) cr_assert(c, "model: %s", #c)
+#include "heap_model.h"
+
+static struct kc_boot_info info;
+static struct kc_early early;
+static struct kc_frames frames;
+static struct kc_misuse misuse;
+static struct kc_heap heap, other;
+
+static kc_status_t make(struct kc_heap *h, const char *name)
+{
+    struct kc_heap_config config = {name, &misuse, 0, 0};
+    return kc_heap_init(h, &config, &frames);
+}
+
+static void set_up(void)
+{
+    cr_assert(kc_test_ram(KC_MIB(12), &info));
+    kc_misuse_init(&misuse, KC_MISUSE_SILENT);
+    cr_assert_eq(kc_early_init(&early, &info), KC_OK);
+    cr_assert_eq(kc_frames_init(&frames, &early, &misuse), KC_OK);
+    cr_assert_eq(make(&heap, "test"), KC_OK);
+}
+
+TestSuite(heap, .init = set_up);
+
+static void expect_nothing_held(void)
+{
+    struct kc_frame_stats s;
+    cr_expect_eq(kc_heap_fini(&heap), KC_OK);
+    kc_frame_stats(&frames, &s);
+    cr_expect_eq(s.used_frames, 0);
+    cr_expect_eq(kc_frames_check(&frames, NULL), KC_OK);
+    cr_expect_eq(kc_frames_fini(&frames), KC_OK);
+}
+
+#define EXPECT_MISUSE(call, status, kind_)                  \
+    do {                                                    \
+        uint64_t total_ = kc_misuse_total(&misuse);         \
+        uint64_t count_ = misuse.count[kind_];              \
+        cr_expect_eq((call), (status));                     \
+        cr_expect_eq(kc_misuse_total(&misuse), total_ + 1); \
+        cr_expect_eq(misuse.count[kind_], count_ + 1);      \
+    } while (0)
+
+Test(heap, init_refuses_what_is_malformed)
+{
+    struct kc_heap_config config = {"test", &misuse, 0, 0};
+    cr_expect_eq(kc_heap_init(NULL, &config, &frames), KC_ERR_ARG);
+    cr_expect_eq(kc_heap_init(&other, NULL, &frames), KC_ERR_ARG);
+    cr_expect_eq(kc_heap_init(&other, &config, NULL), KC_ERR_ARG);
+    config.unused = 1;
+    cr_expect_eq(kc_heap_init(&other, &config, &frames), KC_ERR_ARG);
+    config.unused = 0;
+    config.frame_flags = 0x80;
+    cr_expect_eq(kc_heap_init(&other, &config, &frames), KC_ERR_ARG);
+}
+
+/* Every size up to the greatest class: the least class that holds it, with the waste stated. */
+Test(heap, classes_are_tight_for_every_size)
+{
+    uint32_t before = 0;
+    for (uint32_t i = 0; i < KC_HEAP_CLASSES; i++) {
+        cr_assert_gt(heap_class_bytes(i), before);
+        for (uint32_t size = before + 1; size <= heap_class_bytes(i); size++) {
+            cr_assert_eq(heap_class(size), i, "size %u", size);
+        }
+        cr_assert_leq(heap_class_bytes(i) - before, before <= 128 ? 16u : before / 8);
+        before = heap_class_bytes(i);
+    }
+    cr_assert_eq(before, KC_HEAP_SMALL_MAX);
+    cr_assert_eq(kc_heap_granted(0), 0);
+    cr_assert_eq(kc_heap_granted(1), 8);
+    cr_assert_eq(kc_heap_granted(8193), 3 * 4096);
+    cr_assert_eq(kc_heap_granted(KC_HEAP_SIZE_MAX), KC_HEAP_SIZE_MAX);
+    cr_assert_eq(kc_heap_granted(KC_HEAP_SIZE_MAX + (size_t)1), 0);
+    cr_assert_eq(kc_heap_granted(SIZE_MAX), 0);
+    cr_assert_str_eq(heap.cache[15].name, "test-128");
+}
+
+Test(heap, requests_outside_the_limits_are_refused)
+{
+    struct kc_heap_stats s;
+    cr_expect_null(kc_heap_alloc(&heap, 0, 0));
+    cr_expect_null(kc_heap_alloc(&heap, SIZE_MAX, 0));
+    cr_expect_null(kc_heap_alloc(&heap, SIZE_MAX - 4095, 0));
+    cr_expect_null(kc_heap_alloc(&heap, KC_HEAP_SIZE_MAX + (size_t)1, 0));
+    cr_expect_null(kc_heap_alloc(&heap, 8, 0x80));
+    cr_expect_null(kc_heap_alloc_aligned(&heap, 8, 0, 0));
+    cr_expect_null(kc_heap_alloc_aligned(&heap, 8, 3, 0));
+    cr_expect_null(kc_heap_alloc_aligned(&heap, 8, 2 * (size_t)KC_HEAP_ALIGN_MAX, 0));
+    cr_expect_null(kc_heap_alloc_aligned(&heap, SIZE_MAX, 8, 0));
+    cr_expect_null(kc_heap_alloc_aligned(&heap, 0, 8, 0));
+    cr_expect_null(kc_heap_alloc_array(&heap, SIZE_MAX / 2, 3, 0));
+    cr_expect_null(kc_heap_alloc_array(&heap, 0, 3, 0));
+    cr_expect_null(kc_heap_alloc_array(&heap, 3, 0, 0));
+    cr_expect_null(kc_heap_resize(&heap, NULL, 0, 0));
+    kc_heap_stats(&heap, &s);
+    cr_expect_eq(s.refused_count, 14);
+    cr_expect_eq(s.fail_count, 0);
+    cr_expect_eq(s.alloc_count, 0);
+    cr_expect_eq(kc_misuse_total(&misuse), 0);
+    expect_nothing_held();
+}
+
+Test(heap, every_alignment_with_sizes_below_and_above)
+{
+    for (size_t align = 1; align <= KC_HEAP_ALIGN_MAX; align *= 2) {
+        size_t sizes[] = {1, align - 1, align, align + 1, align / 2 * 3, 100, 5000};
+        for (uint32_t i = 0; i < KC_ARRAY_COUNT(sizes); i++) {
+            if (sizes[i] == 0 || sizes[i] > KC_HEAP_SIZE_MAX) {
+                continue;
+            }
+            void *p = kc_heap_alloc_aligned(&heap, sizes[i], align, 0);
+            cr_assert_not_null(p);
+            /* Physical addresses are what is aligned above the page that RAM's pointers keep. */
+            cr_assert(kc_pa_is_aligned(kc_plat_ram_pa(p), align));
+            cr_assert_geq(kc_heap_usable(&heap, p), sizes[i]);
+            cr_assert_eq(kc_heap_free_sized(&heap, p, sizes[i]), KC_OK);
+        }
+    }
+    expect_nothing_held();
+}
+
+Test(heap, large_blocks_take_exactly_their_frames)
+{
+    struct kc_heap_stats s;
+    unsigned char *p = kc_heap_alloc(&heap, 5 * 4096 - 1, KC_HEAP_ZERO);
+    cr_assert_not_null(p);
+    kc_heap_stats(&heap, &s);
+    cr_assert_eq(s.live, 1);
+    cr_assert_eq(s.large_live, 1);
+    cr_assert_eq(s.frames_bytes, 5 * 4096);
+    cr_assert_eq(kc_heap_usable(&heap, p), 5 * 4096);
+    cr_assert_eq(kc_frame_owner_frames(&frames, KC_FRAME_OWNER_HEAP), 5);
+    __builtin_memset(p, 0xff, 5 * 4096);
+    cr_assert_eq(kc_heap_check(&heap, NULL), KC_OK);
+    EXPECT_MISUSE(kc_heap_free(&heap, p + 1), KC_ERR_ALIGN, KC_MISUSE_INTERIOR);
+    EXPECT_MISUSE(kc_heap_free(&heap, p + 4096), KC_ERR_ALIGN, KC_MISUSE_INTERIOR);
+    EXPECT_MISUSE(kc_heap_free(&heap, p + 4 * 4096), KC_ERR_ALIGN, KC_MISUSE_INTERIOR);
+    EXPECT_MISUSE(kc_heap_free_sized(&heap, p, 4 * 4096), KC_ERR_ARG, KC_MISUSE_WRONG_SIZE);
+    EXPECT_MISUSE(kc_frame_free(&frames, kc_plat_ram_pa(p), 2), KC_ERR_PERM, KC_MISUSE_WRONG_OWNER);
+    cr_assert_eq(kc_heap_free(&heap, p), KC_OK);
+    EXPECT_MISUSE(kc_heap_free(&heap, p), KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE);
+    expect_nothing_held();
+}
+
+Test(heap, every_bad_free_has_its_answer)
+{
+    static unsigned char elsewhere[16];
+    cr_assert_eq(make(&other, "other"), KC_OK);
+    unsigned char *p = kc_heap_alloc(&heap, 40, 0);
+    unsigned char *q = kc_heap_alloc(&other, 40, 0);
+    unsigned char *large = kc_heap_alloc(&other, 40000, 0);
+    kc_pa_t used;
+    cr_assert_eq(kc_frame_alloc(&frames, 0, 0, KC_FRAME_OWNER_TEST, &used), KC_OK);
+    cr_expect_eq(kc_heap_free(&heap, NULL), KC_OK);
+    cr_expect_eq(kc_heap_free_sized(&heap, NULL, 5), KC_OK);
+    cr_expect_eq(kc_heap_usable(&heap, NULL), 0);
+    cr_expect_eq(kc_heap_usable(&heap, elsewhere), 0);
+    cr_expect_eq(kc_heap_usable(&heap, p + 1), 0);
+    cr_expect_eq(kc_heap_usable(&heap, q), 0);
+    cr_expect_eq(kc_misuse_total(&misuse), 0);
+    EXPECT_MISUSE(kc_heap_free(&heap, elsewhere), KC_ERR_RANGE, KC_MISUSE_FOREIGN);
+    EXPECT_MISUSE(kc_heap_free(&heap, (void *)UINTPTR_MAX), KC_ERR_RANGE, KC_MISUSE_FOREIGN);
+    EXPECT_MISUSE(kc_heap_free(&heap, kc_plat_ram(used)), KC_ERR_RANGE, KC_MISUSE_FOREIGN);
+    EXPECT_MISUSE(kc_heap_free(&heap, q), KC_ERR_PERM, KC_MISUSE_WRONG_OWNER);
+    EXPECT_MISUSE(kc_heap_free(&heap, large), KC_ERR_PERM, KC_MISUSE_WRONG_OWNER);
+    EXPECT_MISUSE(kc_heap_free(&heap, p + 8), KC_ERR_ALIGN, KC_MISUSE_INTERIOR);
+    EXPECT_MISUSE(kc_heap_free(&heap, p + 40), KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE);
+    EXPECT_MISUSE(kc_heap_free_sized(&heap, p, 41), KC_ERR_ARG, KC_MISUSE_WRONG_SIZE);
+    EXPECT_MISUSE(kc_heap_free_sized(&heap, p, 16), KC_ERR_ARG, KC_MISUSE_WRONG_SIZE);
+    EXPECT_MISUSE(kc_heap_free_sized(&heap, p, SIZE_MAX), KC_ERR_ARG, KC_MISUSE_WRONG_SIZE);
+    EXPECT_MISUSE(kc_heap_fini(&heap), KC_ERR_STATE, KC_MISUSE_BUSY);
+    EXPECT_MISUSE((void *)kc_heap_resize(&heap, p + 8, 9, 0), NULL, KC_MISUSE_INTERIOR);
+    EXPECT_MISUSE((void *)kc_heap_resize(&heap, q, 9, 0), NULL, KC_MISUSE_WRONG_OWNER);
+    EXPECT_MISUSE((void *)kc_heap_resize(&heap, elsewhere, 9, 0), NULL, KC_MISUSE_FOREIGN);
+    cr_expect_eq(kc_heap_free_sized(&heap, p, 33), KC_OK);
+    EXPECT_MISUSE(kc_heap_free(&heap, p), KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE);
+    EXPECT_MISUSE((void *)kc_heap_resize(&heap, p, 9, 0), NULL, KC_MISUSE_DOUBLE_FREE);
+    cr_expect_eq(kc_heap_shrink(&heap), 1);
+    EXPECT_MISUSE(kc_heap_free(&heap, p), KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE);
+    cr_expect_eq(kc_heap_free(&other, q), KC_OK);
+    cr_expect_eq(kc_heap_free(&other, large), KC_OK);
+    cr_expect_eq(kc_heap_fini(&other), KC_OK);
+    cr_expect_eq(kc_frame_free(&frames, used, 0), KC_OK);
+    expect_nothing_held();
+}
+
+Test(heap, resize_keeps_contents_in_place_where_it_can)
+{
+    unsigned char *p = kc_heap_resize(&heap, NULL, 100, 0);
+    cr_assert_not_null(p);
+    __builtin_memset(p, 0x77, 104);
+    cr_assert_eq(kc_heap_resize(&heap, p, 104, 0), p);
+    cr_assert_eq(kc_heap_resize(&heap, p, 97, 0), p);
+    cr_assert_null(kc_heap_resize(&heap, p, 0, 0));
+    cr_assert_null(kc_heap_resize(&heap, p, SIZE_MAX, 0));
+    unsigned char *q = kc_heap_resize(&heap, p, 20000, KC_HEAP_ZERO);
+    cr_assert_not_null(q);
+    for (uint32_t i = 0; i < 20480; i++) {
+        cr_assert_eq(q[i], i < 104 ? 0x77 : 0);
+    }
+    cr_assert_eq(kc_heap_resize(&heap, q, 20480, 0), q);
+    kc_frames_fail_after(&frames, 0);
+    cr_assert_null(kc_heap_resize(&heap, q, 300, 0));
+    cr_assert_eq(kc_heap_usable(&heap, q), 20480, "as it was");
+    p = kc_heap_resize(&heap, q, 300, 0);
+    cr_assert_eq(p[103], 0x77);
+    cr_assert_eq(p[299], 0);
+    cr_assert_eq(kc_heap_free(&heap, p), KC_OK);
+    expect_nothing_held();
+}
+
+static struct heap_model model;
+
+Test(heap, random_operations_agree_with_the_model)
+{
+    static uint8_t bytes[12000];
+    uint64_t seed = kc_test_seed();
+    struct kc_bytes o = {bytes, sizeof(bytes), 0};
+    kc_random_fill(&seed, bytes, sizeof(bytes));
+    heap_model_init(&model, &heap, &misuse);
+    model.may_fail = true;
+    for (uint32_t step = 0; !kc_bytes_is_empty(&o); step++) {
+        heap_model_step(&model, &o);
+        heap_model_check(&model);
+    }
+    heap_model_finish(&model);
+    expect_nothing_held();
+}
+
+/* Fails the first frame allocation, then the second, until none is left to fail. */
+Test(heap, every_frame_may_fail)
+{
+    static uint8_t bytes[1500];
+    uint64_t seed = kc_test_seed();
+    kc_random_fill(&seed, bytes, sizeof(bytes));
+    for (uint64_t n = 0, failed = 1; failed != 0; n++) {
+        struct kc_bytes o = {bytes, sizeof(bytes), 0};
+        struct kc_frame_stats now;
+        if (n != 0) {
+            cr_assert_eq(make(&heap, "test"), KC_OK);
+        }
+        heap_model_init(&model, &heap, &misuse);
+        model.may_fail = true;
+        kc_frames_fail_after(&frames, n);
+        while (!kc_bytes_is_empty(&o)) {
+            heap_model_step(&model, &o);
+        }
+        /* Still armed: as many allocations as that were never reached. */
+        failed = frames.fail_after == UINT64_MAX;
+        kc_frames_fail_after(&frames, UINT64_MAX);
+        heap_model_check(&model);
+        heap_model_finish(&model);
+        cr_assert_eq(kc_heap_fini(&heap), KC_OK);
+        kc_frame_stats(&frames, &now);
+        cr_assert_eq(now.used_frames, 0);
+    }
+    expect_nothing_held();
+}
+
+#define EXPECT_BROKEN(n, place, wrong)                                       \
+    do {                                                                     \
+        struct kc_heap_fault where_;                                         \
+        __typeof__(place) saved_ = (place);                                  \
+        (place) = (wrong);                                                   \
+        cr_expect_eq(kc_heap_check(&heap, &where_), KC_ERR_CORRUPT, #place); \
+        cr_expect_eq(where_.invariant, (uint32_t)(n), #place);               \
+        (place) = saved_;                                                    \
+    } while (0)
+
+Test(heap, check_sees_each_broken_invariant)
+{
+    struct kc_frame_found first, further;
+    unsigned char *p = kc_heap_alloc(&heap, 5 * 4096, 0);
+    void *q = kc_heap_alloc(&heap, 8, 0);
+    cr_assert(kc_frame_find(&frames, kc_plat_ram_pa(p), &first));
+    cr_assert(kc_frame_find(&frames, kc_plat_ram_pa(p + 4 * 4096), &further));
+    EXPECT_BROKEN(1, heap.cache[0].live, 9u);
+    EXPECT_BROKEN(1, heap.cache[3].stride, 24u);
+    EXPECT_BROKEN(2, first.record->word, 9u);
+    EXPECT_BROKEN(2, first.record->word, 0u);
+    EXPECT_BROKEN(2, further.record->word, 5u);
+    EXPECT_BROKEN(2, further.record->u.data, heap_claim_data(&heap));
+    EXPECT_BROKEN(3, first.record->word, 7u);
+    EXPECT_BROKEN(3, heap.large_live, 7u);
+    EXPECT_BROKEN(3, heap.large_frames, 7u);
+    cr_assert_eq(kc_heap_free(&heap, p), KC_OK);
+    cr_assert_eq(kc_heap_free(&heap, q), KC_OK);
+    expect_nothing_held();
+}
