@@ -17,6 +17,25 @@ uintptr_t host_ram_offset;
 static unsigned char *block; /* HOST_MMIO_BYTES of registers, then RAM; NULL while there is none */
 static uint64_t ram_bytes;
 
+/*
+ * Maps bytes at a pointer equal to HOST_MMIO_BASE modulo HOST_RAM_ALIGN, so that what is aligned in
+ * physical memory is aligned for the host too. NULL if the host does not give it.
+ */
+static unsigned char *map_congruent(size_t bytes)
+{
+    unsigned char *p = mmap(NULL, bytes + HOST_RAM_ALIGN, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) {
+        return NULL;
+    }
+    size_t before = (size_t)(HOST_MMIO_BASE - (uintptr_t)p) % HOST_RAM_ALIGN;
+    if (before != 0) {
+        munmap(p, before);
+    }
+    munmap(p + before + bytes, HOST_RAM_ALIGN - before);
+    return p + before;
+}
+
 kc_status_t host_ram_create(uint64_t bytes, struct kc_boot_info *bi)
 {
     if (bi == NULL) {
@@ -35,9 +54,8 @@ kc_status_t host_ram_create(uint64_t bytes, struct kc_boot_info *bi)
     if (map_bytes > SIZE_MAX / 2) {
         return KC_ERR_NOMEM; /* a 32-bit host: no such object can exist */
     }
-    void *p = mmap(NULL, (size_t)map_bytes, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED) {
+    unsigned char *p = map_congruent((size_t)map_bytes);
+    if (p == NULL) {
         return KC_ERR_NOMEM;
     }
     block = p;

@@ -178,7 +178,7 @@ Test(cache, allocates_from_the_fullest_slab)
 {
     cr_assert_eq(make(&cache, 512, 0, 0), KC_OK);
     uint32_t n = cache.shape[0].objects;
-    void *p[64];
+    void *p[64] = {NULL};
     for (uint32_t i = 0; i < 3 * n; i++) {
         p[i] = kc_cache_alloc(&cache, 0);
     }
@@ -329,7 +329,8 @@ Test(cache, falls_back_to_small_slabs_when_memory_is_in_pieces)
 {
     cr_assert_eq(make(&cache, 256, 0, 0), KC_OK);
     cr_assert_gt(cache.order_more, cache.order_first);
-    kc_pa_t pa, last = kc_pa(0);
+    kc_pa_t pa;
+    kc_pa_t last = kc_pa(0);
     /* Every second frame of all memory is free. */
     while (kc_frame_alloc(&frames, 0, 0, KC_FRAME_OWNER_TEST, &pa) == KC_OK) {
         if ((kc_pa_raw(pa) >> KC_FRAME_LOG2 & 1) != 0) {

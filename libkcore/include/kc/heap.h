@@ -92,7 +92,9 @@ KC_NODISCARD void *kc_heap_alloc(struct kc_heap *h, size_t size, uint32_t flags)
 /**
  * The same, at a multiple of align.
  *
- * align   power of two, 1 to KC_HEAP_ALIGN_MAX; else refused
+ * align   power of two, 1 to KC_HEAP_ALIGN_MAX; else refused. Above a frame it is the physical
+ *         address that is aligned, and the pointer as far as the body's linear map keeps that (ours
+ *         all do).
  */
 KC_NODISCARD void *kc_heap_alloc_aligned(struct kc_heap *h, size_t size, size_t align,
                                          uint32_t flags);

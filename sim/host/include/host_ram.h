@@ -24,6 +24,7 @@ KC_EXTERN_C_BEGIN
 #define HOST_RAM_BASE   UINT64_C(0x80000000)
 #define HOST_MMIO_BYTES UINT64_C(0x10000)
 #define HOST_MMIO_BASE  (HOST_RAM_BASE - HOST_MMIO_BYTES)
+#define HOST_RAM_ALIGN  (1u << 22)          /* pointers equal physical addresses modulo this */
 #define HOST_RAM_MAX    (UINT64_C(1) << 46) /* more than a 47-bit host address space can hold */
 
 /*
