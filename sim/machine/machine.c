@@ -88,9 +88,14 @@ static kc_status_t check_config(const struct machine_config *c)
         return KC_ERR_RANGE;
     }
     if (c->dynamic_bytes % HOST_CHUNK != 0 || c->user_bytes % HOST_CHUNK != 0 ||
-        c->text_bytes % SIM_PAGE_BYTES != 0 || c->text_bytes > c->ram_bytes) {
-        refuse("dynamic_bytes and user_bytes are multiples of 2 MiB, text_bytes of 4 KiB within RAM");
+        c->text_bytes % SIM_PAGE_BYTES != 0) {
+        refuse("dynamic_bytes and user_bytes are multiples of 2 MiB, text_bytes of 4 KiB");
         return KC_ERR_ARG;
+    }
+    if (c->text_bytes >= c->ram_bytes) {
+        snprintf(sim.why, sizeof sim.why, "RAM of %llu bytes: the kernel's text alone takes %llu",
+                 (unsigned long long)c->ram_bytes, (unsigned long long)c->text_bytes);
+        return KC_ERR_RANGE;
     }
     if (c->switch_mean > SIM_SWITCH_MEAN_MAX) {
         refuse("switch_mean is above 65536");

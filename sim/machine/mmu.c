@@ -225,6 +225,8 @@ void mmu_walk(const struct mmu_regs *r, uint64_t va, const struct sim_tlb_entry 
 
     if (from != NULL) {
         e->root = from->root;
+        e->va = from->va;
+        e->size = from->size;
         e->step_count = from->step_count;
         for (uint32_t i = 0; i < from->step_count; i++) {
             e->step[i] = from->step[i];
