@@ -141,7 +141,12 @@ static void pend(struct cpu *c, uint64_t pa, uint64_t old)
     }
     struct unseen *u = unseen_find(pa);
     if (u != NULL && is_unseen(u, c)) {
-        return; /* walkers may still see the value from before both stores */
+        /* Walkers may still see the value from before both stores, but only until the younger one
+         * is visible: whoever sees it has seen the older one overwritten (coherence). */
+        if (u->cpu == c->id) {
+            return;
+        }
+        old = u->old;
     }
     if (u == NULL) {
         uint32_t i = unseen_slot(pa);
