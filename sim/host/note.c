@@ -8,7 +8,8 @@
  *     FRAME_ALLOC     unpoison        addressable, undefined
  *     FRAME_FREE      poison          not addressable
  *
- * All other notes concern the monitors of the simulator, and here only a recording.
+ * Notes of locks go to locks.c where that is wanted. All other notes concern the monitors of the
+ * simulator, and here only a recording.
  *
  * The library need not be built with a sanitizer: ASan's two functions are weak references, there
  * when the program has the run-time in it. ASan poisons 8 bytes at a time: the tail of an object
@@ -122,6 +123,16 @@ void host_note(enum kc_note kind, uint64_t base, uint64_t size, const void *owne
         break;
     case KC_NOTE_FRAME_FREE:
         became_dead(kc_plat_ram(kc_pa(base)), (size_t)size, watch);
+        break;
+    case KC_NOTE_LOCK_TAKEN:
+        if ((watch & HOST_WATCH_LOCKS) != 0) {
+            host_lock_taken(base, size);
+        }
+        break;
+    case KC_NOTE_LOCK_RELEASED:
+        if ((watch & HOST_WATCH_LOCKS) != 0) {
+            host_lock_released(base);
+        }
         break;
     default:
         break;

@@ -9,10 +9,12 @@
 
 #include "host_priv.h"
 
+int host_console_fd = STDOUT_FILENO;
+
 void kc_plat_console(const char *text, size_t n)
 {
     while (n != 0) {
-        ssize_t done = write(STDOUT_FILENO, text, n);
+        ssize_t done = write(host_console_fd, text, n);
         if (done < 0) {
             if (errno == EINTR) {
                 continue;

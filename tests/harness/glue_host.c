@@ -82,6 +82,8 @@ __attribute__((constructor)) static void start(void)
 {
     is_test_thread = true;
     host_panic_hook = kc_test_on_panic;
+    host_console_fd = STDERR_FILENO; /* standard output is for the test protocol */
+    host_watch_locks(true);
 }
 
 #ifndef KC_TEST_CRITERION
@@ -114,6 +116,7 @@ void kc_test_running_body(const char *suite, const char *name)
         alarm(0);
         return;
     }
+    host_locks_forget(); /* a case before may have left a hold by way of a panic */
     kc_test_format(running, sizeof running, "%s.%s", suite, name);
     alarm(CASE_SECONDS);
 }

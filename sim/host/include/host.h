@@ -46,6 +46,18 @@ void host_sysregs_reset(void);
 uint32_t host_watch_get(void);
 void host_watch_tools(bool on);
 
+/**
+ * Check from now on that each CPU takes locks downwards only, as kc/lock.h says: one that takes a
+ * lock while it holds one of the same or a lower rank panics. Off at the start.
+ */
+void host_watch_locks(bool on);
+
+/** Forget what locks this thread holds: after a panic that was left with longjmp. */
+void host_locks_forget(void);
+
+/* File descriptor of the console; standard output unless set. */
+extern int host_console_fd;
+
 KC_EXTERN_C_END
 
 #endif

@@ -7,7 +7,8 @@
  * before host_ram_create() the distance is 0, and a physical address is a pointer.
  *
  * Every seam call that changes something looks at one word, host_watch, which is 0 unless a
- * recording runs (host_record.h), ASan is in the program, or Valgrind runs it (host_note.c).
+ * recording runs (host_record.h), ASan is in the program, Valgrind runs it, or the order of locks
+ * is checked (host.h).
  */
 #ifndef KC_BODY_H
 #define KC_BODY_H
@@ -18,6 +19,7 @@
 #define HOST_WATCH_RECORD   1u /* a recording: host_record.h */
 #define HOST_WATCH_ASAN     2u /* AddressSanitizer wants allocation notes */
 #define HOST_WATCH_MEMCHECK 4u /* Valgrind wants allocation notes */
+#define HOST_WATCH_LOCKS    8u /* the order of lock ranks is checked: host_watch_locks() */
 
 /* Kinds of recorded seam call; what a, b and c are. */
 enum host_call {
