@@ -41,6 +41,9 @@ bool kc_program_fault(struct kc_kernel *k, uint64_t esr, uint64_t far, uint64_t 
 /** Something panicked; returns if the program has no other way on: then the machine stops. */
 void kc_program_panic(const struct kc_panic *why);
 
+/** An exception is about to end everything; its registers are printed next. */
+void kc_program_dying(void);
+
 /** An interrupt of kc_plat_ipi() on this CPU. */
 void kc_program_ipi(struct kc_kernel *k);
 
@@ -110,6 +113,10 @@ void kc_body_exception(struct kc_body_frame *f, uint64_t vector);
 void kc_body_say(const char *text);
 void kc_body_say_hex(uint64_t v);
 void kc_body_say_dec(uint64_t v);
+
+/** From now on kc_plat_console() prints nothing, or prints again; kc_board_uart_put() always does.
+ */
+void kc_body_quiet(bool quiet);
 
 /** Stop everything: the exit code goes to the host, else the machine is switched off. */
 KC_NORETURN void kc_body_exit(int code);

@@ -3,14 +3,14 @@
  * exception.c: what happens at each of the 16 vectors.
  *
  *   vector   from          synchronous                      IRQ
- *    0 ..  3 EL1t          table, kernel, else dump         taken
+ *    0 ..  3 EL1t          kernel, table, else dump         taken
  *    4 ..  7 EL1h          dump: a fault in a handler       dump
  *    8 .. 11 EL0 A64       kernel, else dump                taken
  *   12 .. 15 EL0 A32       dump                             dump
  *
- * A synchronous exception is offered to the exception table first (user copies and the like: a
- * fault there is an answer, not an error), then to the kernel, and is fatal otherwise. FIQ and
- * SError are fatal.
+ * A synchronous exception is offered to the kernel first, then to the exception table (user copies
+ * and the like: a fault there is an answer, not an error), and is fatal otherwise. FIQ and SError
+ * are fatal.
  *
  * I1  A dump never returns and never nests: a fault while dumping stops without another word more
  *     than its number.
@@ -223,11 +223,13 @@ static bool dumping[KC_CPUS_MAX];
 KC_NORETURN static void dump(const struct kc_body_frame *f, uint64_t vector)
 {
     uint32_t cpu = kc_plat_cpu();
+    kc_body_quiet(false);
     if (cpu >= KC_CPUS_MAX || dumping[cpu]) { /* I1 */
         kc_body_say("\nkcore: exception inside a register dump\n");
         kc_board_exit(KC_BODY_EXIT_FAULT);
     }
     dumping[cpu] = true;
+    kc_program_dying();
     kc_body_say("\nkcore: unhandled ");
     kc_body_say(vector_name(vector));
     kc_body_say(" on CPU ");
@@ -261,12 +263,14 @@ static bool fix_up(struct kc_body_frame *f)
     return false;
 }
 
+/* The kernel may make the access good (memory that appears at its first touch); else it is an
+ * answer for who expected a fault there (I2). */
 static bool synchronous(struct kc_body_frame *f, bool user)
 {
-    if (!user && fix_up(f)) {
+    if (kc_program_fault(kc_program_kernel(), f->esr, f->far, f->elr, user)) {
         return true;
     }
-    return kc_program_fault(kc_program_kernel(), f->esr, f->far, f->elr, user);
+    return !user && fix_up(f);
 }
 
 static void interrupt(void)

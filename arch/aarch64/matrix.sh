@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Boot the images on every machine that they promise to run on; TAP on standard output.
 #
-#   matrix.sh IMAGES        IMAGES: the directory of a cross build that holds kcore-*.img
+#   matrix.sh IMAGES TRACE  IMAGES: the directory of a cross build that holds kcore-*.img
+#                           TRACE: a .kct file
 #   KC_QUICK=1              CPU counts 1 and 4 only
 #
 # Exit: 0 if nothing failed, else 1.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
-images=${1:?usage: matrix.sh IMAGES}
+images=${1:?usage: matrix.sh IMAGES TRACE}
+trace=${2:?usage: matrix.sh IMAGES TRACE}
 log=$(mktemp) || exit 4
 trap 'rm -f "$log"' EXIT
 number=0 failed=0
@@ -60,6 +62,8 @@ dies fault=fp 101 'ESR  0x000000001fe00000'
 dies fault=stack 101 'sp  0x0000004b00000000'
 dies panic 102 'panic on CPU 0: panic: as asked for'
 
+one 'probe max 4 CPUs in parallel' 0 'probe: .* passed, 0 failed' -p -s 4 "$images/kcore-probe.img"
+
 # The unit tests.
 for cpu in $models; do
     for el in 1 2; do
@@ -67,6 +71,45 @@ for cpu in $models; do
             -c "$cpu" -e $el -t 300 "$images/kcore-tests.img"
     done
 done
+
+# The kernel: mapping rounds on every machine.
+for cpu in $models; do
+    for el in 1 2; do
+        for n in $counts; do
+            one "kernel run $cpu EL$el $n CPUs" 0 'findings 0, leaked frames 0' \
+                -c "$cpu" -e $el -s "$n" -a run "$images/kcore-kernel.img"
+        done
+    done
+done
+one 'kernel run GICv2 4 CPUs' 0 'findings 0, leaked frames 0' \
+    -g 2 -c cortex-a72 -s 4 -a run "$images/kcore-kernel.img"
+
+# The core's walk beside the machine's AT instructions, with another seed each.
+for cpu in $models; do
+    for el in 1 2; do
+        one "AT $cpu EL$el" 0 ' comparisons, 0 disagreements$' \
+            -c "$cpu" -e $el -a at "$images/kcore-kernel.img"
+    done
+done
+
+# A recorded kernel's allocations, from an initrd.
+for cpu in $models; do
+    one "replay $cpu" 0 '^{"schema":"kcore.replay/1".*"failures":0.*"leaks":0,"violations":0' \
+        -c "$cpu" -s 2 -m 512 -i "$trace" -a 'replay json' "$images/kcore-kernel.img"
+done
+one 'run with a trace' 0 '^{"schema":"kcore.replay/1"' \
+    -s 4 -m 512 -i "$trace" -a 'run rounds=4' "$images/kcore-kernel.img"
+
+# Bad input: a clear word and the exit code of the design.
+one 'replay without a trace' 2 'replay wants a .kct trace as initrd' -a replay "$images/kcore-kernel.img"
+one 'a trace that is none' 3 'initrd: byte 0: expected' -i "$here/matrix.sh" -a replay \
+    "$images/kcore-kernel.img"
+cut=$(mktemp) && head -c 100000 "$trace" >"$cut"
+one 'a trace that is cut' 3 'initrd: byte [0-9]*: expected' -i "$cut" -a replay \
+    "$images/kcore-kernel.img"
+rm -f "$cut"
+one 'rounds that are no number' 2 'rounds= wants a number' -a 'run rounds=x' \
+    "$images/kcore-kernel.img"
 
 echo "1..$number"
 [ $failed -eq 0 ]

@@ -377,9 +377,16 @@ void kc_plat_ipi(uint64_t mask)
 
 /* ---- console, time, chance ------------------------------------------------------------------ */
 
+static bool quiet;
+
+void kc_body_quiet(bool be_quiet)
+{
+    __atomic_store_n(&quiet, be_quiet, __ATOMIC_RELAXED);
+}
+
 void kc_plat_console(const char *text, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && !__atomic_load_n(&quiet, __ATOMIC_RELAXED); i++) {
         kc_board_uart_put(text[i]);
     }
 }

@@ -3,18 +3,20 @@
 # Boot one image in QEMU's virt machine; its console is our output, its exit code is ours.
 #
 #   run-qemu.sh [-c CPU] [-s CPUS] [-e 1|2] [-g 2|3] [-m MIB] [-t SECONDS] [-i INITRD] [-a BOOTARGS]
-#               IMAGE [-- QEMU OPTIONS]
+#               [-p] IMAGE [-- QEMU OPTIONS]
 #
+# The guest's CPUs take turns on one thread of the host, which is quick where they wait for each other
+# and the host is busy; -p runs them in parallel.
 # KC_TEST_SEED, if set, is handed on as the boot argument seed=.
 #
 # Exit: the image's code; 124 if it took longer than SECONDS (default 60); 2 for wrong usage.
 set -u
-cpu=max cpus=1 el=1 gic=3 mib=256 limit=60 initrd='' bootargs=''
+cpu=max cpus=1 el=1 gic=3 mib=256 limit=60 initrd='' bootargs='' thread=single
 usage() {
-    sed -n '3,11s/^# \{0,1\}//p' "$0" >&2
+    sed -n '3,13s/^# \{0,1\}//p' "$0" >&2
     exit 2
 }
-while getopts c:s:e:g:m:t:i:a: opt; do
+while getopts c:s:e:g:m:t:i:a:p opt; do
     case $opt in
     c) cpu=$OPTARG ;;
     s) cpus=$OPTARG ;;
@@ -24,6 +26,7 @@ while getopts c:s:e:g:m:t:i:a: opt; do
     t) limit=$OPTARG ;;
     i) initrd=$OPTARG ;;
     a) bootargs=$OPTARG ;;
+    p) thread=multi ;;
     *) usage ;;
     esac
 done
@@ -45,6 +48,6 @@ esac
 [ -z "$initrd" ] || set -- -initrd "$initrd" "$@"
 [ -z "$bootargs" ] || set -- -append "$bootargs" "$@"
 # -nic none: the network card's boot ROM is not in every package, and nobody needs it.
-exec timeout "$limit" qemu-system-aarch64 -M "$machine" -cpu "$cpu" -smp "$cpus" -m "$mib" \
+exec timeout "$limit" qemu-system-aarch64 -M "$machine" -accel "tcg,thread=$thread" -cpu "$cpu" -smp "$cpus" -m "$mib" \
     -nic none -display none -monitor none -serial stdio -no-reboot \
     -semihosting-config enable=on,target=native -kernel "$image" "$@" </dev/null

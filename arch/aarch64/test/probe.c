@@ -63,6 +63,10 @@ void kc_program_panic(const struct kc_panic *why)
     (void)why;
 }
 
+void kc_program_dying(void)
+{
+}
+
 void kc_program_ipi(struct kc_kernel *k)
 {
     __atomic_fetch_add(&k->ipis[kc_plat_cpu()], 1, __ATOMIC_RELEASE);
@@ -82,10 +86,10 @@ static void check(bool ok, const char *what)
     kc_body_say("\n");
 }
 
-/* Waits at most a second for *word to be value. */
+/* Waits for *word to be value; on a busy host that may take a while, and 20 seconds is never. */
 static bool becomes(const uint32_t *word, uint32_t value)
 {
-    uint64_t until = kc_plat_ticks() + kc_plat_ticks_hz();
+    uint64_t until = kc_plat_ticks() + 20 * kc_plat_ticks_hz();
     while (__atomic_load_n(word, __ATOMIC_ACQUIRE) != value) {
         if (kc_plat_ticks() > until) {
             return false;
@@ -150,7 +154,7 @@ static void check_user_access(void)
     check(kc_plat_user_read(buffer, kc_uva(KC_GIB(300) + 3), 7) == 7, "no user memory there");
     check(kc_plat_user_write(kc_uva(KC_GIB(300)), buffer, 16) == 16, "nor to write to");
     check(__builtin_memcmp(buffer, "untouched", 9) == 0, "a failed copy leaves the buffer");
-    check(kernel.faults == before, "user faults are fixed up, not offered to the kernel");
+    check(kernel.faults - before >= 3, "user faults are offered to the kernel, then fixed up");
     check(kc_plat_at(KC_AT_S1E1R, (uint64_t)&kernel), "AT exists");
     kc_plat_barrier(KC_ISB);
     uint64_t par = kc_plat_sysreg_read(KC_PAR_EL1);
@@ -163,7 +167,7 @@ static void check_timer(void)
 {
     uint64_t ctl = 1, start = kc_plat_ticks(), hz = kc_plat_ticks_hz();
     kc_plat_timer(start + hz / 1000);
-    while ((ctl & 1) != 0 && kc_plat_ticks() < start + hz) {
+    while ((ctl & 1) != 0 && kc_plat_ticks() < start + 20 * hz) {
         __asm__ volatile("mrs %0, cntv_ctl_el0" : "=r"(ctl)::"memory");
     }
     check((ctl & 1) == 0, "the timer's interrupt arrived and disarmed it");
@@ -188,7 +192,7 @@ static void check_cpus(const struct kc_boot_info *info)
         kc_body_clean_inval_poc(&kernel, &kernel + 1);
         for (uint32_t cpu = 1; cpu < n; cpu++) {
             kc_status_t s;
-            uint64_t until = kc_plat_ticks() + kc_plat_ticks_hz();
+            uint64_t until = kc_plat_ticks() + 20 * kc_plat_ticks_hz();
             do { /* of the second round: it may still be on its way out */
                 s = kc_plat_cpu_start(cpu, cpu_boot, &kernel);
             } while (s == KC_ERR_STATE && round > 0 && kc_plat_ticks() < until);

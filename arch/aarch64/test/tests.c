@@ -97,15 +97,20 @@ void kc_program_cpu_main(uint32_t cpu, void *arg)
 }
 
 /* The machine stops here: say in which test. */
+void kc_program_dying(void)
+{
+    if (kernel.name != NULL) {
+        kc_test_printf("\nBail out! %s.%s: ended by an exception\n", kernel.suite, kernel.name);
+    }
+}
+
 bool kc_program_fault(struct kc_kernel *k, uint64_t esr, uint64_t far, uint64_t elr, bool user)
 {
     (void)esr;
     (void)far;
     (void)elr;
     (void)user;
-    if (k->name != NULL) {
-        kc_test_printf("\nBail out! %s.%s: ended by an exception\n", k->suite, k->name);
-    }
+    (void)k;
     return false;
 }
 
