@@ -5,6 +5,18 @@
  */
 #include "run.h"
 
+static void start_replay(struct kc_run *run)
+{
+    struct kc_kernel *k = run->vm.kernel;
+    struct kc_replay_config config = {
+        .frames = &k->frames,
+        .misuse = &k->misuse,
+        .source = run->source,
+        .cpu_count = run->meet.count,
+    };
+    run->replay_status = kc_replay_init(&config, &run->replay);
+}
+
 static void do_parts(struct kc_run *run, uint32_t cpu)
 {
     kc_status_t st = kc_vm_run(&run->vm, cpu);
@@ -13,6 +25,14 @@ static void do_parts(struct kc_run *run, uint32_t cpu)
     }
     if (cpu == 0) {
         run->vm_status = st;
+    }
+    kc_rendezvous_wait(&run->meet);
+    if (run->source.fill == NULL) {
+        return;
+    }
+    /* Only now: what the rounds left in the kernel's own caches is not the replay's. */
+    if (cpu == 0) {
+        start_replay(run);
     }
     kc_rendezvous_wait(&run->meet);
     if (run->replay != NULL) {
@@ -39,17 +59,6 @@ static void prepare(struct kc_run *run, struct kc_kernel *k)
     uint32_t cpus = __atomic_load_n(&k->online, __ATOMIC_ACQUIRE);
     kc_vm_init(&run->vm, k, cpus, run->vm_rounds);
     kc_rendezvous_init(&run->meet, cpus);
-    run->replay = NULL;
-    run->replay_status = KC_OK;
-    if (run->source.fill != NULL) {
-        struct kc_replay_config config = {
-            .frames = &k->frames,
-            .misuse = &k->misuse,
-            .source = run->source,
-            .cpu_count = cpus,
-        };
-        run->replay_status = kc_replay_init(&config, &run->replay);
-    }
     __atomic_store_n(&run->ready, 1, __ATOMIC_RELEASE);
     kc_plat_event();
 }
