@@ -138,10 +138,22 @@ static const char *const kind_name[] = {"read", "write", "instruction fetch"};
 static KC_NORETURN void unanswered(struct cpu *c, enum sim_access_kind kind)
 {
     struct machine_fault f = {.esr = c->reg[KC_ESR_EL1], .far = c->reg[KC_FAR_EL1], .cpu = c->id};
-    static const char *const by_type[16] = {
-        "address size fault",  "translation fault", "access flag fault", "permission fault",
-        "external abort",      "external abort on a walk", "?", "?",
-        "alignment fault",     "?", "?", "?", "TLB conflict", "?", "?", "?"};
+    static const char *const by_type[16] = {"address size fault",
+                                            "translation fault",
+                                            "access flag fault",
+                                            "permission fault",
+                                            "external abort",
+                                            "external abort on a walk",
+                                            "?",
+                                            "?",
+                                            "alignment fault",
+                                            "?",
+                                            "?",
+                                            "?",
+                                            "TLB conflict",
+                                            "?",
+                                            "?",
+                                            "?"};
     uint32_t fsc = (uint32_t)f.esr & 0x3f;
     char text[200];
     snprintf(text, sizeof text, "%s at 0x%016llx: %s, level %u (ESR_EL1 0x%llx)", kind_name[kind],

@@ -2,9 +2,10 @@
 /*
  * cpu.c: emulated CPUs and the baton that they pass.
  *
- * Nouns. Each CPU that is on is a host thread. Exactly one holds the *baton* (sim.cur) and runs; the
- * others wait for their turn. A *step* is a seam call, or an access when exact. The *budget* counts
- * the steps until the machine chooses again who runs. *Waits* (relax, WFE) always choose again.
+ * Nouns. Each CPU that is on is a host thread. Exactly one holds the *baton* (sim.cur) and runs;
+ * the others wait for their turn. A *step* is a seam call, or an access when exact. The *budget*
+ * counts the steps until the machine chooses again who runs. *Waits* (relax, WFE) always choose
+ * again.
  *
  *     off --start--> ready --chosen--> running --budget over, wait--> ready
  *                                        |----returns, cpu_off-----> done
@@ -21,8 +22,9 @@
  * Virtual time: SEAM_TICKS a seam call, 1 an exact access; when everybody waits and a timer is
  * armed, time jumps to it.
  *
- * Budgets are drawn log-uniformly, from 1 to 4096 steps (native: 128, for only seam calls are steps)
- * unless switch_mean says otherwise: some choices come at once, others let a CPU run for long.
+ * Budgets are drawn log-uniformly, from 1 to 4096 steps (native: 128, for only seam calls are
+ * steps) unless switch_mean says otherwise: some choices come at once, others let a CPU run for
+ * long.
  */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -32,7 +34,8 @@
 
 #include "machine_priv.h"
 
-#define WATCH_SECONDS 60u /* without a step, in native code: the software spins without the seam */
+#define WATCH_SECONDS 60u /* without a step, in native code: the software spins without the seam \
+                           */
 
 static __thread struct cpu *self;
 
@@ -215,7 +218,8 @@ void cpu_step(bool progress)
     if (progress) {
         sim.idle = 0;
     } else if (++sim.idle > sim.config.stuck_limit) {
-        cpu_end(MACHINE_END_DEADLOCK, "every CPU waits, and nothing is left that could end it", NULL);
+        cpu_end(MACHINE_END_DEADLOCK, "every CPU waits, and nothing is left that could end it",
+                NULL);
     } else if (sim.idle % 1024 == 0) {
         skip_to_timer();
     }

@@ -70,22 +70,22 @@ void __tsan_func_exit(void)
 {
 }
 
-#define PLAIN(n)                                                                                   \
-    void __tsan_read##n(void *p)                                                                   \
-    {                                                                                              \
-        see(p, n, false);                                                                          \
-    }                                                                                              \
-    void __tsan_write##n(void *p)                                                                  \
-    {                                                                                              \
-        see(p, n, true);                                                                           \
-    }                                                                                              \
-    void __tsan_volatile_read##n(void *p)                                                          \
-    {                                                                                              \
-        see(p, n, false);                                                                          \
-    }                                                                                              \
-    void __tsan_volatile_write##n(void *p)                                                         \
-    {                                                                                              \
-        see(p, n, true);                                                                           \
+#define PLAIN(n)                           \
+    void __tsan_read##n(void *p)           \
+    {                                      \
+        see(p, n, false);                  \
+    }                                      \
+    void __tsan_write##n(void *p)          \
+    {                                      \
+        see(p, n, true);                   \
+    }                                      \
+    void __tsan_volatile_read##n(void *p)  \
+    {                                      \
+        see(p, n, false);                  \
+    }                                      \
+    void __tsan_volatile_write##n(void *p) \
+    {                                      \
+        see(p, n, true);                   \
     }
 PLAIN(1)
 PLAIN(2)
@@ -93,14 +93,14 @@ PLAIN(4)
 PLAIN(8)
 PLAIN(16)
 
-#define UNALIGNED(n)                                                                               \
-    void __tsan_unaligned_read##n(void *p)                                                         \
-    {                                                                                              \
-        see(p, n, false);                                                                          \
-    }                                                                                              \
-    void __tsan_unaligned_write##n(void *p)                                                        \
-    {                                                                                              \
-        see(p, n, true);                                                                           \
+#define UNALIGNED(n)                        \
+    void __tsan_unaligned_read##n(void *p)  \
+    {                                       \
+        see(p, n, false);                   \
+    }                                       \
+    void __tsan_unaligned_write##n(void *p) \
+    {                                       \
+        see(p, n, true);                    \
     }
 UNALIGNED(2)
 UNALIGNED(4)
@@ -187,58 +187,58 @@ void *__tsan_memset(void *to, int byte, unsigned long n)
 /* ---- atomics -------------------------------------------------------------------------------- */
 
 /* Every order is performed as sequentially consistent: at least as strong (I4). */
-#define FETCH(bits, type, name, op)                                                                \
-    type __tsan_atomic##bits##_fetch_##name(volatile type *p, type v, int order)                   \
-    {                                                                                              \
-        (void)order;                                                                               \
-        see((const void *)p, sizeof(type), true);                                                  \
-        return op(p, v, __ATOMIC_SEQ_CST);                                                         \
+#define FETCH(bits, type, name, op)                                              \
+    type __tsan_atomic##bits##_fetch_##name(volatile type *p, type v, int order) \
+    {                                                                            \
+        (void)order;                                                             \
+        see((const void *)p, sizeof(type), true);                                \
+        return op(p, v, __ATOMIC_SEQ_CST);                                       \
     }
 
-#define ATOMICS(bits, type)                                                                        \
-    type __tsan_atomic##bits##_load(const volatile type *p, int order)                             \
-    {                                                                                              \
-        (void)order;                                                                               \
-        see((const void *)p, sizeof(type), false);                                                 \
-        return __atomic_load_n(p, __ATOMIC_SEQ_CST);                                               \
-    }                                                                                              \
-    void __tsan_atomic##bits##_store(volatile type *p, type v, int order)                          \
-    {                                                                                              \
-        (void)order;                                                                               \
-        see((const void *)p, sizeof(type), true);                                                  \
-        __atomic_store_n(p, v, __ATOMIC_SEQ_CST);                                                  \
-    }                                                                                              \
-    type __tsan_atomic##bits##_exchange(volatile type *p, type v, int order)                       \
-    {                                                                                              \
-        (void)order;                                                                               \
-        see((const void *)p, sizeof(type), true);                                                  \
-        return __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST);                                        \
-    }                                                                                              \
-    FETCH(bits, type, add, __atomic_fetch_add)                                                     \
-    FETCH(bits, type, sub, __atomic_fetch_sub)                                                     \
-    FETCH(bits, type, and, __atomic_fetch_and)                                                     \
-    FETCH(bits, type, or, __atomic_fetch_or)                                                       \
-    FETCH(bits, type, xor, __atomic_fetch_xor)                                                     \
-    FETCH(bits, type, nand, __atomic_fetch_nand)                                                   \
-    int __tsan_atomic##bits##_compare_exchange_strong(volatile type *p, type *expected, type v,    \
-                                                      int order, int failure)                      \
-    {                                                                                              \
-        (void)order;                                                                               \
-        (void)failure;                                                                             \
-        see((const void *)p, sizeof(type), true);                                                  \
-        return __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST,                \
-                                           __ATOMIC_SEQ_CST);                                      \
-    }                                                                                              \
-    int __tsan_atomic##bits##_compare_exchange_weak(volatile type *p, type *expected, type v,      \
-                                                    int order, int failure)                        \
-    {                                                                                              \
-        return __tsan_atomic##bits##_compare_exchange_strong(p, expected, v, order, failure);      \
-    }                                                                                              \
-    type __tsan_atomic##bits##_compare_exchange_val(volatile type *p, type expected, type v,       \
-                                                    int order, int failure)                        \
-    {                                                                                              \
-        __tsan_atomic##bits##_compare_exchange_strong(p, &expected, v, order, failure);            \
-        return expected;                                                                           \
+#define ATOMICS(bits, type)                                                                     \
+    type __tsan_atomic##bits##_load(const volatile type *p, int order)                          \
+    {                                                                                           \
+        (void)order;                                                                            \
+        see((const void *)p, sizeof(type), false);                                              \
+        return __atomic_load_n(p, __ATOMIC_SEQ_CST);                                            \
+    }                                                                                           \
+    void __tsan_atomic##bits##_store(volatile type *p, type v, int order)                       \
+    {                                                                                           \
+        (void)order;                                                                            \
+        see((const void *)p, sizeof(type), true);                                               \
+        __atomic_store_n(p, v, __ATOMIC_SEQ_CST);                                               \
+    }                                                                                           \
+    type __tsan_atomic##bits##_exchange(volatile type *p, type v, int order)                    \
+    {                                                                                           \
+        (void)order;                                                                            \
+        see((const void *)p, sizeof(type), true);                                               \
+        return __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST);                                     \
+    }                                                                                           \
+    FETCH(bits, type, add, __atomic_fetch_add)                                                  \
+    FETCH(bits, type, sub, __atomic_fetch_sub)                                                  \
+    FETCH(bits, type, and, __atomic_fetch_and)                                                  \
+    FETCH(bits, type, or, __atomic_fetch_or)                                                    \
+    FETCH(bits, type, xor, __atomic_fetch_xor)                                                  \
+    FETCH(bits, type, nand, __atomic_fetch_nand)                                                \
+    int __tsan_atomic##bits##_compare_exchange_strong(volatile type *p, type *expected, type v, \
+                                                      int order, int failure)                   \
+    {                                                                                           \
+        (void)order;                                                                            \
+        (void)failure;                                                                          \
+        see((const void *)p, sizeof(type), true);                                               \
+        return __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST,             \
+                                           __ATOMIC_SEQ_CST);                                   \
+    }                                                                                           \
+    int __tsan_atomic##bits##_compare_exchange_weak(volatile type *p, type *expected, type v,   \
+                                                    int order, int failure)                     \
+    {                                                                                           \
+        return __tsan_atomic##bits##_compare_exchange_strong(p, expected, v, order, failure);   \
+    }                                                                                           \
+    type __tsan_atomic##bits##_compare_exchange_val(volatile type *p, type expected, type v,    \
+                                                    int order, int failure)                     \
+    {                                                                                           \
+        __tsan_atomic##bits##_compare_exchange_strong(p, &expected, v, order, failure);         \
+        return expected;                                                                        \
     }
 
 ATOMICS(8, uint8_t)

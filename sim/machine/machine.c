@@ -57,7 +57,8 @@ static kc_status_t check_sizes(const struct machine_config *c)
         return KC_ERR_RANGE;
     }
     if (c->cpus == 0 || c->cpus > SIM_CPUS_MAX) {
-        snprintf(sim.why, sizeof sim.why, "%u CPUs: the limits are 1 and %u", c->cpus, SIM_CPUS_MAX);
+        snprintf(sim.why, sizeof sim.why, "%u CPUs: the limits are 1 and %u", c->cpus,
+                 SIM_CPUS_MAX);
         return KC_ERR_RANGE;
     }
     return KC_OK;

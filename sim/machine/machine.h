@@ -2,9 +2,10 @@
 /**
  * machine.h: the simulated ARM64 machine, as those see it who build one, run code on it, and judge.
  *
- * One machine a process at a time. RAM is a memory file; CPUs are host threads that pass a baton, so
- * exactly one runs; MMU and TLBs are decoded from the Arm manual by this directory alone. The code
- * under test reaches the machine through kc/plat.h and through plain pointers into its windows:
+ * One machine a process at a time. RAM is a memory file; CPUs are host threads that pass a baton,
+ * so exactly one runs; MMU and TLBs are decoded from the Arm manual by this directory alone. The
+ * code under test reaches the machine through kc/plat.h and through plain pointers into its
+ * windows:
  *
  *     physical window   RAM at its physical addresses   what kc_plat_ram() gives with the MMU off
  *     kernel window     virtual addresses from linear_base up
@@ -45,12 +46,12 @@ enum machine_policy {
 };
 
 enum machine_feature {
-    MACHINE_PAN = 1u << 0,      /* FEAT_PAN: PSTATE.PAN, set at reset when SCTLR.SPAN is 0 */
-    MACHINE_HPDS = 1u << 1,     /* FEAT_HPDS: TCR.HPDn */
+    MACHINE_PAN = 1u << 0,       /* FEAT_PAN: PSTATE.PAN, set at reset when SCTLR.SPAN is 0 */
+    MACHINE_HPDS = 1u << 1,      /* FEAT_HPDS: TCR.HPDn */
     MACHINE_TLBIRANGE = 1u << 2, /* FEAT_TLBIRANGE */
-    MACHINE_ASID16 = 1u << 3,   /* 16-bit ASIDs */
-    MACHINE_BBML1 = 1u << 4,    /* FEAT_BBM level 1 */
-    MACHINE_BBML2 = 1u << 5,    /* FEAT_BBM level 2 */
+    MACHINE_ASID16 = 1u << 3,    /* 16-bit ASIDs */
+    MACHINE_BBML1 = 1u << 4,     /* FEAT_BBM level 1 */
+    MACHINE_BBML2 = 1u << 5,     /* FEAT_BBM level 2 */
     MACHINE_FEATURES_DEFAULT = MACHINE_PAN | MACHINE_HPDS | MACHINE_TLBIRANGE | MACHINE_ASID16
 };
 
@@ -88,9 +89,10 @@ struct machine_config {
     uint64_t seed;
     uint64_t dynamic_bytes; /* kernel window beyond the linear map; 0: 64 GiB, 2 GiB on Valgrind */
     uint64_t user_bytes;    /* user window; 0: 512 GiB, 2 GiB on Valgrind */
-    uint64_t text_bytes;    /* pretended kernel text at the start of RAM, fetched at each ISB; 0: none */
-    uint32_t switch_mean;   /* steps between chosen switches, about; 0: a mix of short and long */
-    uint64_t stuck_limit;   /* waits in a row, on all CPUs together, that count as deadlock; 0: 2 M */
+    uint64_t
+        text_bytes; /* pretended kernel text at the start of RAM, fetched at each ISB; 0: none */
+    uint32_t switch_mean; /* steps between chosen switches, about; 0: a mix of short and long */
+    uint64_t stuck_limit; /* waits in a row, on all CPUs together, that count as deadlock; 0: 2 M */
     struct machine_hooks hooks;
 };
 
@@ -131,13 +133,13 @@ enum machine_end {
 
 struct machine_result {
     enum machine_end end;
-    uint32_t cpu;       /* CPU that ended it, where that applies */
-    char text[400];     /* one line for people; empty when DONE */
+    uint32_t cpu;               /* CPU that ended it, where that applies */
+    char text[400];             /* one line for people; empty when DONE */
     struct machine_fault fault; /* FAULT only */
-    uint64_t schedule;  /* hash of every switch of the baton: equal schedules, equal hashes */
+    uint64_t schedule; /* hash of every switch of the baton: equal schedules, equal hashes */
     uint64_t switches;
-    uint64_t steps;     /* seam calls, and accesses when exact */
-    uint64_t ticks;     /* virtual time at the end */
+    uint64_t steps; /* seam calls, and accesses when exact */
+    uint64_t ticks; /* virtual time at the end */
 };
 
 typedef void (*machine_cpu_fn)(uint32_t cpu, void *arg);
@@ -165,7 +167,12 @@ void machine_cpu_reset(uint32_t cpu);
 
 /* ---- mutation ------------------------------------------------------------------------------- */
 
-enum machine_site { MACHINE_SITE_BARRIER, MACHINE_SITE_TLBI, MACHINE_SITE_DESC_STORE, MACHINE_SITES };
+enum machine_site {
+    MACHINE_SITE_BARRIER,
+    MACHINE_SITE_TLBI,
+    MACHINE_SITE_DESC_STORE,
+    MACHINE_SITES
+};
 
 enum machine_mutation {
     MACHINE_DROP, /* the call has no effect */
@@ -177,8 +184,8 @@ enum machine_mutation {
 struct machine_site_info {
     enum machine_site site;
     uint32_t cpu;
-    uint32_t kind;   /* enum kc_barrier or enum kc_tlbi */
-    uint64_t a, b;   /* TLBI operand; descriptor address and value */
+    uint32_t kind; /* enum kc_barrier or enum kc_tlbi */
+    uint64_t a, b; /* TLBI operand; descriptor address and value */
     const void *caller;
 };
 
@@ -235,14 +242,18 @@ bool sim_phys_write(uint64_t pa, uint64_t value); /* a test's or a device's stor
 /** Is [pa, pa + size) inside RAM? */
 bool sim_is_ram(uint64_t pa, uint64_t size);
 
-enum sim_access_kind { SIM_READ, SIM_WRITE, SIM_FETCH };
+enum sim_access_kind {
+    SIM_READ,
+    SIM_WRITE,
+    SIM_FETCH
+};
 
 /* Outcome of one translation: either an entry, or a fault. */
 struct sim_walk {
     bool ok;
     struct sim_tlb_entry entry; /* ok; else the steps up to the fault */
-    uint32_t dfsc;  /* !ok: DFSC or IFSC, low 6 bits (translation, access flag, size ...) */
-    int32_t level;  /* !ok: level of the fault */
+    uint32_t dfsc; /* !ok: DFSC or IFSC, low 6 bits (translation, access flag, size ...) */
+    int32_t level; /* !ok: level of the fault */
 };
 
 /**
@@ -265,7 +276,11 @@ bool sim_access(uint64_t va, enum sim_access_kind kind, bool el0, uint32_t bytes
  * Returns false if it is in no window: the simulator's own memory, or static storage and stacks of
  * the code under test.
  */
-enum sim_window { SIM_WINDOW_PHYS, SIM_WINDOW_KERNEL, SIM_WINDOW_USER };
+enum sim_window {
+    SIM_WINDOW_PHYS,
+    SIM_WINDOW_KERNEL,
+    SIM_WINDOW_USER
+};
 bool sim_pointer(const void *p, enum sim_window *window, uint64_t *address);
 
 /**

@@ -15,12 +15,12 @@
 
 #include "../monitor/monitor.h"
 
-#define PAGE_MASK_LOW   (SIM_PAGE_BYTES - 1u)
-#define HOST_CHUNK      (UINT64_C(2) << 20) /* most that one host mapping call maps */
-#define TOUCH_SLOTS     1024u               /* per-CPU cache of judged pages, exact only */
-#define TABLE_ENTRIES   512u
-#define SEAM_TICKS      10u /* virtual time of a seam call; of an exact access: 1 */
-#define TICKS_HZ        UINT64_C(100000000)
+#define PAGE_MASK_LOW (SIM_PAGE_BYTES - 1u)
+#define HOST_CHUNK    (UINT64_C(2) << 20) /* most that one host mapping call maps */
+#define TOUCH_SLOTS   1024u               /* per-CPU cache of judged pages, exact only */
+#define TABLE_ENTRIES 512u
+#define SEAM_TICKS    10u /* virtual time of a seam call; of an exact access: 1 */
+#define TICKS_HZ      UINT64_C(100000000)
 
 /* ---- TLB ------------------------------------------------------------------------------------ */
 
@@ -52,7 +52,7 @@ struct tlb {
 struct context {
     struct mmu_regs regs;
     uint64_t root;
-    uint64_t left;  /* sequence number when it ceased to be current */
+    uint64_t left; /* sequence number when it ceased to be current */
     uint32_t half;
     uint16_t asid;
     bool current;
@@ -65,7 +65,7 @@ struct context {
 
 struct tlbi {
     enum kc_tlbi op;
-    uint64_t seq; /* when issued */
+    uint64_t seq;  /* when issued */
     bool everyone; /* Inner Shareable form */
     bool all;      /* every entry; else: */
     bool any_va;   /* ASIDE1 */
@@ -87,7 +87,11 @@ struct touch {
     uint32_t rights; /* bit 0 read, bit 1 write */
 };
 
-enum cpu_state { CPU_OFF, CPU_READY, CPU_DONE };
+enum cpu_state {
+    CPU_OFF,
+    CPU_READY,
+    CPU_DONE
+};
 
 struct cpu {
     uint32_t id;
@@ -134,10 +138,10 @@ struct cpu {
 /* ---- windows -------------------------------------------------------------------------------- */
 
 struct window {
-    uint8_t *host;   /* first byte */
+    uint8_t *host; /* first byte */
     uint64_t bytes;
-    uint64_t va;     /* simulated address of the first byte */
-    uint64_t *state; /* per page: what the host maps there, 0: nothing (ram.c) */
+    uint64_t va;        /* simulated address of the first byte */
+    uint64_t *state;    /* per page: what the host maps there, 0: nothing (ram.c) */
     uint64_t low, high; /* pages that may be mapped: [low, high) */
     bool stay;
 };
@@ -154,14 +158,14 @@ struct machine {
     uint8_t *area; /* the three windows, one after the other */
     uint64_t area_bytes;
     struct window window[3];
-    uint32_t maps; /* host mapping calls since the last wipe */
+    uint32_t maps;                    /* host mapping calls since the last wipe */
     uint64_t low_regime, high_regime; /* whose translations the host maps now (native) */
 
     uint32_t generation; /* bumped when any judged page may be judged otherwise */
     uint64_t seq;
     uint64_t ticks; /* at the last settling of the budget */
     uint64_t steps;
-    int64_t budget, budget_start; /* steps until the baton may move */
+    int64_t budget, budget_start;       /* steps until the baton may move */
     uint64_t clean_reads, clean_writes; /* exact accesses that no monitor had to look at */
     uint64_t told_reads, told_writes;   /* those of them that the monitor has counted */
     uint64_t random;
@@ -176,8 +180,8 @@ struct machine {
     pthread_mutex_t lock;
     pthread_cond_t rest;
     bool running, stopping;
-    uint32_t live;   /* CPUs READY */
-    uint64_t idle;   /* waits in a row */
+    uint32_t live; /* CPUs READY */
+    uint64_t idle; /* waits in a row */
     struct machine_result result;
 
     bool mutate;
@@ -227,7 +231,8 @@ struct tlb_record *tlb_insert(struct cpu *c, const struct sim_tlb_entry *e, enum
 void tlb_invalidate(struct cpu *c, const struct tlbi *t);
 void tlb_drop_all(struct cpu *c);
 
-/** The descriptor at pa has just been stored: entries of all CPUs that saw another value are stale. */
+/** The descriptor at pa has just been stored: entries of all CPUs that saw another value are stale.
+ */
 void tlb_descriptor_changed(uint64_t pa, uint64_t va, uint64_t span, bool was_table);
 
 /** Random policy: forget something. */
@@ -245,7 +250,8 @@ void walker_contexts(struct cpu *c);
 /** A descriptor is about to be stored: old walks through it may be held; then it is done. */
 void walker_store(struct cpu *c, uint64_t pa, uint64_t value);
 
-/** This DSB makes the CPU's descriptor stores visible (all: to every CPU, else to its own walker). */
+/** This DSB makes the CPU's descriptor stores visible (all: to every CPU, else to its own walker).
+ */
 void walker_publish(struct cpu *c, bool all);
 
 /** Complete the pending invalidations of c (local ones only, unless `shared`). */

@@ -26,31 +26,31 @@
  */
 #include "mmu.h"
 
-#define SCTLR_M    KC_BIT(0)
-#define SCTLR_WXN  KC_BIT(19)
-#define SCTLR_SPAN KC_BIT(23)
+#define SCTLR_M      KC_BIT(0)
+#define SCTLR_WXN    KC_BIT(19)
+#define SCTLR_SPAN   KC_BIT(23)
 
-#define TCR_AS   KC_BIT(36)
-#define TCR_A1   KC_BIT(22)
-#define TCR_TBI0 KC_BIT(37) /* TBI1 is the next */
-#define TCR_HPD0 KC_BIT(41) /* HPD1 is the next */
+#define TCR_AS       KC_BIT(36)
+#define TCR_A1       KC_BIT(22)
+#define TCR_TBI0     KC_BIT(37) /* TBI1 is the next */
+#define TCR_HPD0     KC_BIT(41) /* HPD1 is the next */
 
-#define DESC_VALID    KC_BIT(0)
-#define DESC_TABLE    KC_BIT(1) /* levels 0 to 2: table; level 3: page */
-#define DESC_AF       KC_BIT(10)
-#define DESC_NG       KC_BIT(11)
-#define DESC_CONTIG   KC_BIT(52)
-#define DESC_PXN      KC_BIT(53)
-#define DESC_UXN      KC_BIT(54)
-#define TABLE_PXN     KC_BIT(59)
-#define TABLE_UXN     KC_BIT(60)
-#define TABLE_AP_NO0  KC_BIT(61) /* APTable[0]: no access from EL0 */
-#define TABLE_AP_RO   KC_BIT(62) /* APTable[1]: read-only */
-#define DESC_ADDRESS  KC_MASK(47, 12)
-#define PAGE_SHIFT    12u
-#define LEVEL_BITS    9u
-#define TXSZ_MIN      16u /* without FEAT_LVA */
-#define TXSZ_MAX      39u /* without FEAT_TTST */
+#define DESC_VALID   KC_BIT(0)
+#define DESC_TABLE   KC_BIT(1) /* levels 0 to 2: table; level 3: page */
+#define DESC_AF      KC_BIT(10)
+#define DESC_NG      KC_BIT(11)
+#define DESC_CONTIG  KC_BIT(52)
+#define DESC_PXN     KC_BIT(53)
+#define DESC_UXN     KC_BIT(54)
+#define TABLE_PXN    KC_BIT(59)
+#define TABLE_UXN    KC_BIT(60)
+#define TABLE_AP_NO0 KC_BIT(61) /* APTable[0]: no access from EL0 */
+#define TABLE_AP_RO  KC_BIT(62) /* APTable[1]: read-only */
+#define DESC_ADDRESS KC_MASK(47, 12)
+#define PAGE_SHIFT   12u
+#define LEVEL_BITS   9u
+#define TXSZ_MIN     16u /* without FEAT_LVA */
+#define TXSZ_MAX     39u /* without FEAT_TTST */
 
 bool mmu_is_on(const struct mmu_regs *r)
 {
@@ -218,10 +218,9 @@ void mmu_walk(const struct mmu_regs *r, uint64_t va, const struct sim_tlb_entry 
     uint64_t table = mmu_root(r, half);
     e->root = table;
     struct limits limits = {false, false, false, false};
-    bool hierarchical =
-        (r->features & MACHINE_HPDS) == 0 || (r->tcr & (TCR_HPD0 << half)) == 0;
-    uint64_t index_mask = kc_field_get(KC_MASK(bits - 1, 0) >> (PAGE_SHIFT + 9u * (uint32_t)(3 - level)),
-                                       8, 0);
+    bool hierarchical = (r->features & MACHINE_HPDS) == 0 || (r->tcr & (TCR_HPD0 << half)) == 0;
+    uint64_t index_mask =
+        kc_field_get(KC_MASK(bits - 1, 0) >> (PAGE_SHIFT + 9u * (uint32_t)(3 - level)), 8, 0);
 
     if (from != NULL) {
         e->root = from->root;
@@ -286,13 +285,12 @@ void mmu_walk(const struct mmu_regs *r, uint64_t va, const struct sim_tlb_entry 
 uint32_t mmu_judge(const struct mmu_regs *r, uint32_t perm, uint32_t level,
                    enum sim_access_kind kind, bool el0)
 {
-    static const uint8_t need[3][2] = {{SIM_PERM_R1, SIM_PERM_R0},
-                                       {SIM_PERM_W1, SIM_PERM_W0},
-                                       {SIM_PERM_X1, SIM_PERM_X0}};
+    static const uint8_t need[3][2] = {
+        {SIM_PERM_R1, SIM_PERM_R0}, {SIM_PERM_W1, SIM_PERM_W0}, {SIM_PERM_X1, SIM_PERM_X0}};
     bool allowed = (perm & need[kind][el0 ? 1 : 0]) != 0;
     /*
-     * PSTATE.PAN (D8.4.5): an EL1 data access to what EL0 may read. The seam has no instruction that
-     * writes PSTATE.PAN, so it is as an exception entry leaves it: set where SCTLR.SPAN is 0.
+     * PSTATE.PAN (D8.4.5): an EL1 data access to what EL0 may read. The seam has no instruction
+     * that writes PSTATE.PAN, so it is as an exception entry leaves it: set where SCTLR.SPAN is 0.
      */
     bool pan = (r->features & MACHINE_PAN) != 0 && (r->sctlr & SCTLR_SPAN) == 0;
     if (pan && !el0 && kind != SIM_FETCH && (perm & SIM_PERM_R0) != 0) {

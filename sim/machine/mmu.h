@@ -59,7 +59,11 @@ uint64_t mmu_va_base(const struct mmu_regs *r, uint32_t half);
 uint64_t mmu_span(int32_t level);
 
 /** What a descriptor of that level is. */
-enum mmu_desc { MMU_INVALID, MMU_TABLE, MMU_LEAF };
+enum mmu_desc {
+    MMU_INVALID,
+    MMU_TABLE,
+    MMU_LEAF
+};
 enum mmu_desc mmu_classify(uint64_t value, int32_t level);
 
 /** Output address of a leaf of that level, or of the next table. */

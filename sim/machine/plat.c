@@ -173,9 +173,9 @@ static void *pointer_in(enum sim_window which, uint64_t va, const char *what)
     uint64_t offset = va - w->va;
     if (offset >= w->bytes) {
         char text[160];
-        snprintf(text, sizeof text, "%s 0x%llx is outside the machine's window of 0x%llx bytes from 0x%llx",
-                 what, (unsigned long long)va, (unsigned long long)w->bytes,
-                 (unsigned long long)w->va);
+        snprintf(text, sizeof text,
+                 "%s 0x%llx is outside the machine's window of 0x%llx bytes from 0x%llx", what,
+                 (unsigned long long)va, (unsigned long long)w->bytes, (unsigned long long)w->va);
         cpu_end(MACHINE_END_FAULT, text, NULL);
     }
     return w->host + offset;
@@ -535,7 +535,8 @@ void *kc_plat_tag_set(void *p, size_t n, uint32_t tag)
 
 void kc_plat_note(enum kc_note kind, uint64_t base, uint64_t size, const void *owner)
 {
-    /* No step: a note is no effect, and must not move the baton between two that belong together. */
+    /* No step: a note is no effect, and must not move the baton between two that belong together.
+     */
     tell_note(sim.cur, kind, base, size, owner);
 }
 

@@ -9,14 +9,14 @@
  *     area   | physical window | kernel window              | user window      |
  *     means  | pa              | linear_base + pa, dynamic  | 0 ...            |
  *
- * Each window page has a *state*: which physical page the host maps there now, and whether writable.
+ * Each window page has a *state*: which physical page the host maps there now, and whether
+ * writable.
  *
  * Invariants
  *   I1  state[p] is 0 exactly when the host maps nothing at page p.
- *   I2  what the host maps at p is what state[p] says; whoever relied on another state has been told
- *       by a new generation (machine_rejudge) before.
- *   I3  no more than MAPS_MAX mapping calls happen between two wipes, so that the host's limit of
- *       65,530 mappings is never reached.
+ *   I2  what the host maps at p is what state[p] says; whoever relied on another state has been
+ * told by a new generation (machine_rejudge) before. I3  no more than MAPS_MAX mapping calls happen
+ * between two wipes, so that the host's limit of 65,530 mappings is never reached.
  *
  * Cost: host_map is one mmap of at most HOST_CHUNK when the state differs, else a table look-up.
  */
@@ -194,9 +194,9 @@ void host_map(struct window *w, uint64_t va, uint64_t span_va, uint64_t span_byt
     if (changed) {
         machine_rejudge();
     }
-    void *at = mmap(w->host + first * SIM_PAGE_BYTES, bytes,
-                    PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED | MAP_FIXED, sim.memory_fd,
-                    (off_t)(chunk_pa - sim.ram_base));
+    void *at =
+        mmap(w->host + first * SIM_PAGE_BYTES, bytes, PROT_READ | (writable ? PROT_WRITE : 0),
+             MAP_SHARED | MAP_FIXED, sim.memory_fd, (off_t)(chunk_pa - sim.ram_base));
     if (at == MAP_FAILED) {
         cpu_end(MACHINE_END_STOPPED, "the host refuses a mapping of simulated memory", NULL);
     }
@@ -239,7 +239,8 @@ void host_unmap(uint64_t va, uint64_t size)
     }
 }
 
-/* What the translation of the low half depends on, as a number that differs where the registers do. */
+/* What the translation of the low half depends on, as a number that differs where the registers do.
+ */
 static uint64_t low_regime_of(const struct mmu_regs *r)
 {
     if (!mmu_is_on(r)) {

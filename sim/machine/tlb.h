@@ -21,7 +21,8 @@
 
 #define SIM_WALK_STEPS_MAX 5u /* levels -1 to 3 */
 
-/* Permissions of a leaf, hierarchical attributes and WXN applied, PAN not (it belongs to PSTATE). */
+/* Permissions of a leaf, hierarchical attributes and WXN applied, PAN not (it belongs to PSTATE).
+ */
 enum sim_perm {
     SIM_PERM_R1 = 1u << 0, /* EL1 may read */
     SIM_PERM_W1 = 1u << 1, /* EL1 may write */

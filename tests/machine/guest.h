@@ -15,21 +15,22 @@
 #define GUEST_TABLES (SIM_RAM_BASE + UINT64_C(0x10000))
 
 /* Descriptor bits, DDI 0487 D8.3. */
-#define D_TABLE  UINT64_C(3)
-#define D_PAGE   UINT64_C(3)
-#define D_BLOCK  UINT64_C(1)
+#define D_TABLE   UINT64_C(3)
+#define D_PAGE    UINT64_C(3)
+#define D_BLOCK   UINT64_C(1)
 #define D_ATTR(n) ((uint64_t)(n) << 2)
-#define D_AP(n)  ((uint64_t)(n) << 6)
-#define D_ISH    (UINT64_C(3) << 8)
-#define D_AF     (UINT64_C(1) << 10)
-#define D_NG     (UINT64_C(1) << 11)
-#define D_PXN    (UINT64_C(1) << 53)
-#define D_UXN    (UINT64_C(1) << 54)
-#define D_RW     (D_AF | D_ISH | D_PXN | D_UXN)
-#define D_RO     (D_RW | D_AP(2))
+#define D_AP(n)   ((uint64_t)(n) << 6)
+#define D_ISH     (UINT64_C(3) << 8)
+#define D_AF      (UINT64_C(1) << 10)
+#define D_NG      (UINT64_C(1) << 11)
+#define D_PXN     (UINT64_C(1) << 53)
+#define D_UXN     (UINT64_C(1) << 54)
+#define D_RW      (D_AF | D_ISH | D_PXN | D_UXN)
+#define D_RO      (D_RW | D_AP(2))
 
 /* TCR_EL1: 48-bit halves, 4 KiB granules, 48-bit addresses, 16-bit ASIDs. */
-#define GUEST_TCR (UINT64_C(16) | UINT64_C(16) << 16 | UINT64_C(2) << 30 | UINT64_C(5) << 32 | UINT64_C(1) << 36)
+#define GUEST_TCR \
+    (UINT64_C(16) | UINT64_C(16) << 16 | UINT64_C(2) << 30 | UINT64_C(5) << 32 | UINT64_C(1) << 36)
 #define GUEST_MAIR UINT64_C(0x44ff) /* 0: Normal write-back; 1: Normal non-cacheable */
 
 /* Where things are, shared by all CPUs. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The machine at work: CPUs, faults, what a TLB keeps and a TLBI takes away. The same file is linked
- * with the native and with the exact library; what only the exact one can see says so.
+ * The machine at work: CPUs, faults, what a TLB keeps and a TLBI takes away. The same file is
+ * linked with the native and with the exact library; what only the exact one can see says so.
  */
 #include <criterion/criterion.h>
 #include <string.h>

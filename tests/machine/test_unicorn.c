@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The machine's walk beside that of Unicorn (an independent emulator, QEMU's walker): random tables,
- * random addresses, AT in guest code there, mmu_walk() here, PAR_EL1 compared bit for bit.
+ * The machine's walk beside that of Unicorn (an independent emulator, QEMU's walker): random
+ * tables, random addresses, AT in guest code there, mmu_walk() here, PAR_EL1 compared bit for bit.
  *
  * What Unicorn 2.0.1 does not model is left out of the tables and tested by vectors instead
  * (test_mmu.c): address size faults and blocks at level 0.
@@ -173,9 +173,9 @@ static struct mmu_regs random_registers(void)
     uint64_t t0sz = 16 + draw() % 16; /* the code must stay inside */
     uint64_t t1sz = 16 + draw() % 24;
     r.tcr = t0sz | t1sz << 16 | UINT64_C(2) << 30 | UINT64_C(5) << 32;
-    r.tcr |= draw() & (KC_BIT(41) | KC_BIT(42));           /* HPD */
-    r.tcr |= draw() & (KC_BIT(37) | KC_BIT(38));           /* TBI */
-    r.tcr |= draw() % 8 == 0 ? KC_BIT(23) : 0;             /* EPD1 */
+    r.tcr |= draw() & (KC_BIT(41) | KC_BIT(42)); /* HPD */
+    r.tcr |= draw() & (KC_BIT(37) | KC_BIT(38)); /* TBI */
+    r.tcr |= draw() % 8 == 0 ? KC_BIT(23) : 0;   /* EPD1 */
     r.mair = UINT64_C(0xff44040cbb00f04f);
     r.sctlr = UINT64_C(0x30d00801) | (draw() & KC_BIT(19)); /* WXN; SPAN is set */
     for (uint32_t half = 0; half < 2; half++) {
@@ -199,8 +199,8 @@ static uint64_t random_address(const struct mmu_regs *r)
 }
 
 /*
- * The SH field for Device and Normal Non-cacheable memory: DDI 0487 (PAR_EL1.SH) has it read as Outer
- * Shareable; Unicorn's older code gives the descriptor's field.
+ * The SH field for Device and Normal Non-cacheable memory: DDI 0487 (PAR_EL1.SH) has it read as
+ * Outer Shareable; Unicorn's older code gives the descriptor's field.
  */
 static uint64_t comparable(uint64_t par)
 {
@@ -238,8 +238,8 @@ Test(unicorn, at_gives_the_same_par_on_random_tables)
     cr_assert_eq(uc_ctl_set_cpu_model(uc, UC_CPU_ARM64_MAX), UC_ERR_OK);
     cr_assert_eq(uc_mem_map_ptr(uc, RAM_BASE, RAM_BYTES, UC_PROT_ALL, memory), UC_ERR_OK);
     memcpy(memory + (CODE - RAM_BASE), code, sizeof code);
-    cp_write(uc, 6, 1, 1, 0x401);        /* SCR_EL3: NS, RW */
-    cp_write(uc, 4, 1, 1, KC_BIT(31));   /* HCR_EL2.RW */
+    cp_write(uc, 6, 1, 1, 0x401);      /* SCR_EL3: NS, RW */
+    cp_write(uc, 4, 1, 1, KC_BIT(31)); /* HCR_EL2.RW */
     for (uint32_t round = 0; round < ROUNDS; round++) {
         struct mmu_regs r = random_registers();
         fill_pool();

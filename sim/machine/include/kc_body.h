@@ -6,7 +6,7 @@
 #ifndef KC_BODY_H
 #define KC_BODY_H
 
-#define KC_BODY_NAME "simulated"
+#define KC_BODY_NAME        "simulated"
 
 #define KC_BODY_INLINE_HINT 1
 KC_INLINE void kc_plat_prefetch(const void *p)
