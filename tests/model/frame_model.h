@@ -26,6 +26,7 @@ struct frame_model {
     struct kc_frames *f;
     struct kc_misuse *misuse;
     uint64_t base_pfn;                /* of RAM */
+    uint32_t frames;                  /* of RAM, holes included */
     uint8_t used[FRAME_MODEL_FRAMES]; /* 1: handed out, 2: never was the allocator's */
     struct frame_model_block block[FRAME_MODEL_BLOCKS];
     uint64_t owner_frames[KC_FRAME_OWNER_COUNT];
@@ -33,16 +34,17 @@ struct frame_model {
     uint64_t reports; /* misuse that must have been reported so far */
 };
 
-/* RAM is base .. base + FRAME_MODEL_FRAMES frames at most; f was just made. */
+/* RAM is base .. base + frames, at most FRAME_MODEL_FRAMES; f was just made. */
 static inline void frame_model_init(struct frame_model *m, struct kc_frames *f,
-                                    struct kc_misuse *misuse, kc_pa_t base)
+                                    struct kc_misuse *misuse, kc_pa_t base, uint32_t frames)
 {
     __builtin_memset(m, 0, sizeof(*m));
     m->f = f;
     m->misuse = misuse;
+    m->frames = frames;
     m->base_pfn = kc_pa_raw(base) >> KC_FRAME_LOG2;
     m->reports = kc_misuse_total(misuse);
-    for (uint32_t i = 0; i < FRAME_MODEL_FRAMES; i++) {
+    for (uint32_t i = 0; i < frames; i++) {
         struct kc_frame_info info;
         kc_frame_info(f, kc_pa((m->base_pfn + i) << KC_FRAME_LOG2), &info);
         m->used[i] = info.state == KC_FRAME_FREE ? 0 : 2;
@@ -52,7 +54,7 @@ static inline void frame_model_init(struct frame_model *m, struct kc_frames *f,
 static inline bool frame_model_window(const struct frame_model *m, uint32_t at, uint32_t frames)
 {
     for (uint32_t i = 0; i < frames; i++) {
-        if (at + i >= FRAME_MODEL_FRAMES || m->used[at + i] != 0) {
+        if (at + i >= m->frames || m->used[at + i] != 0) {
             return false;
         }
     }
@@ -63,7 +65,7 @@ static inline bool frame_model_fits(const struct frame_model *m, uint32_t order)
 {
     uint32_t frames = 1u << order;
     uint32_t skew = (uint32_t)(m->base_pfn % frames);
-    for (uint32_t at = (frames - skew) % frames; at < FRAME_MODEL_FRAMES; at += frames) {
+    for (uint32_t at = (frames - skew) % frames; at < m->frames; at += frames) {
         if (frame_model_window(m, at, frames)) {
             return true;
         }
@@ -75,7 +77,7 @@ static inline void frame_model_mark(struct frame_model *m, struct frame_model_bl
 {
     uint32_t at = (uint32_t)((kc_pa_raw(b->pa) >> KC_FRAME_LOG2) - m->base_pfn);
     for (uint32_t i = 0; i < b->count; i++) {
-        MODEL_REQUIRE(at + i < FRAME_MODEL_FRAMES && m->used[at + i] == !used);
+        MODEL_REQUIRE(at + i < m->frames && m->used[at + i] == !used);
         m->used[at + i] = (uint8_t)used;
     }
     m->used_frames += used ? b->count : -(uint64_t)b->count;

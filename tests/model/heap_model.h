@@ -58,7 +58,7 @@ static inline size_t heap_model_size(struct kc_bytes *o)
     case 0:
         return x >> 3;
     case 1:
-        return (size_t)(x >> 3) * 37;
+        return (x & 0xf00) == 0 ? (size_t)(x >> 3) * 37 : (size_t)(x >> 3) * 3;
     case 2:
         return ((size_t)1 << (3 + (x >> 3) % 12)) + (x >> 7) % 3 - 1;
     case 3:

@@ -403,7 +403,7 @@ Test(frame, random_operations_agree_with_the_model)
     uint64_t seed = kc_test_seed();
     struct kc_bytes o = {bytes, sizeof(bytes), 0};
     kc_random_fill(&seed, bytes, sizeof(bytes));
-    frame_model_init(&model, &frames, &misuse, info.range[0].base);
+    frame_model_init(&model, &frames, &misuse, info.range[0].base, RAM / KC_FRAME_BYTES);
     while (!kc_bytes_is_empty(&o)) {
         frame_model_step(&model, &o);
         frame_model_check(&model);

@@ -418,7 +418,7 @@ static struct finding find(struct kc_cache *c, const void *ptr)
     if (x.object >= x.v.objects || x.object * c->stride != offset) {
         x.status = KC_ERR_ALIGN;
         x.misuse = KC_MISUSE_INTERIOR;
-    } else if ((x.v.slab->map[x.object / 32] >> x.object % 32 & 1) != 0) {
+    } else if (slab_is_free(&x.v, x.object)) {
         x.status = KC_ERR_STATE;
         x.misuse = KC_MISUSE_DOUBLE_FREE;
     }
@@ -520,7 +520,7 @@ void *kc_cache_next_live(struct kc_cache *c, struct kc_cache_cursor *cursor)
         cursor->slab = index + 1;
         while (object == NULL && cursor->object < v.objects) {
             uint32_t i = cursor->object++;
-            if ((v.slab->map[i / 32] >> i % 32 & 1) == 0) {
+            if (!slab_is_free(&v, i)) {
                 object = v.base + (size_t)i * c->stride;
             }
         }

@@ -56,6 +56,11 @@ KC_INLINE void slab_view_make(const struct kc_cache *c, struct kc_frame *record,
                                        : (struct slab *)(void *)(v->base + shape->state_offset);
 }
 
+KC_INLINE bool slab_is_free(const struct slab_view *v, uint32_t object)
+{
+    return (v->slab->map[object / 32] >> object % 32 & 1) != 0;
+}
+
 KC_INLINE uint32_t slab_bin(uint32_t objects, uint32_t free)
 {
     uint32_t used = objects - free;
