@@ -67,6 +67,7 @@ struct kc_kernel {
     const struct kc_work *work;
     uint64_t boot_ticks;
     uint64_t faults_resolved;
+    uint64_t faults_no_memory[KC_CPUS_MAX]; /* pages that could not be made present */
     uint64_t leaked_frames; /* found by kc_kernel_main() at the end */
 };
 

@@ -63,7 +63,11 @@ bool kc_kernel_fault(struct kc_kernel *k, const struct kc_fault *f)
     if (upper && !kc_range_has(k->info.dynamic_base, k->info.dynamic_bytes, f->far)) {
         return false;
     }
-    if (kc_aspace_fault(space, &s, f->far) != KC_FAULT_RETRY) {
+    enum kc_aspace_verdict verdict = kc_aspace_fault(space, &s, f->far);
+    if (verdict == KC_FAULT_NOMEM) {
+        k->faults_no_memory[f->cpu]++;
+    }
+    if (verdict != KC_FAULT_RETRY) {
         return false;
     }
     __atomic_add_fetch(&k->faults_resolved, 1, __ATOMIC_RELAXED);

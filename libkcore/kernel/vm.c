@@ -156,14 +156,9 @@ static kc_va_t at(kc_va_t base, uint64_t offset)
     return kc_va(kc_va_raw(base) + offset); /* inside a range that the address space gave */
 }
 
-/* A block of frames, or NOMEM counted. */
 static kc_status_t take_frames(struct worker *w, uint32_t order, kc_pa_t *out)
 {
-    kc_status_t st = kc_frame_alloc(&w->k->frames, order, 0, KC_FRAME_OWNER_KERNEL, out);
-    if (st == KC_ERR_NOMEM) {
-        w->counts->no_memory++;
-    }
-    return st;
+    return kc_frame_alloc(&w->k->frames, order, 0, KC_FRAME_OWNER_KERNEL, out);
 }
 
 static kc_status_t use_pages(struct worker *w, kc_va_t va, kc_pa_t pa, uint64_t bytes)
@@ -193,7 +188,7 @@ static kc_status_t pages_step(struct worker *w)
     kc_va_t va;
     kc_status_t st = take_frames(w, order, &pa);
     if (st != KC_OK) {
-        return st == KC_ERR_NOMEM ? KC_OK : st;
+        return st;
     }
     st = reserve(w, bytes, 0, &va);
     if (st == KC_OK) {
@@ -231,7 +226,7 @@ static kc_status_t remake_step(struct worker *w)
     kc_va_t va;
     kc_status_t st = take_frames(w, 1, &pair);
     if (st != KC_OK) {
-        return st == KC_ERR_NOMEM ? KC_OK : st;
+        return st;
     }
     st = reserve(w, PAGE, 0, &va);
     if (st == KC_OK) {
@@ -273,7 +268,7 @@ static kc_status_t block_step(struct worker *w)
     kc_va_t va;
     kc_status_t st = take_frames(w, BLOCK_ORDER, &pa);
     if (st != KC_OK) {
-        return st == KC_ERR_NOMEM ? KC_OK : st;
+        return st;
     }
     st = reserve(w, BLOCK_BYTES, BLOCK_BYTES, &va);
     if (st == KC_OK) {
@@ -333,25 +328,35 @@ static bool same_bytes(const unsigned char *a, const unsigned char *b, size_t n)
 }
 
 /* Copy across the second page boundary, read back, then copy over the end of the area. */
-static void use_user_memory(struct worker *w, kc_ia_t base)
+static kc_status_t use_user_memory(struct worker *w, kc_ia_t base)
 {
+    const uint64_t *short_of = &w->k->faults_no_memory[w->cpu];
+    uint64_t short_before = *short_of;
     unsigned char sent[COPY_BYTES];
     unsigned char back[COPY_BYTES];
     uint64_t across = kc_ia_raw(base) + 2 * PAGE - COPY_BYTES / 2;
     uint64_t end = kc_ia_raw(base) + USER_BYTES;
     fill_bytes(w, sent, across);
-    if (kc_plat_user_write(kc_uva(across), sent, COPY_BYTES) != 0 ||
-        kc_plat_user_read(back, kc_uva(across), COPY_BYTES) != 0 ||
-        !same_bytes(sent, back, COPY_BYTES)) {
+    bool good = kc_plat_user_write(kc_uva(across), sent, COPY_BYTES) == 0 &&
+                kc_plat_user_read(back, kc_uva(across), COPY_BYTES) == 0 &&
+                same_bytes(sent, back, COPY_BYTES);
+    if (*short_of != short_before) {
+        return KC_ERR_NOMEM; /* a lazy page could not be had, and the copy ended there */
+    }
+    if (!good) {
         wrong(w, "user memory", across);
     }
     w->counts->user_bytes += (uint64_t)2 * COPY_BYTES;
     const size_t inside = COPY_BYTES / 4;
     size_t left = kc_plat_user_write(kc_uva(end - inside), sent, COPY_BYTES);
+    if (*short_of != short_before) {
+        return KC_ERR_NOMEM;
+    }
     if (left != COPY_BYTES - inside) {
         wrong(w, "write over the end of user memory", end);
     }
     w->counts->user_faults++;
+    return KC_OK;
 }
 
 static kc_status_t run_in_space(struct worker *w, struct kc_aspace *space)
@@ -372,9 +377,10 @@ static kc_status_t run_in_space(struct worker *w, struct kc_aspace *space)
         return st;
     }
     kc_kernel_set_user(w->k, space);
-    use_user_memory(w, base);
+    st = use_user_memory(w, base);
     kc_kernel_set_user(w->k, NULL);
-    return kc_aspace_deactivate(space);
+    kc_status_t left = kc_aspace_deactivate(space);
+    return st != KC_OK ? st : left;
 }
 
 static kc_status_t user_step(struct worker *w)
@@ -393,8 +399,7 @@ static kc_status_t user_step(struct worker *w)
     };
     kc_status_t st = kc_aspace_init(space, &config);
     if (st != KC_OK) {
-        w->counts->no_memory += st == KC_ERR_NOMEM;
-        return st == KC_ERR_NOMEM ? KC_OK : st;
+        return st;
     }
     st = run_in_space(w, space);
     w->counts->user_spaces++;
@@ -404,6 +409,16 @@ static kc_status_t user_step(struct worker *w)
 
 /* ---- the run -------------------------------------------------------------------------------- */
 
+/* Want of memory is no failure: every step has undone what it did. */
+static kc_status_t allowing_no_memory(struct worker *w, kc_status_t st)
+{
+    if (st != KC_ERR_NOMEM) {
+        return st;
+    }
+    w->counts->no_memory++;
+    return KC_OK;
+}
+
 static kc_status_t one_round(struct worker *w)
 {
     static kc_status_t (*const steps[])(struct worker *) = {pages_step, remake_step, block_step,
@@ -412,11 +427,11 @@ static kc_status_t one_round(struct worker *w)
     if (w->k->info.dynamic_bytes != 0) {
         for (size_t i = 0; i < KC_ARRAY_COUNT(steps) && st == KC_OK; i++) {
             serve_mail(w);
-            st = steps[i](w);
+            st = allowing_no_memory(w, steps[i](w));
         }
     }
     if (st == KC_OK && w->k->info.user_bytes != 0) {
-        st = user_step(w);
+        st = allowing_no_memory(w, user_step(w));
     }
     return st;
 }
