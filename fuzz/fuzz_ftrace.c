@@ -103,7 +103,7 @@ static void run(struct sim_import *m, struct sim_kct_writer *w)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     struct sim_trace_error err = {{0}};
-    struct sim_input *in = sim_input_memory("fuzz", data, n, &err);
+    struct sim_input *in = sim_input_memory("fuzz", SIM_WANT_TRACE, data, n, &err);
     if (in == NULL) {
         FUZZ_REQUIRE(err.text[0] != 0);
         return 0;

@@ -9,7 +9,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     struct sim_trace_error err = {{0}};
-    struct sim_input *in = sim_input_memory("fuzz", data, n, &err);
+    struct sim_input *in = sim_input_memory("fuzz", SIM_WANT_SLABINFO, data, n, &err);
     if (in == NULL) {
         FUZZ_REQUIRE(err.text[0] != 0);
         return 0;

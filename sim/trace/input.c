@@ -36,6 +36,7 @@
 struct sim_input {
     int fd; /* -1: memory */
     char *name;
+    const char *what;
     uint64_t taken;
     uint64_t size;
     enum sim_packing packing;
@@ -265,10 +266,7 @@ static bool begin(struct sim_input *in, struct sim_trace_error *err)
         in->taken += (size_t)got;
     }
     if (in->packed_size == 0) {
-        sim_trace_error_set(err,
-                            "%s: is empty; expected a trace (.kct, or text of ftrace, "
-                            "trace-cmd report or perf script, also in .xz or .zst)",
-                            in->name);
+        sim_trace_error_set(err, "%s: is empty; expected %s", in->name, in->what);
         return false;
     }
     in->at_end = false;
@@ -285,11 +283,13 @@ static bool begin(struct sim_input *in, struct sim_trace_error *err)
     return true;
 }
 
-static struct sim_input *create(const char *name, int fd, struct sim_trace_error *err)
+static struct sim_input *create(const char *name, const char *what, int fd,
+                                struct sim_trace_error *err)
 {
     struct sim_input *in = calloc(1, sizeof(*in));
     if (in != NULL) {
         in->fd = fd;
+        in->what = what;
         in->name = strdup(name);
         in->own_packed = fd >= 0 ? malloc(PACKED_BYTES) : NULL;
         in->packed = in->own_packed;
@@ -305,10 +305,10 @@ static struct sim_input *create(const char *name, int fd, struct sim_trace_error
     return in;
 }
 
-struct sim_input *sim_input_memory(const char *name, const void *bytes, size_t n,
+struct sim_input *sim_input_memory(const char *name, const char *what, const void *bytes, size_t n,
                                    struct sim_trace_error *err)
 {
-    struct sim_input *in = create(name, -1, err);
+    struct sim_input *in = create(name, what, -1, err);
     if (in == NULL) {
         return NULL;
     }
@@ -323,30 +323,27 @@ struct sim_input *sim_input_memory(const char *name, const void *bytes, size_t n
     return in;
 }
 
-struct sim_input *sim_input_open(const char *path, struct sim_trace_error *err)
+struct sim_input *sim_input_open(const char *path, const char *what, struct sim_trace_error *err)
 {
     bool is_stdin = strcmp(path, "-") == 0;
     const char *name = is_stdin ? "standard input" : path;
     int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     struct stat st;
     if (fd < 0 || fstat(fd, &st) != 0) {
-        sim_trace_error_set(err,
-                            "%s: cannot open: %s; expected a trace file, or - for standard "
-                            "input",
-                            name, strerror(errno));
+        sim_trace_error_set(err, "%s: cannot open: %s; expected %s", name, strerror(errno), what);
         if (fd > STDIN_FILENO) {
             (void)close(fd);
         }
         return NULL;
     }
     if (S_ISDIR(st.st_mode)) {
-        sim_trace_error_set(err, "%s: is a directory; expected a trace file", name);
+        sim_trace_error_set(err, "%s: is a directory; expected %s", name, what);
         if (!is_stdin) {
             (void)close(fd);
         }
         return NULL;
     }
-    struct sim_input *in = create(name, fd, err);
+    struct sim_input *in = create(name, what, fd, err);
     if (in == NULL) {
         return NULL;
     }

@@ -23,14 +23,19 @@ enum sim_packing {
  * Open one.
  *
  * path   a file, or "-" for standard input
+ * what   what is expected of it, for messages; static storage
  * err    out: filled on failure, untouched otherwise
  *
  * Returns NULL if it cannot be opened, is a directory, or is empty.
  */
-struct sim_input *sim_input_open(const char *path, struct sim_trace_error *err);
+struct sim_input *sim_input_open(const char *path, const char *what, struct sim_trace_error *err);
+
+#define SIM_WANT_TRACE \
+    "a trace (.kct, or text of ftrace, trace-cmd report or perf script, also in .xz or .zst)"
+#define SIM_WANT_SLABINFO "a copy of /proc/slabinfo"
 
 /** Open n bytes in memory, which must outlive the input; name is what messages call it. */
-struct sim_input *sim_input_memory(const char *name, const void *bytes, size_t n,
+struct sim_input *sim_input_memory(const char *name, const char *what, const void *bytes, size_t n,
                                    struct sim_trace_error *err);
 
 /**

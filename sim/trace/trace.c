@@ -120,7 +120,7 @@ static bool open_slabinfo(struct sim_trace *t, const struct sim_trace_options *o
         sim_trace_error_set(err, "-: standard input is for the trace; expected a slabinfo file");
         return false;
     }
-    struct sim_input *in = sim_input_open(path, err);
+    struct sim_input *in = sim_input_open(path, SIM_WANT_SLABINFO, err);
     if (in == NULL) {
         return false;
     }
@@ -143,7 +143,8 @@ static bool peek(struct sim_trace *t, struct sim_trace_error *err)
         t->begun_size += got;
     } while (got != 0 && t->begun_size < sizeof(t->begun));
     if (t->begun_size == 0) {
-        sim_trace_error_set(err, "%s: holds nothing; expected a trace", sim_input_name(t->input));
+        sim_trace_error_set(err, "%s: holds nothing; expected " SIM_WANT_TRACE,
+                            sim_input_name(t->input));
     }
     return t->begun_size != 0;
 }
@@ -154,8 +155,9 @@ static bool open_trace(struct sim_trace *t, const struct sim_trace_options *opti
     static const char *const packing[] = {"", " in xz", " in zstd"};
     size_t size;
     const void *sample = sim_trace_sample(&size);
-    t->input = options->path == NULL ? sim_input_memory(SAMPLE_NAME, sample, size, err)
-                                     : sim_input_open(options->path, err);
+    t->input = options->path == NULL
+                   ? sim_input_memory(SAMPLE_NAME, SIM_WANT_TRACE, sample, size, err)
+                   : sim_input_open(options->path, SIM_WANT_TRACE, err);
     if (t->input == NULL || !peek(t, err)) {
         return false;
     }

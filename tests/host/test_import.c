@@ -254,6 +254,20 @@ Test(import, lines_may_end_as_in_dos)
     expect(PREFIX "kfree: call_site=f+0x1/0x2 ptr=0000000000000000\r\n", "N");
 }
 
+Test(import, a_dash_is_standard_input)
+{
+    write_text("t", PREFIX "kfree: call_site=f ptr=0000000000000000\n");
+    FILE *f = fopen(in_dir("t"), "r");
+    cr_assert_not_null(f);
+    int saved = dup(STDIN_FILENO);
+    cr_assert_eq(dup2(fileno(f), STDIN_FILENO), STDIN_FILENO);
+    cr_expect_eq(read_file("-", NULL), KC_OK, "%s", error.text);
+    cr_expect_str_eq(said, "N");
+    cr_assert_eq(dup2(saved, STDIN_FILENO), STDIN_FILENO);
+    (void)close(saved);
+    (void)fclose(f);
+}
+
 /* ---- untidy recordings ----------------------------------------------------------------------- */
 
 Test(import, frees_of_null_in_all_spellings)
@@ -421,7 +435,7 @@ Test(import, what_is_no_file_is_refused)
     cr_assert_eq(read_file(in_dir("absent"), NULL), KC_ERR_CORRUPT);
     cr_assert_not_null(strstr(error.text, "cannot open: No such file"));
     cr_assert_eq(read_file(dir, NULL), KC_ERR_CORRUPT);
-    cr_assert_not_null(strstr(error.text, "is a directory; expected a trace file"));
+    cr_assert_not_null(strstr(error.text, "is a directory; expected a trace (.kct"));
     write_text("empty", "");
     cr_assert_eq(read_file(in_dir("empty"), NULL), KC_ERR_CORRUPT);
     cr_assert_not_null(strstr(error.text, "is empty; expected a trace"));
@@ -506,9 +520,7 @@ Test(import, bad_slabinfo_is_told_by_line)
                         ":2: expected an object size of 1 to 2^30");
     expect_bad_slabinfo("slabinfo - version: 2.1\nfilp 1 2 99999999999999999999 1 1\n",
                         ":2: expected the size of an object");
-    expect_bad_slabinfo("",
-                        ": is empty; expected a trace (.kct, or text of ftrace, trace-cmd report "
-                        "or perf script, also in .xz or .zst)");
+    expect_bad_slabinfo("", ": is empty; expected a copy of /proc/slabinfo");
 }
 
 /* ---- .kct and packing ------------------------------------------------------------------------ */
