@@ -13,6 +13,8 @@
 
 #include "pt_model.h"
 
+#include <kc/aspace.h>
+
 #define EVENTS_MAX 60000u
 
 static struct kc_boot_info info;
@@ -301,6 +303,99 @@ Test(pt_order, fini_invalidates_before_it_frees)
     MAP(0x1000, GIB4, 0x1000, rw);
     EXPECT_ORDER(kc_pt_fini(&pt), "wTdiZZZZZXxZXxZXxZXx");
     cr_expect_eq(tlbi_op[0], KC_TLBI_ASIDE1IS);
+}
+
+/* ---- address spaces ------------------------------------------------------------------------- */
+
+static struct kc_asids asids;
+static struct kc_aspace space;
+static struct kc_area area[2];
+
+static void begin_space(struct kc_aspace *as)
+{
+    struct kc_aspace_config c = {.kind = KC_ASPACE_USER,
+                                 .name = "user",
+                                 .frames = &frames,
+                                 .asids = &asids,
+                                 .format = fmt,
+                                 .base = kc_ia(0),
+                                 .bytes = KC_GIB(1),
+                                 .areas = area,
+                                 .area_max = 2};
+    cr_assert_eq(kc_aspace_init(as, &c), KC_OK);
+}
+
+static void begin_asids(void)
+{
+    kc_pa_t root;
+    cr_assert_eq(kc_frame_alloc(&frames, 0, KC_FRAME_ZERO, KC_FRAME_OWNER_KERNEL, &root), KC_OK);
+    cr_assert_eq(kc_asids_init(&asids, 4, root), KC_OK);
+}
+
+/* The tables are visible before the root is in the register; ISB before anything depends on it. */
+Test(pt_order, activate_and_deactivate)
+{
+    begin_asids();
+    begin_space(&space);
+    EXPECT_ORDER(kc_aspace_activate(&space), "wRi");
+    cr_expect_eq(kc_plat_sysreg_read(KC_TTBR0_EL1),
+                 kc_pa_raw(kc_pt_root(space.pt)) | UINT64_C(1) << 48, "root and ASID in one");
+    EXPECT_ORDER(kc_aspace_deactivate(&space), "Ri");
+    cr_expect_eq(kc_plat_sysreg_read(KC_TTBR0_EL1), asids.empty_ttbr);
+    cr_assert_eq(kc_aspace_fini(&space), KC_OK);
+}
+
+/* A3 by rollover: everything is invalidated, and that is complete, before the register is written.
+ */
+Test(pt_order, rollover_invalidates_before_it_gives)
+{
+    static struct kc_aspace many[15];
+    begin_asids();
+    for (uint32_t i = 0; i < 15; i++) {
+        begin_space(&many[i]);
+        cr_assert_eq(kc_aspace_activate(&many[i]), KC_OK);
+        cr_assert_eq(kc_aspace_deactivate(&many[i]), KC_OK);
+    }
+    begin_space(&space);
+    EXPECT_ORDER(kc_aspace_activate(&space), "wTdwRi");
+    cr_expect_eq(tlbi_op[0], KC_TLBI_VMALLE1IS);
+    cr_expect_eq(space.asid, 1, "given again");
+    cr_assert_eq(kc_aspace_deactivate(&space), KC_OK);
+}
+
+/* A3 by fini: own frames after their invalidation, tables and the ASID after the ASID's. */
+Test(pt_order, fini_of_a_space)
+{
+    struct kc_aspace_request rq = {.fixed = true, .at = kc_ia(MIB2), .bytes = 0x2000};
+    struct kc_pt_attr user = {KC_PT_R | KC_PT_W | KC_PT_USER, KC_A64_MEM_NORMAL, false};
+    kc_ia_t ia;
+    begin_asids();
+    begin_space(&space);
+    cr_assert_eq(kc_aspace_reserve(&space, &rq, &ia), KC_OK);
+    cr_assert_eq(kc_aspace_map_new(&space, ia, 0x2000, user), KC_OK);
+    cr_assert_eq(kc_aspace_activate(&space), KC_OK);
+    cr_assert_eq(kc_aspace_deactivate(&space), KC_OK);
+    EXPECT_ORDER(kc_aspace_fini(&space), "ZZ"     /* two pages */
+                                         "ZZZZZZ" /* three tables unlinked */
+                                         "wTTdi"
+                                         "ZXxZXxZXx" /* the tables */
+                                         "xx"        /* the frames */
+                                         "wTdi"      /* the ASID */
+                                         "ZZXx");    /* the root */
+    cr_expect_eq(tlbi_op[0], KC_TLBI_VAE1IS);
+    cr_expect_eq(tlbi_operand[0], UINT64_C(0x0001000000000200));
+    cr_expect_eq(tlbi_operand[1], UINT64_C(0x0001000000000201));
+    cr_expect_eq(tlbi_op[2], KC_TLBI_ASIDE1IS);
+    cr_expect_eq(tlbi_operand[2], UINT64_C(0x0001000000000000));
+    cr_expect_eq(asids.used[0], 1, "the number is free again");
+}
+
+/* No TLB can hold anything of it. */
+Test(pt_order, a_space_that_was_never_active_needs_no_invalidation)
+{
+    begin_asids();
+    begin_space(&space);
+    EXPECT_ORDER(kc_aspace_fini(&space), "ZZXx");
 }
 
 /* ---- any order of operations ---------------------------------------------------------------- */
