@@ -47,7 +47,8 @@ struct cli_options {
     bool count_sites;
     const char *plant; /* row whose fault is planted, or NULL */
     const char *slabinfo;
-    const char *log; /* file for the monitors' reports as JSON lines, or NULL */
+    const char *log;   /* file for the monitors' reports as JSON lines, or NULL */
+    const char *sites; /* file for what the run needed of each seam site; NULL: none */
     struct cli_mutation mutation;
 };
 

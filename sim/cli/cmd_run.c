@@ -12,7 +12,7 @@
 #include "progress.h"
 #include "session.h"
 
-#define RUN_OPTIONS    "jqscrxopmnl"
+#define RUN_OPTIONS    "jqscrxopmnSl"
 #define REPLAY_OPTIONS "jqscrxoil"
 
 /* A workload of `ksim run`. */

@@ -36,6 +36,7 @@ static const struct option_row rows[] = {
     {"mutate", 'm', "K:drop|K:alter", "drop or alter the K-th barrier, TLBI or descriptor store"},
     {"count-sites", 'n', NULL, "count those sites and say so"},
     {"slabinfo", 'i', "FILE", "/proc/slabinfo of the recorded machine"},
+    {"sites", 'S', "FILE", "write there what the run needed of each of those sites (tests/mutate)"},
     {"log", 'l', "FILE", "write every report of the monitors there, one JSON line each"},
     {"help", 'h', NULL, "print this"},
 };
@@ -169,6 +170,9 @@ static const char *apply(struct cli_options *o, char letter, const char *value)
         return parse_mutation(value, &o->mutation) ? NULL : "K:drop or K:alter, K from 1";
     case 'i':
         o->slabinfo = value;
+        return NULL;
+    case 'S':
+        o->sites = value;
         return NULL;
     case 'l':
         o->log = value;

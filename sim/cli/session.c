@@ -142,6 +142,14 @@ static enum cli_exit make_monitor(const struct cli_options *o, FILE **log, struc
             return CLI_BAD_INPUT;
         }
     }
+    if (o->sites != NULL) {
+        out->sites_file = fopen(o->sites, "w");
+        if (out->sites_file == NULL) {
+            cli_say("--sites %s: %s", o->sites, strerror(errno));
+            return CLI_BAD_INPUT;
+        }
+    }
+    config.sites = out->sites_file;
     config.json = *log;
     machine_monitor_side(&config.machine);
     out->monitor = mon_create(&config);
@@ -234,6 +242,10 @@ void session_end(struct session *s)
 {
     mon_destroy(s->monitor);
     s->monitor = NULL;
+    if (s->sites_file != NULL) {
+        fclose(s->sites_file);
+        s->sites_file = NULL;
+    }
     free(s->type);
     s->type = NULL;
     machine_destroy();
@@ -329,6 +341,12 @@ enum cli_exit session_report(const struct session_config *config, const struct s
         print_json(s, run, o->seed);
     } else {
         print_text(config, s, run);
+    }
+    if (s->mutated) {
+        extern const char __executable_start; /* so that addr2line can name the caller */
+        cli_say(
+            "mutated site %llu, called from +0x%llx", (unsigned long long)o->mutation.site,
+            (unsigned long long)((uintptr_t)s->mutation.caller - (uintptr_t)&__executable_start));
     }
     if (o->mutation.site != 0 && !s->mutated) {
         cli_say("the run has no site %llu", (unsigned long long)o->mutation.site);

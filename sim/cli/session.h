@@ -34,6 +34,7 @@ struct session {
     uint64_t faults_resolved;
     uint64_t findings; /* of all kinds: monitors, misuse, overlaps, a run that ended badly */
     uint64_t sites;    /* mutable seam calls */
+    FILE *sites_file;  /* --sites */
     bool mutated;      /* the mutation asked for was reached */
     struct machine_site_info mutation;
     struct monitor *monitor; /* for its reports and judgements; until session_end() */
