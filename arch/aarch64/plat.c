@@ -405,6 +405,14 @@ uint64_t kc_plat_ticks_hz(void)
     return v;
 }
 
+uint64_t kc_plat_stopwatch_ns(void)
+{
+    const uint64_t second_ns = 1000000000u;
+    uint64_t hz = kc_plat_ticks_hz();
+    uint64_t now = kc_plat_ticks();
+    return now / hz * second_ns + now % hz * second_ns / hz;
+}
+
 void kc_plat_timer(uint64_t at_ticks)
 {
     __asm__ volatile("msr cntv_cval_el0, %0\n\tmsr cntv_ctl_el0, %1" ::"r"(at_ticks),

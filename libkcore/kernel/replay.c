@@ -29,7 +29,6 @@
 #define BATCH_EVENTS  512u
 #define SLOT_LOG2     5u
 #define CACHE_LOG2    9u /* records for struct kc_cache */
-#define NS_PER_SECOND 1000000000ull
 
 /* ---- structures ------------------------------------------------------------------------------ */
 
@@ -302,10 +301,10 @@ static void do_alloc(struct kc_replay *r, struct cpu_state *c, const struct plan
     s->granted = 0;
     s->type = e->type;
     if (e->requested != 0) { /* 0 asks for nothing and holds nothing */
-        uint64_t begin = kc_plat_ticks();
+        uint64_t begin = kc_plat_stopwatch_ns();
         object = t->cache != NULL ? kc_cache_alloc(t->cache, 0)
                                   : kc_heap_alloc(&r->heap, e->requested, 0);
-        kc_hist_record(&c->alloc, kc_plat_ticks() - begin);
+        kc_hist_record(&c->alloc, kc_plat_stopwatch_ns() - begin);
     }
     s->failed = object == NULL && e->requested != 0;
     s->address = (uint64_t)(uintptr_t)object;
@@ -329,10 +328,10 @@ static void free_object(struct kc_replay *r, struct cpu_state *c, uint64_t time_
         if (!pattern_holds(object, s->requested, stamp)) {
             c->overlaps++;
         }
-        uint64_t begin = kc_plat_ticks();
+        uint64_t begin = kc_plat_stopwatch_ns();
         kc_status_t status =
             t->cache != NULL ? kc_cache_free(t->cache, object) : kc_heap_free(&r->heap, object);
-        kc_hist_record(&c->free, kc_plat_ticks() - begin);
+        kc_hist_record(&c->free, kc_plat_stopwatch_ns() - begin);
         if (status != KC_OK) {
             c->overlaps++; /* the allocator does not know its own object; it has told misuse why */
         }
@@ -359,9 +358,9 @@ static void do_page_alloc(struct kc_replay *r, struct cpu_state *c, const struct
     const struct kc_event *e = &p->event;
     struct slot *s = slot_at(r, e->slot);
     kc_pa_t pa = kc_pa(0);
-    uint64_t begin = kc_plat_ticks();
+    uint64_t begin = kc_plat_stopwatch_ns();
     kc_status_t status = kc_frame_alloc(r->frames, e->order, 0, KC_FRAME_OWNER_USER, &pa);
-    kc_hist_record(&c->page_alloc, kc_plat_ticks() - begin);
+    kc_hist_record(&c->page_alloc, kc_plat_stopwatch_ns() - begin);
     s->failed = status != KC_OK;
     s->address = kc_pa_raw(pa);
     s->order = e->order;
@@ -379,9 +378,9 @@ static void free_pages(struct kc_replay *r, struct cpu_state *c, uint64_t time_n
         if (!pattern_holds(kc_plat_ram(pa), sizeof(uint64_t), stamp)) {
             c->overlaps++;
         }
-        uint64_t begin = kc_plat_ticks();
+        uint64_t begin = kc_plat_stopwatch_ns();
         kc_status_t status = kc_frame_free(r->frames, pa, s->order);
-        kc_hist_record(&c->page_free, kc_plat_ticks() - begin);
+        kc_hist_record(&c->page_free, kc_plat_stopwatch_ns() - begin);
         if (status != KC_OK) {
             c->overlaps++;
         }
@@ -674,24 +673,12 @@ static void measure_end(struct kc_replay *r, struct kc_replay_result *out)
     meter_read(&r->source_meter, kc_linux_model_is_known(&r->linux_model), &out->source);
 }
 
-static uint64_t to_ns(uint64_t ticks, uint64_t hz)
-{
-    wide scaled = (wide)ticks * NS_PER_SECOND;
-    uint32_t shift = 0; /* a wide quotient would need a library: cut both to 64 bits */
-    while ((scaled >> shift) >> 64 != 0) {
-        shift++;
-    }
-    hz >>= shift;
-    return hz == 0 ? 0 : (uint64_t)(scaled >> shift) / hz;
-}
-
 static void read_latency(const struct kc_hist *h, struct kc_replay_latency *out)
 {
-    uint64_t hz = kc_plat_ticks_hz();
-    out->p50 = to_ns(kc_hist_percentile(h, 500000), hz);
-    out->p99 = to_ns(kc_hist_percentile(h, 990000), hz);
-    out->p999 = to_ns(kc_hist_percentile(h, 999000), hz);
-    out->max = to_ns(kc_hist_max(h), hz);
+    out->p50 = kc_hist_percentile(h, 500000);
+    out->p99 = kc_hist_percentile(h, 990000);
+    out->p999 = kc_hist_percentile(h, 999000);
+    out->max = kc_hist_max(h);
     out->count = kc_hist_count(h);
 }
 

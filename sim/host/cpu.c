@@ -185,3 +185,8 @@ uint64_t kc_plat_ticks_hz(void)
 {
     return 1000000000u;
 }
+
+uint64_t kc_plat_stopwatch_ns(void)
+{
+    return kc_plat_ticks();
+}

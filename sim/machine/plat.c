@@ -497,6 +497,11 @@ uint64_t kc_plat_ticks_hz(void)
     return TICKS_HZ;
 }
 
+uint64_t kc_plat_stopwatch_ns(void)
+{
+    return machine_host_ns();
+}
+
 void kc_plat_timer(uint64_t at_ticks)
 {
     cpu_step(true);

@@ -283,6 +283,13 @@ void kc_plat_console(const char *text, size_t n);
 uint64_t kc_plat_ticks(void);
 uint64_t kc_plat_ticks_hz(void);
 
+/**
+ * A stopwatch for what the code itself takes, in nanoseconds from any beginning; compared only with
+ * readings on the same CPU. Nothing may depend on it but figures that people read: in the simulator
+ * it is the host's clock, the one thing that differs between runs of one seed.
+ */
+uint64_t kc_plat_stopwatch_ns(void);
+
 /** Interrupt this CPU when kc_plat_ticks() reaches that value; UINT64_MAX disarms. */
 void kc_plat_timer(uint64_t at_ticks);
 
