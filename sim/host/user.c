@@ -7,6 +7,8 @@
  * U2  A copy goes chunk by chunk, no chunk crossing a page of user memory, and `done` grows after a
  *     chunk is complete. A page is accessible as a whole or not at all, so a fault comes from the
  *     first byte of a chunk: nothing of that chunk was copied and `done` is exact.
+ * U3  What the handler reads is written before the copy's first access and cleared after its last:
+ *     the compiler knows that memcpy does not read it, and would move both but for the fences.
  *
  * si_addr is 0 where the address has no translation at all (x86: not canonical, a general
  * protection fault); those are ours if the user range holds such addresses, which the handler
@@ -24,8 +26,8 @@
 
 struct copy {
     sigjmp_buf escape;
-    uintptr_t user; /* the chunk at hand */
-    size_t n;
+    volatile uintptr_t user; /* the chunk at hand */
+    volatile size_t n;
 };
 
 static __thread struct copy *volatile current;
@@ -84,7 +86,9 @@ static size_t copy(unsigned char *to, const unsigned char *from, uintptr_t user,
             c.user = user + done;
             c.n = chunk;
             current = &c;
+            __atomic_signal_fence(__ATOMIC_SEQ_CST); /* U3 */
             memcpy(to + done, from + done, chunk);
+            __atomic_signal_fence(__ATOMIC_SEQ_CST); /* U3 */
             current = NULL;
             done = done + chunk; /* U2 */
         }

@@ -416,6 +416,7 @@ Test(host_cpu, timer_expires_once)
     for (uint64_t until = kc_plat_ticks() + 3000000; kc_plat_ticks() < until;) {
         kc_plat_relax();
     }
+    kc_plat_relax(); /* the host may have taken all that time */
     cr_expect_eq(timers, 1);
     kc_plat_timer(kc_plat_ticks());
     kc_plat_timer(UINT64_MAX); /* disarmed */

@@ -22,15 +22,26 @@ static void fresh(void)
 
 TestSuite(lock_threads, .init = fresh);
 
+static pthread_barrier_t together;
+
+/* This thread becomes CPU number arg, and goes on when all of them are there. */
+static void arrive(void *arg)
+{
+    host_cpu_set((uint32_t)(uintptr_t)arg);
+    pthread_barrier_wait(&together);
+}
+
 static void run_on_cpus(void *(*f)(void *))
 {
     pthread_t thread[CPUS];
+    cr_assert_eq(pthread_barrier_init(&together, NULL, CPUS), 0);
     for (uintptr_t i = 0; i < CPUS; i++) {
         cr_assert_eq(pthread_create(&thread[i], NULL, f, (void *)i), 0);
     }
     for (uint32_t i = 0; i < CPUS; i++) {
         pthread_join(thread[i], NULL);
     }
+    pthread_barrier_destroy(&together);
 }
 
 /* ---- mutual exclusion ----------------------------------------------------------------------- */
@@ -41,7 +52,7 @@ static uint64_t broken;
 
 static void *count_up(void *arg)
 {
-    host_cpu_set((uint32_t)(uintptr_t)arg);
+    arrive(arg);
     for (uint32_t i = 0; i < ROUNDS; i++) {
         bool tried = i % 3 == 0 && kc_lock_try(&lock);
         if (!tried) {
@@ -153,7 +164,7 @@ static struct kc_counter torn;
 
 static void *write_pairs(void *arg)
 {
-    host_cpu_set((uint32_t)(uintptr_t)arg);
+    arrive(arg);
     if (kc_plat_cpu() == 0) {
         for (uint64_t i = 1; i <= ROUNDS; i++) {
             kc_seq_write_begin(&seq);
@@ -199,7 +210,7 @@ static struct kc_counter counter;
 
 static void *count_on_cpu(void *arg)
 {
-    host_cpu_set((uint32_t)(uintptr_t)arg);
+    arrive(arg);
     for (uint32_t i = 0; i < ROUNDS; i++) {
         kc_counter_add(&counter, 3);
         kc_counter_sub(&counter, 1);
@@ -221,8 +232,8 @@ static struct kc_misuse misuse;
 static void *misuse_much(void *arg)
 {
     struct kc_misuse_report r = {KC_MISUSE_FOREIGN, "f", "o", (uintptr_t)arg, 0, (uintptr_t)arg};
-    host_cpu_set((uint32_t)(uintptr_t)arg);
-    for (uint32_t i = 0; i < ROUNDS; i++) {
+    arrive(arg);
+    for (uint32_t i = 0; i < 50 * ROUNDS; i++) {
         kc_misuse_raise(&misuse, &r);
     }
     return NULL;
@@ -232,6 +243,6 @@ Test(lock_threads, racing_misuse_is_counted_in_full)
 {
     kc_misuse_init(&misuse, KC_MISUSE_SILENT);
     run_on_cpus(misuse_much);
-    cr_expect_eq(kc_misuse_total(&misuse), CPUS * ROUNDS);
+    cr_expect_eq(kc_misuse_total(&misuse), CPUS * 50 * ROUNDS);
     cr_expect_eq(misuse.last.address, misuse.last.found, "one report, not parts of two");
 }

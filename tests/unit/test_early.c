@@ -387,16 +387,25 @@ Test(early, slots_run_out_cleanly)
     static kc_pa_t got[KC_EARLY_TAKEN_MAX + 1];
     uint32_t n = 0;
     kc_status_t s = KC_OK;
+    kc_pa_t three;
     cr_assert_eq(init(), KC_OK);
+    cr_assert_eq(kc_early_alloc(&e, 3, 32, &three), KC_OK);
     while (n <= KC_EARLY_TAKEN_MAX && s == KC_OK) { /* 1 byte of 32: none touch */
         s = kc_early_alloc(&e, 1, 32, &got[n]);
         n += s == KC_OK ? 1 : 0;
     }
     cr_assert_eq(s, KC_ERR_NOMEM);
-    cr_assert_eq(n, KC_EARLY_TAKEN_MAX);
+    cr_assert_eq(n, KC_EARLY_TAKEN_MAX - 1);
     cr_assert_eq(kc_early_check(&e, NULL), KC_OK);
+    cr_assert_eq(kc_early_free(&e, kc_pa(kc_pa_raw(three) + 1), 1), KC_ERR_NOMEM, "would split");
+    cr_assert_eq(kc_early_check(&e, NULL), KC_OK);
+    cr_assert_eq(kc_early_free(&e, three, 3), KC_OK);
+    cr_assert_eq(kc_early_alloc(&e, 1, 32, &three), KC_OK);
+    cr_assert_eq(kc_early_free(&e, three, 1), KC_OK);
+    cr_assert_eq(kc_early_alloc(&e, 3, 32, &three), KC_OK, "the slot is free again");
     cr_assert_eq(kc_early_reserve(&e, kc_pa_range(kc_pa(KC_MIB(1)), 64), KC_BOOT_RESERVED),
                  KC_ERR_NOMEM);
+    cr_assert_eq(kc_early_free(&e, three, 3), KC_OK);
     for (uint32_t i = 0; i < n; i++) {
         cr_assert_eq(kc_early_free(&e, got[i], 1), KC_OK);
     }

@@ -224,6 +224,21 @@ Test(region, gap_is_the_lowest)
     cr_expect_eq(kc_ia_raw(at), 0x3010, "untouched on error");
 }
 
+/*  window |top|last byte: what follows a region there has no address */
+Test(region, gap_below_the_last_byte)
+{
+    kc_ia_t at = kc_ia(9);
+    cr_expect_eq(kc_region_find_gap(&map, kc_ia_range(top.base, top.size), 1, 1, 0, &at),
+                 KC_ERR_NOMEM);
+    cr_expect_eq(kc_region_find_gap(&map, kc_ia_range(kc_ia(UINT64_MAX), 1), 1, 1, 0, &at),
+                 KC_ERR_NOMEM);
+    cr_expect_eq(kc_ia_raw(at), 9);
+    cr_assert_eq(kc_region_remove(&map, top.base, top.size, NULL), KC_OK);
+    cr_expect_eq(kc_region_find_gap(&map, kc_ia_range(top.base, top.size), 0x1000, 0x1000, 0, &at),
+                 KC_OK);
+    cr_expect_eq(kc_ia_raw(at), UINT64_MAX - 0xfff);
+}
+
 Test(region, explain_says_why)
 {
     static const struct {
