@@ -189,6 +189,25 @@ Test(pt_order, unmap_the_last_page_frees_tables)
     cr_expect_eq(tlbi_op[0], KC_TLBI_VAE1IS, "a table went: all levels");
 }
 
+/* A level hint would spare the cached tables above that level, which are about to be freed. */
+Test(pt_order, no_level_hint_where_a_table_goes)
+{
+    struct kc_a64_format f = fmt;
+    f.features = KC_A64_FEAT_TTL;
+    cr_assert_eq(kc_pt_fini(&pt), KC_OK);
+    begin(&f, false);
+    MAP(0x1000, GIB4, 0x2000, rw);
+    record();
+    cr_assert_eq(kc_pt_unmap(&pt, kc_ia(0x1000), 0x1000), KC_OK);
+    (void)recorded();
+    cr_expect_eq(tlbi_operand[0], UINT64_C(0x002a700000000001), "a page alone: level 3");
+    record();
+    cr_assert_eq(kc_pt_unmap(&pt, kc_ia(0x2000), 0x1000), KC_OK);
+    (void)recorded();
+    cr_expect_eq(tlbi_op[0], KC_TLBI_VAE1IS);
+    cr_expect_eq(tlbi_operand[0], UINT64_C(0x002a000000000002));
+}
+
 Test(pt_order, many_pages_one_by_one_up_to_the_limit)
 {
     MAP(0, GIB4, KC_MIB(1), rw);
