@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* docs/sparse.md: integers that do not mix, for code that cannot change its integers into structs. */
+/* docs/sparse.md: integers that do not mix, for code that cannot change its integers into structs.
+ */
 #ifndef BITWISE_H
 #define BITWISE_H
 

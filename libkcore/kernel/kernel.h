@@ -68,7 +68,7 @@ struct kc_kernel {
     uint64_t boot_ticks;
     uint64_t faults_resolved;
     uint64_t faults_no_memory[KC_CPUS_MAX]; /* pages that could not be made present */
-    uint64_t leaked_frames; /* found by kc_kernel_main() at the end */
+    uint64_t leaked_frames;                 /* found by kc_kernel_main() at the end */
 };
 
 /* A data or instruction abort, or another synchronous exception, as the body decoded it. */

@@ -26,9 +26,9 @@
  */
 #include "replay.h"
 
-#define BATCH_EVENTS  512u
-#define SLOT_LOG2     5u
-#define CACHE_LOG2    9u /* records for struct kc_cache */
+#define BATCH_EVENTS 512u
+#define SLOT_LOG2    5u
+#define CACHE_LOG2   9u /* records for struct kc_cache */
 
 /* ---- structures ------------------------------------------------------------------------------ */
 

@@ -34,8 +34,9 @@
 
 #include "machine_priv.h"
 
-#define WATCH_SECONDS 60u /* without a step, in native code: the software spins without the seam \
-                           */
+#define WATCH_SECONDS                                                          \
+    60u /* without a step, in native code: the software spins without the seam \
+         */
 
 static __thread struct cpu *self;
 

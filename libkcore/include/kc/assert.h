@@ -11,9 +11,9 @@
  * Never assert on data from outside: return a status. Conditions have no side effects. Every
  * failure ends in kc_plat_panic() with file, line and expression.
  *
- * *Misuse* is different: a caller frees twice, frees a foreign pointer, destroys what is busy. It is
- * reported to a struct kc_misuse, which the embedder places and shares among as many objects as it
- * likes; its policy decides whether the call is refused and the kernel goes on, or stops.
+ * *Misuse* is different: a caller frees twice, frees a foreign pointer, destroys what is busy. It
+ * is reported to a struct kc_misuse, which the embedder places and shares among as many objects as
+ * it likes; its policy decides whether the call is refused and the kernel goes on, or stops.
  */
 #ifndef KC_ASSERT_H
 #define KC_ASSERT_H
@@ -22,18 +22,18 @@
 
 KC_EXTERN_C_BEGIN
 
-#define KC_PANIC(text_)                                                                            \
-    do {                                                                                           \
-        static const struct kc_panic kc_panic_ = {__FILE__, __LINE__, "panic", (text_), {0, 0}};   \
-        kc_plat_panic(&kc_panic_);                                                                 \
+#define KC_PANIC(text_)                                                                          \
+    do {                                                                                         \
+        static const struct kc_panic kc_panic_ = {__FILE__, __LINE__, "panic", (text_), {0, 0}}; \
+        kc_plat_panic(&kc_panic_);                                                               \
     } while (0)
 
-#define KC_CHECK(cond)                                                                             \
-    do {                                                                                           \
-        if (KC_UNLIKELY(!(cond))) {                                                                \
-            static const struct kc_panic kc_panic_ = {__FILE__, __LINE__, #cond, NULL, {0, 0}};    \
-            kc_plat_panic(&kc_panic_);                                                             \
-        }                                                                                          \
+#define KC_CHECK(cond)                                                                          \
+    do {                                                                                        \
+        if (KC_UNLIKELY(!(cond))) {                                                             \
+            static const struct kc_panic kc_panic_ = {__FILE__, __LINE__, #cond, NULL, {0, 0}}; \
+            kc_plat_panic(&kc_panic_);                                                          \
+        }                                                                                       \
     } while (0)
 
 #if KC_ASSERT_LEVEL >= KC_ASSERT_LEVEL_ASSERT

@@ -17,9 +17,9 @@
 
 KC_EXTERN_C_BEGIN
 
-#define KC_KIB(n) ((uint64_t)(n) << 10)
-#define KC_MIB(n) ((uint64_t)(n) << 20)
-#define KC_GIB(n) ((uint64_t)(n) << 30)
+#define KC_KIB(n)         ((uint64_t)(n) << 10)
+#define KC_MIB(n)         ((uint64_t)(n) << 20)
+#define KC_GIB(n)         ((uint64_t)(n) << 30)
 
 #define KC_ARRAY_COUNT(a) (sizeof(a) / sizeof((a)[0]))
 

@@ -38,15 +38,15 @@ struct kc_boot_range {
 };
 
 struct kc_boot_info {
-    uint32_t version; /* KC_BOOT_VERSION */
-    uint32_t cpu_count; /* 1 to KC_CPUS_MAX; CPU 0 is the one that boots */
-    uint64_t linear_base; /* RAM and MMIO at pa appear at kernel address linear_base + pa */
+    uint32_t version;      /* KC_BOOT_VERSION */
+    uint32_t cpu_count;    /* 1 to KC_CPUS_MAX; CPU 0 is the one that boots */
+    uint64_t linear_base;  /* RAM and MMIO at pa appear at kernel address linear_base + pa */
     uint64_t dynamic_base; /* kernel addresses free for dynamic mappings: outside the linear map, */
     uint64_t dynamic_bytes; /*   2 MiB aligned and sized; 0 bytes: there are none */
-    uint64_t user_base;  /* user addresses that an address space may use, */
-    uint64_t user_bytes; /*   2 MiB aligned and sized; 0 bytes: there are none */
-    uint64_t seed; /* for everything random in the kernel */
-    uint32_t range_count; /* 1 to KC_BOOT_RANGES_MAX, in any order */
+    uint64_t user_base;     /* user addresses that an address space may use, */
+    uint64_t user_bytes;    /*   2 MiB aligned and sized; 0 bytes: there are none */
+    uint64_t seed;          /* for everything random in the kernel */
+    uint32_t range_count;   /* 1 to KC_BOOT_RANGES_MAX, in any order */
     uint32_t unused;
     struct kc_boot_range range[KC_BOOT_RANGES_MAX];
     char cmdline[KC_BOOT_CMDLINE_MAX]; /* zero-terminated */

@@ -37,7 +37,7 @@
 #define KC_LINE_BYTES 64u
 
 /* Highest number of CPUs that one kernel instance serves; a bound for static arrays. */
-#define KC_CPUS_MAX 8u
+#define KC_CPUS_MAX               8u
 
 #define KC_CONFIG_PASTE_(a, h, l) a##_hardening_##h##_assert_##l
 #define KC_CONFIG_PASTE(a, h, l)  KC_CONFIG_PASTE_(a, h, l)

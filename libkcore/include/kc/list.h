@@ -19,14 +19,13 @@ struct kc_list {
 };
 
 /* The object of type T whose member M is the link at p. */
-#define kc_list_entry(p, T, M) ((T *)(void *)((char *)(p) - offsetof(T, M)))
+#define kc_list_entry(p, T, M) ((T *)(void *)((char *)(p)-offsetof(T, M)))
 
 /* For each link `it` of `head`; the body must not remove `it`. */
-#define kc_list_each(it, head)                                                                     \
-    for (struct kc_list *it = (head)->next; it != (head); it = it->next)
+#define kc_list_each(it, head) for (struct kc_list *it = (head)->next; it != (head); it = it->next)
 
 /* The same; the body may remove `it`. `tmp` is a name of the caller's choosing. */
-#define kc_list_each_safe(it, tmp, head)                                                           \
+#define kc_list_each_safe(it, tmp, head) \
     for (struct kc_list *it = (head)->next, *tmp = it->next; it != (head); it = tmp, tmp = it->next)
 
 /** Make an empty head, or an unlinked link. */

@@ -48,7 +48,10 @@ struct kc_lock {
     const char *name; /* static storage */
 };
 
-#define KC_LOCK_INIT(name_, rank_) {0, 0, KC_LOCK_NO_CPU, (rank_), (name_)}
+#define KC_LOCK_INIT(name_, rank_)             \
+    {                                          \
+        0, 0, KC_LOCK_NO_CPU, (rank_), (name_) \
+    }
 
 /** Prepare a free lock. name has static storage. */
 void kc_lock_init(struct kc_lock *l, const char *name, enum kc_lock_rank rank);

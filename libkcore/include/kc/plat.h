@@ -82,13 +82,13 @@ enum kc_tlbi {
 
 /* Cache maintenance of one line by address, or of all instruction caches. */
 enum kc_cache_op {
-    KC_DC_CVAC,   /* clean to the point of coherency */
-    KC_DC_CVAU,   /* clean to the point of unification */
-    KC_DC_CIVAC,  /* clean and invalidate to the point of coherency */
-    KC_DC_IVAC,   /* invalidate to the point of coherency: destroys dirty data */
-    KC_DC_ZVA,    /* zero one DCZID_EL0 block */
-    KC_IC_IVAU,   /* invalidate instruction line to the point of unification */
-    KC_IC_IALLU,  /* invalidate this CPU's instruction caches; address ignored */
+    KC_DC_CVAC,    /* clean to the point of coherency */
+    KC_DC_CVAU,    /* clean to the point of unification */
+    KC_DC_CIVAC,   /* clean and invalidate to the point of coherency */
+    KC_DC_IVAC,    /* invalidate to the point of coherency: destroys dirty data */
+    KC_DC_ZVA,     /* zero one DCZID_EL0 block */
+    KC_IC_IVAU,    /* invalidate instruction line to the point of unification */
+    KC_IC_IALLU,   /* invalidate this CPU's instruction caches; address ignored */
     KC_IC_IALLUIS, /* the same, Inner Shareable */
     KC_CACHE_OP_COUNT
 };
@@ -119,25 +119,31 @@ enum kc_sysreg {
 };
 
 /* Address translation instructions (DDI 0487, C5.6 "AT"). */
-enum kc_at { KC_AT_S1E1R, KC_AT_S1E1W, KC_AT_S1E0R, KC_AT_S1E0W, KC_AT_COUNT };
+enum kc_at {
+    KC_AT_S1E1R,
+    KC_AT_S1E1W,
+    KC_AT_S1E0R,
+    KC_AT_S1E0W,
+    KC_AT_COUNT
+};
 
 /*
  * What the core tells the body about memory. Nothing on metal; the source of truth for the
  * monitors, for Memcheck and for ASan elsewhere. The address in a note is of the kind stated.
  */
 enum kc_note {
-    KC_NOTE_ALLOC,        /* ptr: these bytes became one live object; contents undefined */
-    KC_NOTE_FREE,         /* ptr: the object is dead; nobody may touch it */
-    KC_NOTE_FRAME_ALLOC,  /* pa: frames handed out, aligned and sized in frames */
-    KC_NOTE_FRAME_FREE,   /* pa: frames given back; no TLB may reach them any more */
-    KC_NOTE_TABLE,        /* pa: one page became a translation table of owner (a struct kc_pt) */
-    KC_NOTE_TABLE_FREE,   /* pa: the page is a table no longer, but not yet reusable */
-    KC_NOTE_ROOT,         /* pa: the page is the root table of owner */
-    KC_NOTE_STACK,        /* ptr: a stack */
-    KC_NOTE_STACK_FREE,   /* ptr */
-    KC_NOTE_LOCK_TAKEN,   /* ptr: this CPU now holds the lock at that address; size is its rank */
+    KC_NOTE_ALLOC,         /* ptr: these bytes became one live object; contents undefined */
+    KC_NOTE_FREE,          /* ptr: the object is dead; nobody may touch it */
+    KC_NOTE_FRAME_ALLOC,   /* pa: frames handed out, aligned and sized in frames */
+    KC_NOTE_FRAME_FREE,    /* pa: frames given back; no TLB may reach them any more */
+    KC_NOTE_TABLE,         /* pa: one page became a translation table of owner (a struct kc_pt) */
+    KC_NOTE_TABLE_FREE,    /* pa: the page is a table no longer, but not yet reusable */
+    KC_NOTE_ROOT,          /* pa: the page is the root table of owner */
+    KC_NOTE_STACK,         /* ptr: a stack */
+    KC_NOTE_STACK_FREE,    /* ptr */
+    KC_NOTE_LOCK_TAKEN,    /* ptr: this CPU now holds the lock at that address; size is its rank */
     KC_NOTE_LOCK_RELEASED, /* ptr: this CPU is about to release it */
-    KC_NOTE_PT_LOCK,      /* ptr: that lock protects the tables of owner (a struct kc_pt) */
+    KC_NOTE_PT_LOCK,       /* ptr: that lock protects the tables of owner (a struct kc_pt) */
     KC_NOTE_COUNT
 };
 
@@ -145,8 +151,8 @@ enum kc_note {
 struct kc_panic {
     const char *file;
     int line;
-    const char *what; /* the expression, or the kind of misuse */
-    const char *text; /* one sentence for people; may be NULL */
+    const char *what;  /* the expression, or the kind of misuse */
+    const char *text;  /* one sentence for people; may be NULL */
     uint64_t value[2]; /* what was seen and what was expected, where that applies */
 };
 
@@ -187,10 +193,12 @@ void *kc_plat_ram(kc_pa_t pa);
 /** Physical address of a pointer that kc_plat_ram() gave under the present regime. */
 kc_pa_t kc_plat_ram_pa(const void *p);
 
-/** Pointer to the byte at kernel virtual address va. Dereferencing it may fault, as on a machine. */
+/** Pointer to the byte at kernel virtual address va. Dereferencing it may fault, as on a machine.
+ */
 void *kc_plat_ptr(kc_va_t va);
 
-/** Kernel virtual address of a pointer from kc_plat_ptr(), or from kc_plat_ram() with the MMU on. */
+/** Kernel virtual address of a pointer from kc_plat_ptr(), or from kc_plat_ram() with the MMU on.
+ */
 kc_va_t kc_plat_ptr_va(const void *p);
 
 /** Pointer to the byte at user address uva, for the user access primitives alone. */
@@ -203,7 +211,8 @@ void *kc_plat_uptr(kc_uva_t uva);
 void kc_plat_barrier(enum kc_barrier kind);
 #endif
 
-/** Issue that TLBI with that operand (Xt, as kc/a64/tlbi.h encodes it). Completes at a later DSB. */
+/** Issue that TLBI with that operand (Xt, as kc/a64/tlbi.h encodes it). Completes at a later DSB.
+ */
 void kc_plat_tlbi(enum kc_tlbi op, uint64_t operand);
 
 /** Issue one maintenance operation on the line that holds p. Completes at a later DSB. */
@@ -219,7 +228,8 @@ void kc_plat_sysreg_write(enum kc_sysreg reg, uint64_t value);
 KC_NODISCARD bool kc_plat_at(enum kc_at op, uint64_t va);
 
 /* ---- devices -------------------------------------------------------------------------------- */
-/** Read a device register of width 1, 2, 4 or 8 bytes, naturally aligned: one access, not merged. */
+/** Read a device register of width 1, 2, 4 or 8 bytes, naturally aligned: one access, not merged.
+ */
 uint64_t kc_plat_mmio_read(kc_va_t va, uint32_t width);
 
 /** Write one. */
