@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# What boot.S relies on in a linked image: relative relocations alone, no floating point register in
-# use, no section that the linker script does not know.
+# What boot.S relies on in a linked image: relative relocations alone, all of them between its two
+# symbols, nothing undefined, no section that the linker script does not know.
 #
 #   check-image.sh ELF...          Exit: 0 if all hold, 1 if not.
 set -u

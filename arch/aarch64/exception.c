@@ -18,18 +18,9 @@
  *
  * Sources: DDI 0487 J.a, D1.3 "Exceptions", D17.2.37 "ESR_EL1".
  */
-#include "body.h"
+#include <kc/a64/regs.h>
 
-#define ESR_EC_SHIFT 26
-#define ESR_EC_MASK  0x3fu
-#define EC_IABT_EL0  0x20u
-#define EC_IABT_EL1  0x21u
-#define EC_DABT_EL0  0x24u
-#define EC_DABT_EL1  0x25u
-#define ISS_FNV      0x400u
-#define ISS_CM       0x100u
-#define ISS_S1PTW    0x80u
-#define ISS_WNR      0x40u
+#include "body.h"
 
 static const char *vector_name(uint64_t vector)
 {
@@ -59,131 +50,43 @@ static const char *vector_from(uint64_t vector)
     }
 }
 
-static const char *class_name(uint32_t ec)
-{
-    switch (ec) {
-    case 0x00:
-        return "unknown reason (undefined instruction)";
-    case 0x01:
-        return "trapped WFI or WFE";
-    case 0x07:
-        return "access to FP, SIMD or SVE registers";
-    case 0x0d:
-        return "branch target exception";
-    case 0x0e:
-        return "illegal execution state";
-    case 0x15:
-        return "SVC";
-    case 0x16:
-        return "HVC";
-    case 0x17:
-        return "SMC";
-    case 0x18:
-        return "trapped MSR, MRS or system instruction";
-    case 0x1c:
-        return "pointer authentication failure";
-    case EC_IABT_EL0:
-        return "instruction abort from EL0";
-    case EC_IABT_EL1:
-        return "instruction abort from EL1";
-    case 0x22:
-        return "PC alignment fault";
-    case EC_DABT_EL0:
-        return "data abort from EL0";
-    case EC_DABT_EL1:
-        return "data abort from EL1";
-    case 0x26:
-        return "SP alignment fault";
-    case 0x2f:
-        return "SError";
-    case 0x30:
-    case 0x31:
-        return "breakpoint";
-    case 0x32:
-    case 0x33:
-        return "software step";
-    case 0x34:
-    case 0x35:
-        return "watchpoint";
-    case 0x3c:
-        return "BRK instruction";
-    default:
-        return "another class";
-    }
-}
-
-/* Fault status code of an abort: what, and at which level (-1: none is meant). */
-static const char *status_name(uint32_t fsc, int *level)
-{
-    *level = -1;
-    if (fsc < 0x10) {
-        static const char kinds[4][24] = {"address size fault", "translation fault",
-                                          "access flag fault", "permission fault"};
-        *level = (int)(fsc & 3);
-        return kinds[fsc >> 2];
-    }
-    if (fsc >= 0x14 && fsc <= 0x17) {
-        *level = (int)(fsc & 3);
-        return "external abort on a table walk";
-    }
-    switch (fsc) {
-    case 0x10:
-        return "external abort";
-    case 0x11:
-        return "tag check fault";
-    case 0x21:
-        return "alignment fault";
-    case 0x30:
-        return "TLB conflict abort";
-    case 0x35:
-        return "unsupported exclusive or atomic access";
-    default:
-        return "another fault status";
-    }
-}
-
 static void say_register(const char *name, uint64_t v)
 {
     kc_body_say(name);
     kc_body_say_hex(v);
 }
 
-static bool is_abort(uint32_t ec)
+static void say_abort(const struct kc_a64_syndrome *s)
 {
-    return ec == EC_IABT_EL0 || ec == EC_IABT_EL1 || ec == EC_DABT_EL0 || ec == EC_DABT_EL1;
+    kc_body_say(": ");
+    kc_body_say(kc_a64_fault_name((enum kc_a64_fault)s->fault));
+    if (s->level != KC_A64_LEVEL_NONE) {
+        kc_body_say(", level ");
+        kc_body_say_dec(s->level);
+    }
+    kc_body_say(s->is_fetch         ? ", fetch"
+                : s->is_maintenance ? ", cache maintenance"
+                : s->is_write       ? ", write"
+                                    : ", read");
+    if (s->walk_stage2) {
+        kc_body_say(", in the stage 2 translation of a walk");
+    }
 }
 
 static void say_syndrome(const struct kc_body_frame *f)
 {
-    uint32_t ec = (uint32_t)(f->esr >> ESR_EC_SHIFT) & ESR_EC_MASK;
-    uint32_t iss = (uint32_t)f->esr & 0x1ffffff;
+    struct kc_a64_syndrome s;
+    kc_a64_esr_decode(f->esr, &s);
     say_register("  ESR  ", f->esr);
     kc_body_say("  ");
-    kc_body_say(class_name(ec));
-    if (is_abort(ec)) {
-        int level;
-        const char *what = status_name(iss & 0x3f, &level);
-        kc_body_say(": ");
-        kc_body_say(what);
-        if (level >= 0) {
-            kc_body_say(", level ");
-            kc_body_say_dec((uint64_t)level);
-        }
-        if (ec >= EC_DABT_EL0) {
-            kc_body_say((iss & ISS_CM) != 0    ? ", cache maintenance"
-                        : (iss & ISS_WNR) != 0 ? ", write"
-                                               : ", read");
-        } else {
-            kc_body_say(", fetch");
-        }
-        if ((iss & ISS_S1PTW) != 0) {
-            kc_body_say(", in the stage 2 translation of a walk");
-        }
+    kc_body_say(kc_a64_ec_name(s.ec));
+    if (s.is_abort) {
+        say_abort(&s);
     } else {
-        say_register(", ISS ", iss);
+        say_register(", ISS ", s.iss);
     }
     say_register("\n  FAR  ", f->far);
-    if (is_abort(ec) && (iss & ISS_FNV) != 0) {
+    if (s.is_abort && s.far_invalid) {
         kc_body_say("  (not valid)");
     }
     kc_body_say("\n");
@@ -314,15 +217,6 @@ void kc_body_exception(struct kc_body_frame *f, uint64_t vector)
 
 /* ---- the last word -------------------------------------------------------------------------- */
 
-/* With the MMU off a constant of this image may carry its address of the upper half. */
-static const char *reachable(const char *text)
-{
-    if (text != NULL && !kc_body_mmu_is_on()) {
-        return kc_plat_ram(kc_plat_ram_pa(text));
-    }
-    return text;
-}
-
 void kc_plat_panic(const struct kc_panic *why)
 {
     kc_program_panic(why);
@@ -330,13 +224,13 @@ void kc_plat_panic(const struct kc_panic *why)
     kc_body_say("\nkcore: panic on CPU ");
     kc_body_say_dec(kc_plat_cpu());
     kc_body_say(": ");
-    kc_body_say(reachable(why->what));
+    kc_body_say(why->what);
     if (why->text != NULL) {
         kc_body_say(": ");
-        kc_body_say(reachable(why->text));
+        kc_body_say(why->text);
     }
     kc_body_say("\n  at ");
-    kc_body_say(reachable(why->file));
+    kc_body_say(why->file);
     kc_body_say(":");
     kc_body_say_dec((uint64_t)(int64_t)why->line);
     if (why->value[0] != 0 || why->value[1] != 0) {

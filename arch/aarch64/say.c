@@ -2,9 +2,16 @@
 /* say.c: what the body prints by itself, before there is a kernel and after it has stopped. */
 #include "body.h"
 
+/* On a CPU that starts, with its MMU off, constants carry their addresses of the upper half. */
+static const char *reachable(const char *text)
+{
+    return kc_body_mmu_is_on() ? text : kc_plat_ram(kc_plat_ram_pa(text));
+}
+
 void kc_body_say(const char *text)
 {
     size_t n = 0;
+    text = reachable(text);
     while (text[n] != 0) {
         n++;
     }

@@ -16,6 +16,8 @@
  * I1  Nothing is taken from a property before its length is checked.
  * I2  Every range that leaves here fits its address space (kc_pa_range_fits).
  * I3  mpidr[0] is the CPU that boots.
+ * I4  The first defect is the one reported; the walk goes on, because it may still find the
+ * console.
  *
  * Sources: Devicetree Specification v0.4, chapters 2 and 3; the Linux bindings arm/psci.yaml,
  * arm/cpus.yaml, timer/arm,arch_timer.yaml, interrupt-controller/arm,gic-v3.yaml.
@@ -37,6 +39,7 @@ struct reader {
     struct node node[KC_FDT_DEPTH_MAX + 1]; /* by depth; 0 is above the root */
     uint64_t initrd_start, initrd_end;
     uint64_t boot_mpidr;
+    kc_status_t first; /* what was wrong first */
     bool boot_cpu_seen, initrd_start_seen, initrd_end_seen;
 };
 
@@ -45,9 +48,12 @@ struct reader {
 
 static kc_status_t refuse(struct reader *r, const char *node, const char *what, kc_status_t s)
 {
-    r->e->node = node;
-    r->e->what = what;
-    r->e->offset = 0;
+    if (r->first == KC_OK) {
+        r->first = s;
+        r->e->node = node;
+        r->e->what = what;
+        r->e->offset = 0;
+    }
     return s;
 }
 
@@ -365,7 +371,6 @@ static kc_status_t walk(struct reader *r)
     uint32_t cursor = 0;
     for (;;) {
         struct kc_fdt_item item;
-        kc_status_t s = KC_OK;
         kc_fdt_next(&r->fdt, &cursor, &item);
         switch (item.token) {
         case KC_FDT_NODE: {
@@ -379,17 +384,14 @@ static kc_status_t walk(struct reader *r)
             break;
         }
         case KC_FDT_PROP:
-            s = take_property(r, &item);
+            (void)take_property(r, &item); /* r->first keeps what is wrong */
             break;
         case KC_FDT_NODE_END:
-            s = take_node(r, item.depth);
+            (void)take_node(r, item.depth);
             break;
         case KC_FDT_DONE:
         default:
-            return KC_OK;
-        }
-        if (s != KC_OK) {
-            return s;
+            return r->first;
         }
     }
 }
@@ -485,7 +487,7 @@ kc_status_t kc_dt_read(const void *dtb, kc_pa_t dtb_pa, uint64_t limit, uint64_t
 
     kc_status_t s = kc_fdt_open(&r.fdt, dtb, limit, &fe);
     if (s != KC_OK) {
-        refuse(&r, "(blob)", fe.what, s);
+        (void)refuse(&r, "(blob)", fe.what, s);
         e->offset = fe.offset;
         return s;
     }
