@@ -97,35 +97,34 @@ struct cpu_state {
 } KC_ALIGNED(KC_LINE_BYTES);
 
 struct kc_replay {
+    /* planner */
     struct kc_frames *frames;
     struct kc_misuse *misuse;
     struct kc_replay_source source;
-    uint32_t cpu_count;
-    uint32_t frame_count; /* frames of this structure */
-    /* planner */
-    kc_status_t status;
-    bool over;
-    uint32_t batch_count;
-    uint32_t type_count;
-    uint64_t base_frames; /* of caches, heaps and pages when the replay began */
+    uint64_t base_frames; /* of caches and heaps when the replay began */
     struct kc_trace_totals totals;
-    struct kc_linux_model linux_model;
-    struct meter source_meter;
     struct kc_table slots;
     struct kc_table caches;
+    uint32_t cpu_count;
+    uint32_t frame_count; /* frames of this structure */
     uint32_t cache_count;
+    uint32_t type_count;
+    uint32_t batch_count;
+    kc_status_t status;
+    bool over;
     /* meeting point */
-    uint32_t round KC_ALIGNED(KC_LINE_BYTES); /* atomic: batches published */
-    uint32_t
-        arrived KC_ALIGNED(KC_LINE_BYTES); /* atomic: CPUs that are done, all rounds together */
-    uint64_t events_done;                  /* atomic */
+    uint32_t round;       /* atomic: batches published */
+    uint32_t arrived;     /* atomic: CPUs that are done, all rounds together */
+    uint64_t events_done; /* atomic */
     /* account */
-    struct kc_lock lock KC_ALIGNED(KC_LINE_BYTES);
-    struct meter meter;
+    struct kc_lock lock;
     uint64_t failures;
     uint64_t page_failures;
     uint64_t page_bytes;
     uint64_t page_peak_bytes;
+    struct meter meter;
+    struct meter source_meter;
+    struct kc_linux_model linux_model;
     struct kc_heap heap;
     struct cpu_state cpu[KC_CPUS_MAX];
     struct type_state type[KC_TRACE_TYPES_MAX];

@@ -41,8 +41,8 @@ static void put_pct(const struct out *o, const char *key, int64_t milli)
         put(o, "\"%s\":null", key);
         return;
     }
-    uint64_t v = milli < 0 ? 0 - (uint64_t)milli : (uint64_t)milli;
-    put(o, "\"%s\":%s%llu.%03llu", key, milli < 0 ? "-" : "", (num)(v / 1000), (num)(v % 1000));
+    num v = milli < 0 ? 0 - (num)milli : (num)milli;
+    put(o, "\"%s\":%s%llu.%03llu", key, milli < 0 ? "-" : "", v / 1000, v % 1000);
 }
 
 static void put_text(const struct out *o, const char *text)
@@ -62,7 +62,7 @@ static void put_text(const struct out *o, const char *text)
 static void put_trace(const struct out *o, const struct kc_trace_totals *t)
 {
     put(o, "\"trace\":{\"events\":%llu,\"allocs\":%llu,\"frees\":%llu,\"null_frees\":%llu,",
-        (num)(t->allocs + t->frees), (num)t->allocs, (num)t->frees, (num)t->null_frees);
+        (num)t->allocs + (num)t->frees, (num)t->allocs, (num)t->frees, (num)t->null_frees);
     put(o, "\"unknown_frees\":%llu,\"implicit_frees\":%llu,", (num)t->unknown_frees,
         (num)t->implicit_frees);
     put(o, "\"skipped_lines\":%llu,\"lost_events\":%llu},", (num)t->skipped_lines,
@@ -103,7 +103,7 @@ void kc_report_json(const struct kc_report *report, kc_report_sink_fn sink, void
         (num)r->trace.page_allocs, (num)r->trace.page_frees, (num)r->trace.page_unknown_frees);
     put(o, "\"peak_bytes\":%llu},", (num)r->page_peak_bytes);
     put_usage(o, "kcore", &r->kcore);
-    put(o, ",\"failures\":%llu},", (num)(r->failures + r->page_failures));
+    put(o, ",\"failures\":%llu},", (num)r->failures + (num)r->page_failures);
     put_usage(o, "linux", &r->source);
     put(o, ",\"failures\":null},\"latency_ns\":{");
     put_latency(o, "alloc", &r->alloc);

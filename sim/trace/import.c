@@ -310,6 +310,11 @@ static uint32_t hash_bytes(uint32_t h, const char *p, size_t n)
     return h;
 }
 
+static uint32_t hash_number(uint32_t h, uint32_t v)
+{
+    return (h ^ v) * 2654435761u;
+}
+
 static struct kc_event *push(struct sim_import *m, uint32_t kind)
 {
     struct kc_event *e = &m->pending[m->pending_count++]; /* I2 */
@@ -453,9 +458,8 @@ static kc_status_t type_of(struct sim_import *m, bool kmalloc, const struct fiel
 {
     struct kc_trace_type t;
     describe_type(m, kmalloc, f, &t);
-    uint32_t sizes[2] = {t.object_bytes, t.granted_bytes};
     uint32_t hash = hash_bytes(2166136261u, t.name, strlen(t.name));
-    hash = hash_bytes(hash, (const char *)sizes, sizeof(sizes));
+    hash = hash_number(hash_number(hash, t.object_bytes), t.granted_bytes);
     uint32_t i = hash >> (32 - NAMES_LOG2);
     for (; m->type_place[i] != 0; i = (i + 1) & ((1u << NAMES_LOG2) - 1)) {
         const struct kc_trace_type *known = &m->type[m->type_place[i] - 1];

@@ -51,10 +51,10 @@ static void put(struct sim_kct_writer *w, uint64_t v)
 
 static void put_name(struct sim_kct_writer *w, const char *name)
 {
-    size_t n = strlen(name);
-    put(w, n);
-    memcpy(w->block + w->used, name, n);
-    w->used += (uint32_t)n;
+    put(w, strlen(name));
+    for (; *name != 0; name++) {
+        put_byte(w, (uint8_t)*name);
+    }
 }
 
 static void write_out(struct sim_kct_writer *w, const void *bytes, size_t n)
@@ -85,7 +85,9 @@ struct sim_kct_writer *sim_kct_writer_open(sim_kct_sink_fn sink, void *ctx, uint
     w->ctx = ctx;
     w->unit_ns = unit_ns;
     uint8_t h[KC_KCT_HEADER_BYTES] = {0};
-    memcpy(h, KC_KCT_MAGIC, KC_KCT_MAGIC_BYTES);
+    for (uint32_t i = 0; i < KC_KCT_MAGIC_BYTES; i++) {
+        h[i] = (uint8_t)KC_KCT_MAGIC[i];
+    }
     h[8] = KC_KCT_VERSION;
     put_le32(h + 12, kc_crc32c(0, h, 12));
     write_out(w, h, sizeof(h));
