@@ -8,7 +8,10 @@
  *     chunk is complete. A page is accessible as a whole or not at all, so a fault comes from the
  *     first byte of a chunk: nothing of that chunk was copied and `done` is exact.
  * U3  What the handler reads is written before the copy's first access and cleared after its last:
- *     the compiler knows that memcpy does not read it, and would move both but for the fences.
+ *     the compiler may know that the copy does not read it, and would move both but for the
+ *     fences.
+ * U4  The escape leaves the signal mask as it was at the fault. Our handler blocks nothing, but a
+ *     sanitizer's may stand before it and block all; saving a mask at each copy would cost more.
  *
  * si_addr is 0 where the address has no translation at all (x86: not canonical, a general
  * protection fault); those are ours if the user range holds such addresses, which the handler
@@ -19,6 +22,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <string.h>
+#include <ucontext.h>
 
 #include "host_priv.h"
 
@@ -53,7 +57,9 @@ static void on_fault(int signal, siginfo_t *info, void *context)
         uintptr_t at = (uintptr_t)info->si_addr;
         bool untranslatable = at == 0 && info->si_code > 0;
         if (untranslatable || at - c->user < c->n) { /* U1 */
+            const ucontext_t *interrupted = context;
             current = NULL;
+            pthread_sigmask(SIG_SETMASK, &interrupted->uc_sigmask, NULL); /* U4 */
             siglongjmp(c->escape, 1);
         }
     }
@@ -65,10 +71,28 @@ static void install(void)
     struct sigaction a;
     memset(&a, 0, sizeof(a));
     a.sa_sigaction = on_fault;
-    a.sa_flags = SA_SIGINFO | SA_NODEFER; /* NODEFER: the escape restores no signal mask */
+    a.sa_flags = SA_SIGINFO | SA_NODEFER;
     sigemptyset(&a.sa_mask);
     sigaction(SIGSEGV, &a, &before_segv);
     sigaction(SIGBUS, &a, &before_bus);
+}
+
+/*
+ * memcpy, but no sanitizer's: those look an address up in a table of theirs first, and for an
+ * address that nobody has they fault there. Volatile, or the compiler would make a memcpy of it.
+ */
+typedef uint64_t __attribute__((aligned(1), may_alias)) any_word;
+
+__attribute__((noinline, no_sanitize("address", "thread", "undefined"))) static void
+copy_chunk(unsigned char *to, const unsigned char *from, size_t n)
+{
+    size_t i = 0;
+    for (; n - i >= sizeof(any_word); i += sizeof(any_word)) {
+        *(volatile any_word *)(to + i) = *(const volatile any_word *)(from + i);
+    }
+    for (; i < n; i++) {
+        ((volatile unsigned char *)to)[i] = ((const volatile unsigned char *)from)[i];
+    }
 }
 
 /* One copy, of which either side is user memory at `user`. Returns what was not copied. */
@@ -87,7 +111,7 @@ static size_t copy(unsigned char *to, const unsigned char *from, uintptr_t user,
             c.n = chunk;
             current = &c;
             __atomic_signal_fence(__ATOMIC_SEQ_CST); /* U3 */
-            memcpy(to + done, from + done, chunk);
+            copy_chunk(to + done, from + done, chunk);
             __atomic_signal_fence(__ATOMIC_SEQ_CST); /* U3 */
             current = NULL;
             done = done + chunk; /* U2 */
