@@ -172,6 +172,11 @@ Test(heap, every_bad_free_has_its_answer)
     EXPECT_MISUSE(kc_heap_free(&heap, elsewhere), KC_ERR_RANGE, KC_MISUSE_FOREIGN);
     EXPECT_MISUSE(kc_heap_free(&heap, (void *)UINTPTR_MAX), KC_ERR_RANGE, KC_MISUSE_FOREIGN);
     EXPECT_MISUSE(kc_heap_free(&heap, kc_plat_ram(used)), KC_ERR_RANGE, KC_MISUSE_FOREIGN);
+    /* The physical address as a pointer, which a body may have mapped to the same byte. */
+    if ((uintptr_t)kc_pa_raw(kc_plat_ram_pa(p)) != (uintptr_t)p) {
+        EXPECT_MISUSE(kc_heap_free(&heap, (void *)(uintptr_t)kc_pa_raw(kc_plat_ram_pa(p))),
+                      KC_ERR_RANGE, KC_MISUSE_FOREIGN);
+    }
     EXPECT_MISUSE(kc_heap_free(&heap, q), KC_ERR_PERM, KC_MISUSE_WRONG_OWNER);
     EXPECT_MISUSE(kc_heap_free(&heap, large), KC_ERR_PERM, KC_MISUSE_WRONG_OWNER);
     EXPECT_MISUSE(kc_heap_free(&heap, p + 8), KC_ERR_ALIGN, KC_MISUSE_INTERIOR);

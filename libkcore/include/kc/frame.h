@@ -98,6 +98,7 @@ struct kc_frames {
     uint32_t record_count;
     struct kc_frame_zone zone[KC_FRAME_ZONES];
     uint64_t frame_count; /* frames that it hands out, free or not */
+    uintptr_t linear;     /* pointer minus physical address, the same for all RAM */
     uint64_t table_bytes; /* what records and spans took from early memory */
     uint64_t owner_frames[KC_FRAME_OWNER_COUNT];
     uint64_t alloc_count, free_count, fail_count; /* blocks and runs since init */
@@ -296,6 +297,16 @@ KC_INLINE struct kc_frame *kc_frame_at(const struct kc_frames *f, uint32_t index
 KC_INLINE uint32_t kc_frame_index(const struct kc_frames *f, const struct kc_frame *record)
 {
     return (uint32_t)(record - f->table);
+}
+
+/**
+ * Physical address of a pointer into RAM, for any pointer at all: of what points elsewhere it makes
+ * an address outside RAM, and no two pointers give the same one. The seam's kc_plat_ram_pa() is
+ * only for pointers that are known to be RAM's.
+ */
+KC_INLINE kc_pa_t kc_frame_ptr_pa(const struct kc_frames *f, const void *p)
+{
+    return kc_pa((uintptr_t)p - f->linear);
 }
 
 /* ---- queries -------------------------------------------------------------------------------- */

@@ -185,7 +185,7 @@ static bool grow(struct kc_cache *c)
 /* Gives an empty slab back. */
 static void drop(struct kc_cache *c, const struct slab_view *v)
 {
-    kc_pa_t pa = kc_plat_ram_pa(v->base);
+    kc_pa_t pa = kc_frame_ptr_pa(c->frames, v->base);
     bin_del(c, v, CACHE_BIN_EMPTY);
     c->slabs--;
     c->slabs_empty--;
@@ -398,7 +398,7 @@ static struct finding find(struct kc_cache *c, const void *ptr)
 {
     struct finding x = {KC_OK, KC_MISUSE_KIND_COUNT, {0}, 0};
     struct kc_frame_found found;
-    kc_pa_t pa = kc_plat_ram_pa(ptr);
+    kc_pa_t pa = kc_frame_ptr_pa(c->frames, ptr);
     if (!kc_frame_find(c->frames, pa, &found)) {
         struct kc_frame_info info;
         kc_frame_info(c->frames, pa, &info);

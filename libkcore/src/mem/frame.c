@@ -473,6 +473,8 @@ kc_status_t kc_frames_init(struct kc_frames *f, struct kc_early *early, struct k
         f->zone[1].span_end = f->zone[1].span_first;
     }
     f->zone[1].span_fresh = f->zone[1].span_first;
+    kc_pa_t first = frame_pa(f->span[0].pfn);
+    f->linear = (uintptr_t)kc_plat_ram(first) - (uintptr_t)kc_pa_raw(first);
     kc_early_close(early);
     return KC_OK;
 }

@@ -185,7 +185,7 @@ static void *large_alloc(struct kc_heap *h, size_t size, size_t align, uint32_t 
 static uint32_t large_frames(const struct kc_heap *h, const void *ptr)
 {
     struct kc_frame_found found;
-    kc_pa_t pa = kc_plat_ram_pa(ptr);
+    kc_pa_t pa = kc_frame_ptr_pa(h->frames, ptr);
     if (!kc_frame_find(h->frames, pa, &found) || found.owner != KC_FRAME_OWNER_HEAP ||
         found.data != heap_claim_data(h) || !kc_pa_eq(pa, found.base)) {
         return 0;
@@ -199,7 +199,7 @@ static bool large_free(struct kc_heap *h, void *ptr)
     uint64_t irq = kc_lock_acquire_irqsave(&h->lock);
     uint32_t frames = large_frames(h, ptr);
     if (frames != 0) {
-        kc_pa_t pa = kc_plat_ram_pa(ptr);
+        kc_pa_t pa = kc_frame_ptr_pa(h->frames, ptr);
         kc_plat_note(KC_NOTE_FREE, (uintptr_t)ptr, (uint64_t)frames << KC_FRAME_LOG2, h);
         unclaim_run(h, pa, frames);
         kc_status_t status = kc_frame_free_run(h->frames, pa, frames);
@@ -227,7 +227,7 @@ enum what {
 static enum what look_up(struct kc_heap *h, const void *ptr, struct kc_cache **cache)
 {
     struct kc_frame_found found;
-    kc_pa_t pa = kc_plat_ram_pa(ptr);
+    kc_pa_t pa = kc_frame_ptr_pa(h->frames, ptr);
     if (!kc_frame_find(h->frames, pa, &found)) {
         struct kc_frame_info info;
         kc_frame_info(h->frames, pa, &info);
