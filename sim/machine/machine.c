@@ -52,8 +52,8 @@ static kc_status_t check_sizes(const struct machine_config *c)
         return KC_ERR_ARG;
     }
     if (c->ram_bytes < SIM_RAM_BYTES_MIN || c->ram_bytes > SIM_RAM_BYTES_MAX) {
-        snprintf(sim.why, sizeof sim.why, "RAM of %llu bytes: the limits are %u bytes and 1 TiB",
-                 (unsigned long long)c->ram_bytes, SIM_RAM_BYTES_MIN);
+        snprintf(sim.why, sizeof sim.why, "RAM of %llu bytes: the limits are %llu bytes and 1 TiB",
+                 (unsigned long long)c->ram_bytes, (unsigned long long)SIM_RAM_BYTES_MIN);
         return KC_ERR_RANGE;
     }
     if (c->cpus == 0 || c->cpus > SIM_CPUS_MAX) {

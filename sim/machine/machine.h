@@ -32,7 +32,7 @@
 
 #define SIM_PAGE_BYTES      4096u
 #define SIM_RAM_BASE        UINT64_C(0x80000000) /* default first physical address of RAM */
-#define SIM_RAM_BYTES_MIN   (2u * SIM_PAGE_BYTES)
+#define SIM_RAM_BYTES_MIN   UINT64_C(8192)
 #define SIM_RAM_BYTES_MAX   (UINT64_C(1) << 40)
 #define SIM_LINEAR_BASE     UINT64_C(0xffff000000000000)
 #define SIM_CPUS_MAX        KC_CPUS_MAX

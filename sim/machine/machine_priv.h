@@ -97,42 +97,35 @@ struct cpu {
     uint32_t id;
     enum cpu_state state;
     pthread_t thread;
-    bool has_thread;
     pthread_cond_t turn;
     sigjmp_buf root;
-
     machine_cpu_fn fn;
     void *arg;
-    bool started; /* by kc_plat_cpu_start */
 
     uint64_t reg[KC_SYSREG_COUNT]; /* as written */
     struct mmu_regs now;           /* as in effect */
-    bool sync_needed;
-    bool irq_masked;
-    bool event;
-    bool mmu_seen; /* told the monitors? */
-    uint32_t ipi;
     uint64_t timer_at;
     uint64_t pc; /* address of the pretended text, as this CPU fetches it */
-    uint32_t fault_depth;
 
     struct tlb tlb;
     struct context context[CONTEXTS_MAX];
-    uint32_t context_count;
-
     struct tlbi tlbi[TLBIS_MAX];
-    uint32_t tlbi_count;
+    struct pending_store *pending;      /* descriptor stores since the last DSB that covers them */
+    uint64_t delayed_pa, delayed_value; /* mutation: a store that waits for the next barrier */
+    struct touch touch[TOUCH_SLOTS];
 
-    struct pending_store *pending; /* descriptor stores since the last DSB that covers them */
+    uint32_t context_count;
+    uint32_t tlbi_count;
     uint32_t pending_count, pending_room;
     uint32_t epoch_all; /* counts DSBs that publish to all CPUs */
     uint32_t epoch_own; /* counts those that publish to this CPU's walker */
-
-    /* mutation: a store that waits for the next barrier */
+    uint32_t ipi;
+    uint32_t fault_depth;
+    bool has_thread;
+    bool started; /* by kc_plat_cpu_start */
+    bool irq_masked;
+    bool event;
     bool delayed;
-    uint64_t delayed_pa, delayed_value;
-
-    struct touch touch[TOUCH_SLOTS];
 };
 
 /* ---- windows -------------------------------------------------------------------------------- */

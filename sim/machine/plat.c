@@ -50,7 +50,6 @@ static enum kc_barrier weaker(enum kc_barrier kind)
         return KC_DMB_ISHST;
     case KC_DSB_LD:
     case KC_DSB_ISHLD:
-        return KC_DMB_ISHLD;
     case KC_DMB_SY:
     case KC_DMB_OSH:
     case KC_DMB_ISH:

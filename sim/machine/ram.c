@@ -130,14 +130,22 @@ struct window *window_of(const void *p, uint64_t *va)
     return NULL;
 }
 
+/* Take the host's access to a part of a window away. */
+static void hide(uint8_t *at, uint64_t bytes)
+{
+    if (mmap(at, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+             0) == MAP_FAILED) {
+        cpu_end(MACHINE_END_STOPPED, "the host refuses to unmap simulated memory", NULL);
+    }
+}
+
 static void wipe(struct window *w)
 {
     if (w->low >= w->high) {
         return;
     }
     uint64_t bytes = (w->high - w->low) * SIM_PAGE_BYTES;
-    mmap(w->host + w->low * SIM_PAGE_BYTES, bytes, PROT_NONE,
-         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    hide(w->host + w->low * SIM_PAGE_BYTES, bytes);
     /* Anonymous private memory reads as zero again after this, and is given back. */
     uint64_t first = w->low * 8 & ~(uint64_t)PAGE_MASK_LOW;
     madvise((uint8_t *)w->state + first, w->high * 8 - first, MADV_DONTNEED);
@@ -224,8 +232,7 @@ static void unmap_in(struct window *w, uint64_t va, uint64_t size)
         }
         if (run != 0) {
             sim.maps++;
-            mmap(w->host + page * SIM_PAGE_BYTES, run * SIM_PAGE_BYTES, PROT_NONE,
-                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+            hide(w->host + page * SIM_PAGE_BYTES, run * SIM_PAGE_BYTES);
             page += run - 1;
         }
     }

@@ -233,7 +233,8 @@ static void table_link(uint64_t page, const struct link *l)
     t->link[t->link_count++] = *l;
     for (uint32_t i = 0; i < TABLE_ENTRIES && l->level < 3; i++) {
         uint64_t value;
-        if (sim_phys_read(page + 8 * i, &value) && mmu_classify(value, l->level) == MMU_TABLE) {
+        if (sim_phys_read(page + UINT64_C(8) * i, &value) &&
+            mmu_classify(value, l->level) == MMU_TABLE) {
             struct link child = {l->root, l->va + i * mmu_span(l->level), l->level + 1, l->half};
             table_link(mmu_output(value, l->level, MMU_TABLE), &child);
         }
@@ -514,7 +515,7 @@ static void spread_one(struct cpu *c, const struct tlb_record *r)
     struct mmu_regs regs = k->regs;
     int32_t level = r->e.level + 1;
     for (uint32_t i = 0; i < TABLE_ENTRIES; i++) {
-        uint64_t pa = r->e.pa + 8 * i;
+        uint64_t pa = r->e.pa + UINT64_C(8) * i;
         uint64_t value, since;
         if (!read_as_walker(c, pa, &value, &since)) {
             return;
