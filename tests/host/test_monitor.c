@@ -650,6 +650,13 @@ Test(monitor, t19_held_by_an_entry_that_no_store_explains)
     expect(MON_T19, "before the free");
 }
 
+Test(monitor, t19_page_freed_while_it_is_mapped)
+{
+    store(0, L3 + 24, (FRAME + 0x3000) | PAGE);
+    note(0, KC_NOTE_FRAME_FREE, FRAME + 0x3000, 4096);
+    expect(MON_T19, "missing: store of an invalid descriptor");
+}
+
 Test(monitor, t20_table_freed_before_the_tlbi)
 {
     store(0, L3 + 8, 0);
