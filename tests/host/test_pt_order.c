@@ -521,10 +521,10 @@ static const char *judge_event(const struct host_event *e)
         if (in_tree(pt.root, kc_a64_start_level(&pt.format), e->a & ~UINT64_C(4095)) && e->b != 0) {
             return "a table that walkers can reach was filled in no certain order";
         }
+        /* The step is not recorded: pages, or blocks of level 2, for the window has no larger. */
+        uint64_t step = e->b == 0 ? 0 : ((e->b & 3) == 3 ? 4096 : MIB2);
         for (uint64_t i = 0; i < e->c; i++) {
-            /* The step is not recorded; only validity and the state matter here. */
-            word_value[w + i] = kc_plat_desc_load(kc_pa(e->a + 8 * i));
-            word_value[w + i] = e->b == 0 ? 0 : word_value[w + i];
+            word_value[w + i] = e->b + i * step;
             word_unpushed[w + i] = true;
         }
         return NULL;
