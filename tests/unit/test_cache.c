@@ -250,6 +250,8 @@ Test(cache, every_bad_free_has_its_answer)
     EXPECT_MISUSE(kc_cache_free(&cache, p + 1), KC_ERR_ALIGN, KC_MISUSE_INTERIOR);
     EXPECT_MISUSE(kc_cache_free(&cache, p + cache.shape[0].state_offset), KC_ERR_ALIGN,
                   KC_MISUSE_INTERIOR);
+    EXPECT_MISUSE(kc_cache_free(&cache, p + (size_t)cache.shape[0].objects * 40), KC_ERR_ALIGN,
+                  KC_MISUSE_INTERIOR);
     EXPECT_MISUSE(kc_cache_free(&cache, p + 40), KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE);
     EXPECT_MISUSE(kc_cache_probe(&cache, p + 40), KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE);
     cr_expect_eq(kc_cache_probe(&cache, p), KC_OK);

@@ -100,11 +100,12 @@ Test(heap, requests_outside_the_limits_are_refused)
     cr_expect_null(kc_heap_alloc_aligned(&heap, SIZE_MAX, 8, 0));
     cr_expect_null(kc_heap_alloc_aligned(&heap, 0, 8, 0));
     cr_expect_null(kc_heap_alloc_array(&heap, SIZE_MAX / 2, 3, 0));
+    cr_expect_null(kc_heap_alloc_array(&heap, SIZE_MAX / 8 + 2, 8, 0)); /* wraps to 8 */
     cr_expect_null(kc_heap_alloc_array(&heap, 0, 3, 0));
     cr_expect_null(kc_heap_alloc_array(&heap, 3, 0, 0));
     cr_expect_null(kc_heap_resize(&heap, NULL, 0, 0));
     kc_heap_stats(&heap, &s);
-    cr_expect_eq(s.refused_count, 14);
+    cr_expect_eq(s.refused_count, 15);
     cr_expect_eq(s.fail_count, 0);
     cr_expect_eq(s.alloc_count, 0);
     cr_expect_eq(kc_misuse_total(&misuse), 0);
