@@ -80,9 +80,32 @@ static void became_live(void *p, size_t n, uint32_t watch)
 #endif
 }
 
+/*
+ * The least range that holds all that was ever made dead, as first and last byte: so that
+ * forgetting a terabyte of RAM, of which a page was used, does not write an eighth of a terabyte of
+ * shadow.
+ */
+static uintptr_t dead_first = UINTPTR_MAX;
+static uintptr_t dead_last;
+
+static void remember_dead(uintptr_t first, uintptr_t last)
+{
+    uintptr_t seen = __atomic_load_n(&dead_first, __ATOMIC_RELAXED);
+    while (first < seen && !__atomic_compare_exchange_n(&dead_first, &seen, first, true,
+                                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+    seen = __atomic_load_n(&dead_last, __ATOMIC_RELAXED);
+    while (last > seen && !__atomic_compare_exchange_n(&dead_last, &seen, last, true,
+                                                       __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+}
+
 /* Nobody may touch these bytes. */
 static void became_dead(void *p, size_t n, uint32_t watch)
 {
+    if (n != 0) {
+        remember_dead((uintptr_t)p, (uintptr_t)p + (n - 1));
+    }
     if ((watch & HOST_WATCH_ASAN) != 0) {
         __asan_poison_memory_region(p, n);
     }
@@ -96,12 +119,21 @@ static void became_dead(void *p, size_t n, uint32_t watch)
 void host_memory_forget(void *p, size_t n)
 {
     uint32_t watch = tools_present();
+    uintptr_t first = (uintptr_t)p;
+    uintptr_t last = (uintptr_t)p + (n - 1);
+    uintptr_t from = __atomic_load_n(&dead_first, __ATOMIC_RELAXED);
+    uintptr_t to = __atomic_load_n(&dead_last, __ATOMIC_RELAXED);
+    from = from > first ? from : first;
+    to = to < last ? to : last;
+    if (from > to) {
+        return;
+    }
     if ((watch & HOST_WATCH_ASAN) != 0) {
-        __asan_unpoison_memory_region(p, n);
+        __asan_unpoison_memory_region((void *)from, to - from + 1);
     }
 #if HAVE_VALGRIND
     if ((watch & HOST_WATCH_MEMCHECK) != 0) {
-        (void)VALGRIND_MAKE_MEM_DEFINED(p, n);
+        (void)VALGRIND_MAKE_MEM_DEFINED(from, to - from + 1);
     }
 #endif
 }

@@ -111,7 +111,8 @@ static size_t copy(unsigned char *to, const unsigned char *from, uintptr_t user,
             c.n = chunk;
             current = &c;
             __atomic_signal_fence(__ATOMIC_SEQ_CST); /* U3 */
-            copy_chunk(to + done, from + done, chunk);
+            copy_chunk((unsigned char *)((uintptr_t)to + done),
+                       (const unsigned char *)((uintptr_t)from + done), chunk);
             __atomic_signal_fence(__ATOMIC_SEQ_CST); /* U3 */
             current = NULL;
             done = done + chunk; /* U2 */
