@@ -89,10 +89,7 @@ struct type_state {
 
 /* What one CPU writes while a batch is done, on lines of its own. */
 struct cpu_state {
-    struct kc_hist alloc;
-    struct kc_hist free;
-    struct kc_hist page_alloc;
-    struct kc_hist page_free;
+    struct kc_replay_latencies *latency; /* NULL: not taken */
     uint64_t overlaps;
 } KC_ALIGNED(KC_LINE_BYTES);
 
@@ -290,6 +287,18 @@ static void account_free(struct kc_replay *r, uint64_t time_ns, const struct slo
     kc_lock_release_irqrestore(&r->lock, irq);
 }
 
+static uint64_t begin_ns(const struct cpu_state *c)
+{
+    return c->latency != NULL ? kc_plat_stopwatch_ns() : 0;
+}
+
+static void record(struct kc_hist *h, uint64_t begin)
+{
+    if (h != NULL) {
+        kc_hist_record(h, kc_plat_stopwatch_ns() - begin);
+    }
+}
+
 static void do_alloc(struct kc_replay *r, struct cpu_state *c, const struct planned_event *p)
 {
     const struct kc_event *e = &p->event;
@@ -300,10 +309,10 @@ static void do_alloc(struct kc_replay *r, struct cpu_state *c, const struct plan
     s->granted = 0;
     s->type = e->type;
     if (e->requested != 0) { /* 0 asks for nothing and holds nothing */
-        uint64_t begin = kc_plat_stopwatch_ns();
+        uint64_t begin = begin_ns(c);
         object = t->cache != NULL ? kc_cache_alloc(t->cache, 0)
                                   : kc_heap_alloc(&r->heap, e->requested, 0);
-        kc_hist_record(&c->alloc, kc_plat_stopwatch_ns() - begin);
+        record(c->latency != NULL ? &c->latency->alloc : NULL, begin);
     }
     s->failed = object == NULL && e->requested != 0;
     s->address = (uint64_t)(uintptr_t)object;
@@ -327,10 +336,10 @@ static void free_object(struct kc_replay *r, struct cpu_state *c, uint64_t time_
         if (!pattern_holds(object, s->requested, stamp)) {
             c->overlaps++;
         }
-        uint64_t begin = kc_plat_stopwatch_ns();
+        uint64_t begin = begin_ns(c);
         kc_status_t status =
             t->cache != NULL ? kc_cache_free(t->cache, object) : kc_heap_free(&r->heap, object);
-        kc_hist_record(&c->free, kc_plat_stopwatch_ns() - begin);
+        record(c->latency != NULL ? &c->latency->free : NULL, begin);
         if (status != KC_OK) {
             c->overlaps++; /* the allocator does not know its own object; it has told misuse why */
         }
@@ -357,9 +366,9 @@ static void do_page_alloc(struct kc_replay *r, struct cpu_state *c, const struct
     const struct kc_event *e = &p->event;
     struct slot *s = slot_at(r, e->slot);
     kc_pa_t pa = kc_pa(0);
-    uint64_t begin = kc_plat_stopwatch_ns();
+    uint64_t begin = begin_ns(c);
     kc_status_t status = kc_frame_alloc(r->frames, e->order, 0, KC_FRAME_OWNER_USER, &pa);
-    kc_hist_record(&c->page_alloc, kc_plat_stopwatch_ns() - begin);
+    record(c->latency != NULL ? &c->latency->page_alloc : NULL, begin);
     s->failed = status != KC_OK;
     s->address = kc_pa_raw(pa);
     s->order = e->order;
@@ -377,9 +386,9 @@ static void free_pages(struct kc_replay *r, struct cpu_state *c, uint64_t time_n
         if (!pattern_holds(kc_plat_ram(pa), sizeof(uint64_t), stamp)) {
             c->overlaps++;
         }
-        uint64_t begin = kc_plat_stopwatch_ns();
+        uint64_t begin = begin_ns(c);
         kc_status_t status = kc_frame_free(r->frames, pa, s->order);
-        kc_hist_record(&c->page_free, kc_plat_stopwatch_ns() - begin);
+        record(c->latency != NULL ? &c->latency->page_free : NULL, begin);
         if (status != KC_OK) {
             c->overlaps++;
         }
@@ -625,6 +634,14 @@ kc_status_t kc_replay_init(const struct kc_replay_config *config, struct kc_repl
     r->misuse = config->misuse;
     r->source = config->source;
     r->cpu_count = config->cpu_count;
+    for (uint32_t i = 0; i < config->cpu_count && config->latency != NULL; i++) {
+        struct kc_replay_latencies *l = &config->latency[i];
+        kc_hist_init(&l->alloc);
+        kc_hist_init(&l->free);
+        kc_hist_init(&l->page_alloc);
+        kc_hist_init(&l->page_free);
+        r->cpu[i].latency = l;
+    }
     r->frame_count = count;
     r->base_frames = allocator_frames(r);
     kc_linux_model_init(&r->linux_model, r->frames);
@@ -681,18 +698,23 @@ static void read_latency(const struct kc_hist *h, struct kc_replay_latency *out)
     out->count = kc_hist_count(h);
 }
 
-static void read_cpus(struct kc_replay *r, struct kc_replay_result *out)
+static void read_latencies(struct kc_replay *r, struct kc_replay_result *out)
 {
-    for (uint32_t i = 1; i < r->cpu_count; i++) {
-        kc_hist_merge(&r->cpu[0].alloc, &r->cpu[i].alloc);
-        kc_hist_merge(&r->cpu[0].free, &r->cpu[i].free);
-        kc_hist_merge(&r->cpu[0].page_alloc, &r->cpu[i].page_alloc);
-        kc_hist_merge(&r->cpu[0].page_free, &r->cpu[i].page_free);
+    struct kc_replay_latencies *all = r->cpu[0].latency;
+    if (all == NULL) {
+        return;
     }
-    read_latency(&r->cpu[0].alloc, &out->alloc);
-    read_latency(&r->cpu[0].free, &out->free);
-    read_latency(&r->cpu[0].page_alloc, &out->page_alloc);
-    read_latency(&r->cpu[0].page_free, &out->page_free);
+    for (uint32_t i = 1; i < r->cpu_count; i++) {
+        const struct kc_replay_latencies *one = r->cpu[i].latency;
+        kc_hist_merge(&all->alloc, &one->alloc);
+        kc_hist_merge(&all->free, &one->free);
+        kc_hist_merge(&all->page_alloc, &one->page_alloc);
+        kc_hist_merge(&all->page_free, &one->page_free);
+    }
+    read_latency(&all->alloc, &out->alloc);
+    read_latency(&all->free, &out->free);
+    read_latency(&all->page_alloc, &out->page_alloc);
+    read_latency(&all->page_free, &out->page_free);
 }
 
 /* Free what the trace left; CPU 0's state takes the checks, and its histograms were read before. */
@@ -718,7 +740,7 @@ void kc_replay_shutdown(struct kc_replay *r, struct kc_replay_result *out)
     uint64_t pages = 0;
     __builtin_memset(out, 0, sizeof(*out));
     measure_end(r, out);
-    read_cpus(r, out);
+    read_latencies(r, out);
     for (uint32_t i = 0; i < r->totals.slots && kc_table_has(&r->slots, i); i++) {
         const struct slot *s = slot_at(r, i);
         if (s->will == HOLDS_PAGES && !s->failed) {

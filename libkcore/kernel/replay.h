@@ -96,11 +96,25 @@ struct kc_replay_result {
     uint32_t cpu_count;
 };
 
+/* Latency as one CPU saw it, in nanoseconds of kc_plat_stopwatch_ns(). */
+struct kc_replay_latencies {
+    struct kc_hist alloc;
+    struct kc_hist free;
+    struct kc_hist page_alloc;
+    struct kc_hist page_free;
+};
+
 struct kc_replay_config {
     struct kc_frames *frames;
     struct kc_misuse *misuse; /* of the caches and the heap it makes; NULL: default policy */
     struct kc_replay_source source;
     uint32_t cpu_count; /* CPUs that will call kc_replay_run(); 1 to KC_CPUS_MAX */
+    /*
+     * cpu_count of them, the caller's, good until kc_replay_shutdown(); NULL: latency is not taken.
+     * In the simulator they must not lie in simulated RAM: which of their words are touched depends
+     * on the host's clock, and nothing that the machine sees may.
+     */
+    struct kc_replay_latencies *latency;
 };
 
 struct kc_replay; /* in replay.c; lives in frames of its own */

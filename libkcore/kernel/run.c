@@ -13,6 +13,7 @@ static void start_replay(struct kc_run *run)
         .misuse = &k->misuse,
         .source = run->source,
         .cpu_count = run->meet.count,
+        .latency = run->latency,
     };
     run->replay_status = kc_replay_init(&config, &run->replay);
 }

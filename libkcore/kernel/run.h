@@ -32,6 +32,7 @@ struct kc_run {
     /* private */
     struct kc_vm vm;
     struct kc_replay *replay;
+    struct kc_replay_latencies latency[KC_CPUS_MAX];
     struct kc_rendezvous meet;
     uint32_t ready;
     uint32_t vm_bad; /* CPUs whose rounds ended badly */

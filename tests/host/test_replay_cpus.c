@@ -14,6 +14,7 @@
 static struct kc_early early;
 static struct kc_frames frames;
 static struct kc_misuse misuse;
+static struct kc_replay_latencies latency[KC_CPUS_MAX];
 static struct kc_replay *replay;
 
 static void *run_cpu(void *arg)
@@ -37,7 +38,12 @@ static void run_sample(uint32_t cpus, struct kc_replay_result *out)
     struct sim_trace *t = sim_trace_open(&options, &error);
     cr_assert_not_null(t, "%s", error.text);
     const struct kc_replay_config config = {
-        .frames = &frames, .misuse = &misuse, .source = {sim_trace_fill, t}, .cpu_count = cpus};
+        .frames = &frames,
+        .misuse = &misuse,
+        .source = {sim_trace_fill, t},
+        .cpu_count = cpus,
+        .latency = latency,
+    };
     cr_assert_eq(kc_replay_init(&config, &replay), KC_OK);
     for (uint32_t i = 1; i < cpus; i++) {
         cr_assert_eq(pthread_create(&thread[i], NULL, run_cpu, (void *)(uintptr_t)i), 0);

@@ -110,10 +110,15 @@ static void set_up(void)
 
 TestSuite(replay, .init = set_up);
 
+static struct kc_replay_latencies latency;
+
 static kc_status_t start(struct kc_replay **out)
 {
-    const struct kc_replay_config config = {
-        .frames = &frames, .misuse = &misuse, .source = {fill, NULL}, .cpu_count = 1};
+    const struct kc_replay_config config = {.frames = &frames,
+                                            .misuse = &misuse,
+                                            .source = {fill, NULL},
+                                            .cpu_count = 1,
+                                            .latency = &latency};
     script_at = 0;
     return kc_replay_init(&config, out);
 }
