@@ -26,9 +26,8 @@
  */
 #include "replay.h"
 
-#define BATCH_EVENTS 512u
-#define SLOT_LOG2    5u
-#define CACHE_LOG2   9u /* records for struct kc_cache */
+#define SLOT_LOG2  5u
+#define CACHE_LOG2 9u /* records for struct kc_cache */
 
 /* ---- structures ------------------------------------------------------------------------------ */
 
@@ -84,6 +83,10 @@ struct type_state {
     uint64_t peak_live;
     uint64_t requested;
     uint64_t failures;
+    /* at the end of the trace, before the rest was freed */
+    uint64_t end_frees;
+    uint64_t end_live;
+    uint64_t end_requested;
     uint64_t frames_bytes;
 };
 
@@ -98,6 +101,8 @@ struct kc_replay {
     struct kc_frames *frames;
     struct kc_misuse *misuse;
     struct kc_replay_source source;
+    void (*watch)(void *ctx, const struct kc_replay_now *now);
+    void *watch_ctx;
     uint64_t base_frames; /* of caches and heaps when the replay began */
     struct kc_trace_totals totals;
     struct kc_table slots;
@@ -125,8 +130,8 @@ struct kc_replay {
     struct kc_heap heap;
     struct cpu_state cpu[KC_CPUS_MAX];
     struct type_state type[KC_TRACE_TYPES_MAX];
-    struct planned_event batch[BATCH_EVENTS];
-    struct kc_event incoming[BATCH_EVENTS];
+    struct planned_event batch[KC_REPLAY_BATCH];
+    struct kc_event incoming[KC_REPLAY_BATCH];
 };
 
 /* ---- meters ---------------------------------------------------------------------------------- */
@@ -540,11 +545,11 @@ static kc_status_t plan_event(struct kc_replay *r, const struct kc_event *e)
 static void plan_batch(struct kc_replay *r)
 {
     r->batch_count = 0;
-    while (r->batch_count < BATCH_EVENTS && !r->over) {
+    while (r->batch_count < KC_REPLAY_BATCH && !r->over) {
         uint32_t n = 0;
         kc_status_t s =
-            r->source.fill(r->source.ctx, r->incoming, BATCH_EVENTS - r->batch_count, &n);
-        if (s == KC_OK && n > BATCH_EVENTS - r->batch_count) {
+            r->source.fill(r->source.ctx, r->incoming, KC_REPLAY_BATCH - r->batch_count, &n);
+        if (s == KC_OK && n > KC_REPLAY_BATCH - r->batch_count) {
             s = KC_ERR_RANGE;
         }
         for (uint32_t i = 0; i < n && s == KC_OK; i++) {
@@ -566,6 +571,23 @@ static void do_batch(struct kc_replay *r, uint32_t cpu)
     }
 }
 
+/* Between batches, when all have arrived: nobody touches the meters, so no lock is needed. */
+static void tell_watch(const struct kc_replay *r)
+{
+    if (r->watch != NULL && r->batch_count != 0) {
+        const struct kc_replay_now now = {
+            .time_ns = r->meter.time_ns,
+            .events = r->events_done,
+            .requested_bytes = r->meter.requested,
+            .footprint_bytes = r->meter.footprint,
+            .source_footprint_bytes = r->source_meter.footprint,
+            .page_bytes = r->page_bytes,
+            .source_known = kc_linux_model_is_known(&r->linux_model),
+        };
+        r->watch(r->watch_ctx, &now);
+    }
+}
+
 /* CPU 0: plan, publish, do, wait for the others. */
 static kc_status_t run_planner(struct kc_replay *r)
 {
@@ -582,6 +604,7 @@ static kc_status_t run_planner(struct kc_replay *r)
             kc_plat_relax();
         }
         __atomic_store_n(&r->events_done, r->events_done + r->batch_count, __ATOMIC_RELAXED);
+        tell_watch(r);
     } while (!over);
     return r->status;
 }
@@ -633,6 +656,8 @@ kc_status_t kc_replay_init(const struct kc_replay_config *config, struct kc_repl
     r->frames = config->frames;
     r->misuse = config->misuse;
     r->source = config->source;
+    r->watch = config->watch;
+    r->watch_ctx = config->watch_ctx;
     r->cpu_count = config->cpu_count;
     for (uint32_t i = 0; i < config->cpu_count && config->latency != NULL; i++) {
         struct kc_replay_latencies *l = &config->latency[i];
@@ -667,6 +692,9 @@ static void measure_end(struct kc_replay *r, struct kc_replay_result *out)
     out->heap_frames_bytes = heap.frames_bytes;
     for (uint32_t i = 0; i < r->type_count; i++) {
         struct type_state *t = &r->type[i];
+        t->end_frees = t->frees;
+        t->end_live = t->live;
+        t->end_requested = t->requested;
         if (t->cache != NULL) {
             struct kc_cache_stats stats;
             kc_cache_stats(t->cache, &stats);
@@ -715,9 +743,10 @@ static void read_latencies(struct kc_replay *r, struct kc_replay_result *out)
     read_latency(&all->free, &out->free);
     read_latency(&all->page_alloc, &out->page_alloc);
     read_latency(&all->page_free, &out->page_free);
+    r->cpu[0].latency = NULL; /* what is freed from here on is not the trace's */
 }
 
-/* Free what the trace left; CPU 0's state takes the checks, and its histograms were read before. */
+/* Free what the trace left; CPU 0's state takes the checks. */
 static void free_rest(struct kc_replay *r, struct kc_replay_result *out)
 {
     for (uint32_t i = 0; i < r->totals.slots && kc_table_has(&r->slots, i); i++) {
@@ -773,10 +802,10 @@ bool kc_replay_type(const struct kc_replay *r, uint32_t i, struct kc_replay_type
     const struct type_state *t = &r->type[i];
     out->type = &t->type;
     out->allocs = t->allocs;
-    out->frees = t->frees;
-    out->live = t->live;
+    out->frees = t->end_frees;
+    out->live = t->end_live;
     out->peak_live = t->peak_live;
-    out->requested_bytes = t->requested;
+    out->requested_bytes = t->end_requested;
     out->failures = t->failures;
     out->frames_bytes = t->frames_bytes;
     return true;

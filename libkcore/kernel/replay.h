@@ -40,6 +40,9 @@ KC_EXTERN_C_BEGIN
 /* Not measured, or unknown. */
 #define KC_REPLAY_NOT_KNOWN INT64_MIN
 
+/* Events of a batch; the last may have fewer. */
+#define KC_REPLAY_BATCH 512u
+
 /* What one allocator held over the time of the trace. */
 struct kc_replay_usage {
     uint64_t peak_requested_bytes;
@@ -54,9 +57,9 @@ struct kc_replay_type {
     const struct kc_trace_type *type; /* good as long as the struct kc_replay */
     uint64_t allocs;
     uint64_t frees;
-    uint64_t live;
+    uint64_t live; /* at the end of the trace */
     uint64_t peak_live;
-    uint64_t requested_bytes; /* live, at the end of the trace */
+    uint64_t requested_bytes; /* of those that live then */
     uint64_t failures;
     uint64_t frames_bytes; /* a cache's, at the end of the trace; 0 for types of the heap */
 };
@@ -104,17 +107,36 @@ struct kc_replay_latencies {
     struct kc_hist page_free;
 };
 
+/* What is held at a moment between two batches. */
+struct kc_replay_now {
+    uint64_t time_ns; /* of the trace */
+    uint64_t events;  /* done so far */
+    uint64_t requested_bytes;
+    uint64_t footprint_bytes;
+    uint64_t source_footprint_bytes; /* Linux's allocator, modelled; means nothing unless known */
+    uint64_t page_bytes;             /* of the trace's own page events */
+    bool source_known;
+};
+
 struct kc_replay_config {
     struct kc_frames *frames;
     struct kc_misuse *misuse; /* of the caches and the heap it makes; NULL: default policy */
     struct kc_replay_source source;
     uint32_t cpu_count; /* CPUs that will call kc_replay_run(); 1 to KC_CPUS_MAX */
     /*
-     * cpu_count of them, the caller's, good until kc_replay_shutdown(); NULL: latency is not taken.
-     * In the simulator they must not lie in simulated RAM: which of their words are touched depends
-     * on the host's clock, and nothing that the machine sees may.
+     * cpu_count of them, the caller's, merged into the first by kc_replay_shutdown(), good until
+     * kc_replay_shutdown(); NULL: latency is not taken. In the simulator they must not lie in
+     * simulated RAM: which of their words are touched depends on the host's clock, and nothing that
+     * the machine sees may.
      */
     struct kc_replay_latencies *latency;
+    /*
+     * Called on CPU 0 after each batch, while no event is being done; NULL: never. Whether it is
+     * set changes what is read of RAM, so who compares schedules sets it always or never. It may
+     * keep what it is told, in storage that is not simulated RAM.
+     */
+    void (*watch)(void *ctx, const struct kc_replay_now *now);
+    void *watch_ctx;
 };
 
 struct kc_replay; /* in replay.c; lives in frames of its own */
@@ -155,7 +177,10 @@ uint64_t kc_replay_progress(const struct kc_replay *r);
  */
 void kc_replay_shutdown(struct kc_replay *r, struct kc_replay_result *out);
 
-/** Type number i as it was at shutdown; false if there is none. */
+/**
+ * Type number i as it was at the end of the trace; false if there is none. After
+ * kc_replay_shutdown().
+ */
 KC_NODISCARD bool kc_replay_type(const struct kc_replay *r, uint32_t i, struct kc_replay_type *out);
 
 /** Give its own frames back. After kc_replay_shutdown(). */

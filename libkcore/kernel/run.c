@@ -14,6 +14,8 @@ static void start_replay(struct kc_run *run)
         .source = run->source,
         .cpu_count = run->meet.count,
         .latency = run->latency,
+        .watch = run->watch,
+        .watch_ctx = run->ctx,
     };
     run->replay_status = kc_replay_init(&config, &run->replay);
 }
@@ -73,6 +75,9 @@ static kc_status_t main_part(struct kc_kernel *k, void *arg)
     run->vm_failed = run->vm.failed;
     if (run->vm_status == KC_OK && run->vm_bad != 0) {
         run->vm_status = KC_ERR_CORRUPT;
+    }
+    if (run->ended != NULL) {
+        run->ended(run->ctx, k);
     }
     if (run->replay != NULL) {
         kc_replay_shutdown(run->replay, &run->result);

@@ -13,8 +13,14 @@
 /* One run. Inputs are set by the body before the kernel starts; results are read afterwards. */
 struct kc_run {
     /* in */
-    uint32_t vm_rounds;             /* 0: no mapping rounds */
-    struct kc_replay_source source; /* fill NULL: no replay */
+    uint32_t vm_rounds;                                        /* 0: no mapping rounds */
+    struct kc_replay_source source;                            /* fill NULL: no replay */
+    void (*watch)(void *ctx, const struct kc_replay_now *now); /* as in replay.h, with ctx */
+    /*
+     * Called on CPU 0 when the work is over and what a trace left still lives: the moment to look
+     * at who holds which frames. May be NULL.
+     */
+    void (*ended)(void *ctx, struct kc_kernel *k);
     /*
      * Called on CPU 0 when everything is measured and shut down, before the replay's own tables go:
      * the last moment for kc_replay_type(). replay is NULL without a replay. May be NULL.

@@ -17,7 +17,7 @@ enum cli_exit {
     CLI_GOOD = 0,
     CLI_FINDINGS = 1,  /* violations, leaks, failed verification */
     CLI_USAGE = 2,     /* unknown command, option or value */
-    CLI_BAD_INPUT = 3, /* a file that cannot be read or is not what it should be */
+    CLI_BAD_INPUT = 3, /* a file that cannot be read or written, or is not what it should be */
     CLI_INTERNAL = 4   /* ours: no memory, a host call failed */
 };
 
@@ -49,6 +49,8 @@ struct cli_options {
     const char *slabinfo;
     const char *log;   /* file for the monitors' reports as JSON lines, or NULL */
     const char *sites; /* file for what the run needed of each seam site; NULL: none */
+    const char *html;  /* file for the page, or NULL */
+    const char *svg;   /* file for the memory map as a picture, or NULL */
     struct cli_mutation mutation;
 };
 
@@ -80,5 +82,6 @@ KC_NODISCARD enum cli_exit cli_choose_speed(enum cli_speed wanted, char **argv);
 /* The commands. argv[0] is the program, argv[1] the command. */
 int cmd_run(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
+int cmd_report(int argc, char **argv);
 
 #endif

@@ -31,13 +31,16 @@ static const struct option_row rows[] = {
     {"cpus", 'c', "N", "emulated CPUs, 1 to 8"},
     {"ram", 'r', "BYTES", "simulated RAM; K, M, G, T may follow (powers of 1024)"},
     {"speed", 'x', "native|exact", "judge faults and seam calls, or every access"},
-    {"policy", 'o', "eager|random", "what the simulated TLBs keep (eager: all that is legal)"},
+    {"policy", 'P', "eager|random", "what the simulated TLBs keep (eager: all that is legal)"},
     {"plant", 'p', "ROW", "commit the fault of that row of docs/checks.md once, on purpose"},
     {"mutate", 'm', "K:drop|K:alter", "drop or alter the K-th barrier, TLBI or descriptor store"},
     {"count-sites", 'n', NULL, "count those sites and say so"},
     {"slabinfo", 'i', "FILE", "/proc/slabinfo of the recorded machine"},
     {"sites", 'S', "FILE", "write there what the run needed of each of those sites (tests/mutate)"},
     {"log", 'l', "FILE", "write every report of the monitors there, one JSON line each"},
+    {"output", 'o', "FILE", "where the page goes, also as -o; - is standard output"},
+    {"html", 'H', "FILE", "write the report there as one page for a browser"},
+    {"svg", 'V', "FILE", "write the memory map at the end of the trace there as a picture"},
     {"help", 'h', NULL, "print this"},
 };
 
@@ -157,7 +160,7 @@ static const char *apply(struct cli_options *o, char letter, const char *value)
         }
         o->speed = value[0] == 'n' ? CLI_SPEED_NATIVE : CLI_SPEED_EXACT;
         return NULL;
-    case 'o':
+    case 'P':
         if (strcmp(value, "eager") != 0 && strcmp(value, "random") != 0) {
             return "eager or random";
         }
@@ -177,6 +180,13 @@ static const char *apply(struct cli_options *o, char letter, const char *value)
     case 'l':
         o->log = value;
         return NULL;
+    case 'o':
+    case 'H':
+        o->html = value;
+        return value[0] != '\0' ? NULL : "a file";
+    case 'V':
+        o->svg = value;
+        return value[0] != '\0' ? NULL : "a file";
     default:
         return "an option";
     }
@@ -215,7 +225,7 @@ enum cli_exit cli_parse(int argc, char **argv, const char *takes, struct cli_opt
     optind = 2;
     for (;;) {
         int at = optind;
-        int letter = getopt_long(argc, argv, ":", longs, NULL);
+        int letter = getopt_long(argc, argv, ":o:", longs, NULL);
         if (letter == -1) {
             break;
         }

@@ -57,6 +57,73 @@ static void console_none(void *arg, const char *text, size_t n)
     (void)n;
 }
 
+/*
+ * What the reports need is collected on every run, asked for or not: looking reads simulated RAM
+ * and takes locks, and a seed must give the same schedule with a page and without. It is kept by
+ * the host, where the machine sees nothing of it.
+ */
+static kc_status_t on_fill(void *ctx, struct kc_event *buf, uint32_t max, uint32_t *n)
+{
+    struct session *s = (struct session *)ctx;
+    kc_status_t st = s->source.fill(s->source.ctx, buf, max, n);
+    for (uint32_t i = 0; st == KC_OK && i < *n; i++) {
+        lifetimes_event(&s->lifetimes, &buf[i]);
+    }
+    return st;
+}
+
+static void on_watch(void *ctx, const struct kc_replay_now *now)
+{
+    struct session *s = (struct session *)ctx;
+    const struct timeline_point p = {
+        .time_ns = now->time_ns,
+        .requested_bytes = now->requested_bytes,
+        .footprint_bytes = now->footprint_bytes,
+        .source_footprint_bytes = now->source_footprint_bytes,
+    };
+    timeline_add(&s->timeline, &p);
+    s->source_known = now->source_known;
+}
+
+static enum memmap_holder holder_of(uint16_t owner)
+{
+    switch (owner) {
+    case KC_FRAME_OWNER_CACHE:
+        return MEMMAP_CACHE;
+    case KC_FRAME_OWNER_HEAP:
+        return MEMMAP_HEAP;
+    case KC_FRAME_OWNER_USER:
+        return MEMMAP_PAGES;
+    case KC_FRAME_OWNER_TABLE:
+        return MEMMAP_TABLE;
+    case KC_FRAME_OWNER_TRACE:
+        return MEMMAP_REPLAY;
+    default:
+        return MEMMAP_KERNEL;
+    }
+}
+
+static void on_ended(void *ctx, struct kc_kernel *k)
+{
+    struct session *s = (struct session *)ctx;
+    struct kc_frame_info frame;
+    kc_pa_range_t range;
+    uint32_t kind;
+    uint32_t at = 0;
+    memmap_ram(&s->memmap, kc_early_ram_bytes(&k->early));
+    while (kc_early_next_taken(&k->early, &at, &range, &kind)) {
+        memmap_add(&s->memmap, kc_pa_raw(range.base), range.size, MEMMAP_KERNEL);
+    }
+    uint64_t cursor = 0;
+    while (kc_frame_next_used(&k->frames, &cursor, &frame)) {
+        memmap_add(&s->memmap, kc_pa_raw(frame.base), (uint64_t)KC_FRAME_BYTES << frame.order,
+                   holder_of(frame.owner));
+    }
+    memmap_end(&s->memmap);
+    kc_frame_stats(&k->frames, &s->frames);
+    lifetimes_end(&s->lifetimes);
+}
+
 /* ---- CPU 0 ---------------------------------------------------------------------------------- */
 
 static void run_cpu0(uint32_t cpu, void *arg)
@@ -192,7 +259,13 @@ static enum cli_exit run_machine(const struct session_config *config, struct kc_
 {
     const struct cli_options *o = config->options;
     run->measured = on_measured;
+    run->ended = on_ended;
+    run->watch = on_watch;
     run->ctx = out;
+    if (run->source.fill != NULL) {
+        out->source = run->source;
+        run->source = (struct kc_replay_source){.fill = on_fill, .ctx = out};
+    }
     struct kc_work work = kc_run_work(run);
     struct cpu0 cpu0 = {.session = out, .work = &work};
     FILE *log;
@@ -224,6 +297,7 @@ enum cli_exit session_run(const struct session_config *config, struct kc_run *ru
     memset(out, 0, sizeof(*out));
     memset(&kernel, 0, sizeof(kernel));
     out->kernel = KC_ERR_STATE;
+    timeline_init(&out->timeline);
     enum cli_exit e = check_plant(config->options);
     if (e == CLI_GOOD) {
         e = make_machine(config);
@@ -248,6 +322,8 @@ void session_end(struct session *s)
     }
     free(s->type);
     s->type = NULL;
+    lifetimes_fini(&s->lifetimes);
+    memmap_fini(&s->memmap);
     machine_destroy();
 }
 
@@ -284,17 +360,22 @@ static void print_json(const struct session *s, const struct kc_run *run, uint64
     kc_report_json(&report, to_stdout, NULL);
 }
 
-static void print_text(const struct session_config *config, const struct session *s,
-                       const struct kc_run *run)
+struct gathered {
+    struct report_data data;
+    char repeat[512];
+};
+
+static void gather(const struct session_config *config, const struct session *s,
+                   const struct kc_run *run, struct gathered *g)
 {
     const struct cli_options *o = config->options;
-    char repeat[512];
-    snprintf(repeat, sizeof(repeat), "ksim %s%s%s --seed %llu --cpus %u --ram %llu --speed %s%s",
-             o->command, o->argument != NULL ? " " : "", o->argument != NULL ? o->argument : "",
-             (unsigned long long)o->seed, s->info.cpu_count,
-             (unsigned long long)ram_bytes_of(&s->info), machine_is_exact() ? "exact" : "native",
-             o->random_policy ? " --policy random" : "");
-    struct report_data d = {
+    bool replayed = run->source.fill != NULL;
+    snprintf(
+        g->repeat, sizeof(g->repeat), "ksim %s%s%s --seed %llu --cpus %u --ram %llu --speed %s%s",
+        o->command, o->argument != NULL ? " " : "", o->argument != NULL ? o->argument : "",
+        (unsigned long long)o->seed, s->info.cpu_count, (unsigned long long)ram_bytes_of(&s->info),
+        machine_is_exact() ? "exact" : "native", o->random_policy ? " --policy random" : "");
+    g->data = (struct report_data){
         .version = KCORE_VERSION,
         .speed = machine_is_exact() ? "exact" : "native",
         .trace_name = config->trace_name,
@@ -304,9 +385,15 @@ static void print_text(const struct session_config *config, const struct session
         .ram_bytes = ram_bytes_of(&s->info),
         .info = &s->info,
         .vm = run->vm_rounds != 0 ? &run->vm_counts : NULL,
-        .replay = run->source.fill != NULL ? &run->result : NULL,
+        .replay = replayed ? &run->result : NULL,
         .type = s->type,
         .type_count = s->type_count,
+        .frames = replayed && s->frames.frame_count != 0 ? &s->frames : NULL,
+        .timeline = &s->timeline,
+        .lifetimes = &s->lifetimes,
+        .memmap = &s->memmap,
+        .latency = &run->latency[0],
+        .source_known = s->source_known,
         .monitor = s->monitor,
         .judgement = s->judgement,
         .judgement_count = MON_ROW_COUNT,
@@ -317,9 +404,17 @@ static void print_text(const struct session_config *config, const struct session
         .schedule = s->machine.schedule,
         .switches = s->machine.switches,
         .steps = s->machine.steps,
-        .repeat = repeat,
+        .repeat = g->repeat,
     };
-    report_text(&d, stdout, isatty(STDOUT_FILENO) != 0);
+}
+
+static void print_text(const struct session_config *config, const struct session *s,
+                       const struct kc_run *run)
+{
+    const struct cli_options *o = config->options;
+    struct gathered g;
+    gather(config, s, run, &g);
+    report_text(&g.data, stdout, isatty(STDOUT_FILENO) != 0);
     if (o->count_sites) {
         printf("\n%llu sites: barriers, TLBIs and descriptor stores\n",
                (unsigned long long)s->sites);
@@ -339,7 +434,7 @@ enum cli_exit session_report(const struct session_config *config, const struct s
     }
     if (o->json) {
         print_json(s, run, o->seed);
-    } else {
+    } else if (!config->page_only) {
         print_text(config, s, run);
     }
     if (s->mutated) {
@@ -357,4 +452,22 @@ enum cli_exit session_report(const struct session_config *config, const struct s
         cli_say("the kernel ended with %s", kc_status_name(st));
     }
     return good ? CLI_GOOD : CLI_FINDINGS;
+}
+
+void session_html(const struct session_config *config, const struct session *s,
+                  const struct kc_run *run, struct markup *out)
+{
+    struct gathered g;
+    gather(config, s, run, &g);
+    report_html(&g.data, out);
+    out->failed |= s->lifetimes.failed || s->memmap.failed;
+}
+
+void session_svg(const struct session_config *config, const struct session *s,
+                 const struct kc_run *run, struct markup *out)
+{
+    struct gathered g;
+    gather(config, s, run, &g);
+    report_svg(&g.data, out);
+    out->failed |= s->memmap.failed;
 }

@@ -21,6 +21,7 @@ struct session_config {
     uint64_t ram_bytes;     /* likewise */
     const char *trace_name; /* what the replay replays, for reports; NULL: no replay */
     const char *trace_kind;
+    bool page_only; /* no report on standard output */
 };
 
 /* What came of it. Read after session_run(). */
@@ -41,6 +42,12 @@ struct session {
     struct kc_report_judgement judgement[MON_ROW_COUNT];
     struct report_type *type; /* types of the trace, copied before the replay's tables went */
     uint32_t type_count;
+    struct kc_replay_source source; /* as the caller gave it, beneath the session's own */
+    struct timeline timeline;
+    bool source_known; /* at the last sample */
+    struct lifetimes lifetimes;
+    struct memmap memmap;
+    struct kc_frame_stats frames; /* when the work was over; frame_count 0: it never was */
 };
 
 /**
@@ -63,5 +70,11 @@ void session_end(struct session *s);
  */
 enum cli_exit session_report(const struct session_config *config, const struct session *s,
                              const struct kc_run *run);
+
+/** The same as one page, and the memory map as a picture. The caller looks at failed. */
+void session_html(const struct session_config *config, const struct session *s,
+                  const struct kc_run *run, struct markup *out);
+void session_svg(const struct session_config *config, const struct session *s,
+                 const struct kc_run *run, struct markup *out);
 
 #endif

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /**
- * report.h: what a run or a replay came to, as text for people.
+ * report.h: what a run or a replay came to, for people: as text, and as one page for a browser.
  *
  * The caller collects (struct report_data), this prints. Sections without anything to say are left
- * out. Plain ASCII; on a terminal headings are bold and findings stand out.
+ * out. The text is plain ASCII; on a terminal headings are bold and findings stand out. The page
+ * stands alone: no script, nothing loaded, light or dark as its reader's machine is, and each
+ * picture is there as numbers too. Apart from its section "latency", the same data give the same
+ * bytes.
  */
 #ifndef SIM_REPORT_H
 #define SIM_REPORT_H
@@ -15,9 +18,12 @@
 #include <kc/boot.h>
 
 #include "kct.h"
+#include "lifetimes.h"
+#include "memmap.h"
 #include "monitor.h"
 #include "replay.h"
 #include "report_json.h"
+#include "timeline.h"
 #include "vm.h"
 
 /* A type of the trace, copied before the replay's tables go. */
@@ -47,6 +53,11 @@ struct report_data {
     const struct report_type *type;
     uint32_t type_count;
     const struct kc_frame_stats *frames; /* at the end of the trace; NULL: not known */
+    const struct timeline *timeline;     /* NULL: none, like the next three */
+    const struct lifetimes *lifetimes;
+    const struct memmap *memmap;
+    const struct kc_replay_latencies *latency;
+    bool source_known; /* the timeline's points of Linux mean something */
     struct monitor *monitor;
     const struct kc_report_judgement *judgement;
     uint32_t judgement_count;
@@ -62,5 +73,11 @@ struct report_data {
 
 /** Print all of it. colour: with terminal escapes. */
 void report_text(const struct report_data *d, FILE *to, bool colour);
+
+/** The page. out->failed says whether memory ran out. */
+void report_html(const struct report_data *d, struct markup *out);
+
+/** The memory map alone, as the text of an .svg file. */
+void report_svg(const struct report_data *d, struct markup *out);
 
 #endif

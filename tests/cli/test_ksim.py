@@ -14,6 +14,8 @@ import subprocess
 import sys
 import tempfile
 import traceback
+import xml.etree.ElementTree
+from html.parser import HTMLParser
 
 GOOD, FINDINGS, USAGE, BAD_INPUT = 0, 1, 2, 3
 SEED = int(os.environ.get("KC_TEST_SEED", random.SystemRandom().randrange(1, 2**32)))
@@ -148,6 +150,183 @@ def the_seed_is_printed_when_not_given():
     assert re.search(rb"seed \d+", ksim("run", "boot").stdout)
 
 
+# ---- the page ------------------------------------------------------------------------------------
+
+VOID = {"meta", "br"}
+OUTSIDE = {"src", "href", "action", "data", "poster", "srcset", "formaction", "background"}
+
+
+class Page(HTMLParser):
+    """Well-formed, self-contained HTML; anything else is an error."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.open, self.ids, self.tags, self.words = [], [], [], []
+        self.feed(text)
+        self.close()
+        assert not self.open, f"left open: {self.open}"
+        assert len(set(self.ids)) == len(self.ids), "an id twice"
+
+    def handle_starttag(self, tag, attrs):
+        assert tag not in ("script", "link", "iframe", "object", "embed", "img", "base", "form"), tag
+        for name, value in attrs:
+            assert name not in OUTSIDE and not name.startswith("on"), (tag, name, value)
+            assert name != "style", "styles are in the head"
+            if name == "id":
+                self.ids.append(value)
+        self.tags.append(tag)
+        if tag not in VOID and self.get_starttag_text()[-2:] != "/>":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1] == tag, f"</{tag}> in {self.open[-3:]}"
+        self.open.pop()
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == "style":
+            assert "url(" not in data and "@import" not in data
+        else:
+            self.words.append(data)
+
+    def text(self):
+        return " ".join(self.words)
+
+
+def page_of(path, sections=()):
+    text = pathlib.Path(path).read_text(encoding="utf-8")
+    page = Page(text)
+    for section in sections:
+        assert section in page.ids, f"no section {section}"
+    assert not re.search(r"\bnan\b|\binf\b", text)
+    # Nothing is fetched: the one address is the name of SVG's vocabulary.
+    assert set(re.findall(r"\w+://[^\s\"<]*", re.sub(r"<title>.*?</title>|<(h1|p)[ >].*?</\1>", "", text,
+               flags=re.S))) <= {"http://www.w3.org/2000/svg"}
+    assert "prefers-color-scheme:dark" in text and "max-width:700px" in text
+    return page, text
+
+
+ALL_SECTIONS = ("timeline", "types", "lifetimes", "memory", "latency", "violations", "trace")
+
+
+def a_report_is_one_page_with_everything():
+    with tempfile.TemporaryDirectory() as d:
+        out, svg = f"{d}/r.html", f"{d}/m.svg"
+        r = ksim("report", "-o", out, "--svg", svg, "--seed", "1")
+        assert r.returncode == GOOD, r.stderr
+        assert out.encode() in r.stdout and b"clean" in r.stdout
+        page, text = page_of(out, ALL_SECTIONS)
+        assert page.tags.count("table") >= 8 and page.tags.count("svg") >= 20
+        for svg_text in re.findall(r"<svg class=\"pic.*?</svg>", text, flags=re.S):
+            assert "role=\"img\"" in svg_text and "<title>" in svg_text
+        assert "vm_area_struct" in page.text() and "T16" in page.text()
+        root = xml.etree.ElementTree.parse(svg).getroot()
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        assert sorted(os.listdir(d)) == ["m.svg", "r.html"]
+        r = ksim("report", "-o", "-", "--seed", "1")
+        assert r.returncode == GOOD and r.stdout.startswith(b"<!DOCTYPE html>")
+
+
+def without_latency(text):
+    return re.sub(r'<section id="latency".*?</section>', "", text, flags=re.S)
+
+
+def a_page_has_the_same_bytes_for_a_seed_and_changes_no_schedule():
+    with tempfile.TemporaryDirectory() as d:
+        pages = []
+        for name in ("a", "b"):
+            r = ksim("run", "--seed", "9", "--quiet", "--html", f"{d}/{name}", "--svg", f"{d}/{name}.svg")
+            assert r.returncode == GOOD, r.stderr
+            pages.append(without_latency(pathlib.Path(d, name).read_text()))
+        assert pages[0] == pages[1]
+        assert pathlib.Path(d, "a.svg").read_bytes() == pathlib.Path(d, "b.svg").read_bytes()
+        schedule = rb"schedule (0x[0-9a-f]+)"
+        plain = ksim("run", "--seed", "9", "--quiet").stdout
+        assert re.search(schedule, plain).group(1) == re.search(schedule, r.stdout).group(1)
+        a = document("run", "--seed", "9", "--html", f"{d}/c")
+        b = document("run", "--seed", "9")
+        for doc in (a, b):
+            doc.pop("latency_ns")
+        assert a == b
+
+
+def a_page_tells_a_violation_with_its_causes():
+    with tempfile.TemporaryDirectory() as d:
+        out = f"{d}/r.html"
+        r = ksim("run", "vm", "--seed", "1", "--plant", "T19", "--html", out, "--quiet")
+        assert r.returncode == FINDINGS
+        page, _ = page_of(out, ("violations", "memory"))
+        assert "not clean" in page.text() and "missing: " in page.text()
+        assert "How it came about" in page.text() and "wrote the descriptor" in page.text()
+
+
+def a_hostile_trace_puts_no_markup_into_the_page():
+    evil = [b"<script>alert(1)</script>", b"</td></table><img/src=x>", b"'\"onmouseover='x",
+            b"&lt;b&gt;", b"\xff\xfe\xc0\xbc", b"\x1b[31m", b"--><svg/onload=x>"]
+    body = FTRACE.encode()
+    lines = b""
+    for i, name in enumerate(evil):
+        lines += (b"            a-1     [000] .....   2.00000%d: kmem_cache_alloc: call_site=g+0x1/0x2 "
+                  b"ptr=00000000000001%02x name=%s bytes_req=64 bytes_alloc=64 gfp_flags=GFP_KERNEL "
+                  b"node=-1 accounted=false\n" % (i, i, name))
+    for n in range(len(evil)):
+        d, path = with_file(body + lines.splitlines(True)[n], "<b onclick='x'>&amp;.ftrace")
+        r = ksim("report", path, "-o", d.name + "/r.html", "--svg", d.name + "/m.svg", "--seed", "1")
+        if r.returncode == GOOD:
+            page, text = page_of(d.name + "/r.html", ALL_SECTIONS)
+            assert "<b onclick='x'>&amp;.ftrace" in page.text(), "the path is shown as it is"
+            assert "alert(1)" not in text or "&lt;script&gt;alert(1)" in text
+            xml.etree.ElementTree.parse(d.name + "/m.svg")
+        else:
+            assert r.returncode == BAD_INPUT, (evil[n], r)
+            assert not os.path.exists(d.name + "/r.html")
+        if n == 0:
+            assert r.returncode == GOOD and "<script>alert(1)</script>" in page.text()
+        d.cleanup()
+
+
+def a_page_goes_where_it_can_or_says_why_not():
+    with tempfile.TemporaryDirectory() as d:
+        for option in (("report", "-o"), ("report", "--output"), ("run", "--html"), ("replay", "--svg"),
+                       ("replay", "--html")):
+            boot = ("--seed", "1", "--quiet")
+            refused(BAD_INPUT, "directory", option[0], option[1], d, *boot)
+            refused(BAD_INPUT, "No such file", option[0], option[1], f"{d}/no/such/file", *boot)
+            refused(BAD_INPUT, "No space", option[0], option[1], "/dev/full", *boot)
+        kept = pathlib.Path(d, "kept.html")
+        kept.write_text("before")
+        refused(BAD_INPUT, "no-such", "report", "/no-such-trace", "-o", str(kept))
+        refused(BAD_INPUT, "", "report", d, "-o", f"{d}/new.html")
+        bad = pathlib.Path(d, "bad.ftrace")
+        bad.write_text(FTRACE + FTRACE.replace("bytes_req=100", "bytes_req=many"))
+        refused(BAD_INPUT, ":", "report", str(bad), "-o", str(kept))
+        refused(BAD_INPUT, ":", "report", str(bad), "-o", f"{d}/new.html")
+        assert kept.read_text() == "before", "an old page stays when there is no new one"
+        assert not os.path.exists(f"{d}/new.html")
+        kept.write_text("x" * 1000000)
+        assert ksim("report", "-o", str(kept), "--quiet").returncode == GOOD
+        assert kept.read_text().endswith("</html>\n"), "nothing of the old one is left"
+        refused(USAGE, "-o FILE", "report")
+        refused(USAGE, "standard output", "run", "boot", "--html", "-")
+        refused(USAGE, "standard output", "report", "-o", "-", "--svg", "-")
+        refused(USAGE, "needs a value", "report", "-o")
+        refused(USAGE, "does not take", "report", "--json", "-o", "x")
+        refused(USAGE, "does not take", "run", "-o", "x")
+
+
+def a_page_of_next_to_nothing_is_whole():
+    with tempfile.TemporaryDirectory() as d:
+        out = f"{d}/r.html"
+        t, path = with_file(FTRACE.encode())
+        assert ksim("report", path, "-o", out).returncode == GOOD
+        page_of(out, ALL_SECTIONS)
+        assert ksim("run", "boot", "--html", out, "--quiet").returncode == GOOD
+        page_of(out, ("memory", "violations"))
+        t.cleanup()
+
+
 # ---- refusals ------------------------------------------------------------------------------------
 
 def usage_errors_exit_2():
@@ -213,7 +392,8 @@ def damaged_traces_never_crash():
 
 CASES = [f for n, f in list(globals().items())
          if callable(f) and getattr(f, "__module__", "") == "__main__"
-         and n not in ("ksim", "document", "refused", "with_file")]
+         and n not in ("ksim", "document", "refused", "with_file", "Page", "HTMLParser", "page_of",
+                       "without_latency")]
 
 
 def main():

@@ -112,13 +112,28 @@ TestSuite(replay, .init = set_up);
 
 static struct kc_replay_latencies latency;
 
+static struct kc_replay_now watched[4];
+static uint32_t watched_count;
+
+static void watch(void *ctx, const struct kc_replay_now *now)
+{
+    cr_assert(ctx == watched);
+    if (watched_count < KC_ARRAY_COUNT(watched)) {
+        watched[watched_count] = *now;
+    }
+    watched_count++;
+}
+
 static kc_status_t start(struct kc_replay **out)
 {
     const struct kc_replay_config config = {.frames = &frames,
                                             .misuse = &misuse,
                                             .source = {fill, NULL},
                                             .cpu_count = 1,
-                                            .latency = &latency};
+                                            .latency = &latency,
+                                            .watch = watch,
+                                            .watch_ctx = watched};
+    watched_count = 0;
     script_at = 0;
     return kc_replay_init(&config, out);
 }
@@ -195,6 +210,54 @@ Test(replay, footprint_counts_frames_records_and_structures)
     cr_assert_eq(result.kcore.footprint_milli_pct, (above + 32) / 64);
     cr_assert_eq(result.kcore.waste_milli_pct, 0);
     cr_assert_eq(result.cache_count, 1);
+}
+
+/* One more event than a batch holds: told twice, with what lives then. */
+Test(replay, who_watches_is_told_after_each_batch)
+{
+    define(0, KC_TYPE_CACHE, 64, 64, 64, 1);
+    for (uint32_t i = 0; i < KC_REPLAY_BATCH; i++) {
+        birth(i, 0, 64, 64);
+    }
+    script_time = 1000;
+    page_birth(KC_REPLAY_BATCH, 1);
+    cr_assert_eq(run(), KC_OK);
+    cr_assert_eq(watched_count, 2);
+    cr_expect_eq(watched[0].events, KC_REPLAY_BATCH);
+    cr_expect_eq(watched[0].time_ns, 0);
+    cr_expect_eq(watched[0].requested_bytes, KC_REPLAY_BATCH * 64);
+    cr_expect_eq(watched[0].page_bytes, 0);
+    cr_expect(watched[0].source_known);
+    cr_expect_eq(watched[0].source_footprint_bytes, 8 * 4096);
+    cr_expect_eq(watched[1].events, KC_REPLAY_BATCH + 1);
+    cr_expect_eq(watched[1].time_ns, 1000);
+    cr_expect_eq(watched[1].page_bytes, 2 * 4096);
+    cr_expect_eq(watched[1].footprint_bytes, result.kcore.peak_footprint_bytes);
+}
+
+/* What a type came to is that of the trace, not of the freeing after it. */
+Test(replay, types_are_told_as_they_were_at_the_end_of_the_trace)
+{
+    struct kc_replay *r;
+    struct kc_replay_type t;
+    define(0, KC_TYPE_CACHE, 64, 64, 64, 1);
+    birth(0, 0, 64, 64);
+    birth(1, 0, 48, 64);
+    birth(2, 0, 64, 64);
+    death(0);
+    cr_assert_eq(start(&r), KC_OK);
+    cr_assert_eq(kc_replay_run(r, 0), KC_OK);
+    kc_replay_shutdown(r, &result);
+    cr_assert(kc_replay_type(r, 0, &t));
+    cr_expect_eq(t.allocs, 3);
+    cr_expect_eq(t.frees, 1);
+    cr_expect_eq(t.live, 2);
+    cr_expect_eq(t.peak_live, 3);
+    cr_expect_eq(t.requested_bytes, 112);
+    cr_expect_eq(kc_hist_count(&latency.free), 1, "what was freed afterwards is not counted");
+    cr_expect_not(kc_replay_type(r, 1, &t));
+    kc_replay_fini(r);
+    cr_expect_eq(result.live_at_end, 2);
 }
 
 Test(replay, without_geometry_the_source_is_not_known)
