@@ -306,6 +306,18 @@ static inline const char *ptm_step(struct pt_model *m, struct kc_bytes *b)
 
 /* ---- a whole story -------------------------------------------------------------------------- */
 
+/* What changes the invalidations, as far as this machine has it: on metal they are executed. */
+static inline uint16_t ptm_features(void)
+{
+    struct kc_a64_machine machine;
+    struct kc_a64_id id = {.isar0 = kc_plat_sysreg_read(KC_ID_AA64ISAR0_EL1),
+                           .mmfr0 = kc_plat_sysreg_read(KC_ID_AA64MMFR0_EL1),
+                           .mmfr1 = kc_plat_sysreg_read(KC_ID_AA64MMFR1_EL1),
+                           .mmfr2 = kc_plat_sysreg_read(KC_ID_AA64MMFR2_EL1)};
+    kc_a64_id_decode(&id, &machine);
+    return machine.features & (KC_A64_FEAT_TLBIRANGE | KC_A64_FEAT_TTL);
+}
+
 static inline const char *ptm_begin(struct pt_model *m, struct kc_frames *frames,
                                     struct kc_bytes *b)
 {
@@ -319,7 +331,7 @@ static inline const char *ptm_begin(struct pt_model *m, struct kc_frames *frames
                                       .pa_bits = 40,
                                       .upper = (how & 4) != 0};
     if ((how & 8) != 0) {
-        c.format.features = KC_A64_FEAT_TLBIRANGE | KC_A64_FEAT_TTL;
+        c.format.features = ptm_features();
     }
     m->any_asid = (how & 16) != 0;
     c.any_asid = m->any_asid;
