@@ -85,6 +85,9 @@ struct type_state {
     uint64_t requested;
     uint64_t failures;
     uint64_t frames_bytes;
+    uint64_t end_frees; /* as the trace left them, before the rest was freed */
+    uint64_t end_live;
+    uint64_t end_requested;
 };
 
 /* What one CPU writes while a batch is done, on lines of its own. */
@@ -661,12 +664,14 @@ kc_status_t kc_replay_init(const struct kc_replay_config *config, struct kc_repl
 static void measure_end(struct kc_replay *r, struct kc_replay_result *out)
 {
     struct kc_heap_stats heap;
-    struct kc_frame_stats frames;
     kc_heap_stats(&r->heap, &heap);
-    kc_frame_stats(r->frames, &frames);
+    kc_frame_stats(r->frames, &out->frames);
     out->heap_frames_bytes = heap.frames_bytes;
     for (uint32_t i = 0; i < r->type_count; i++) {
         struct type_state *t = &r->type[i];
+        t->end_frees = t->frees;
+        t->end_live = t->live;
+        t->end_requested = t->requested;
         if (t->cache != NULL) {
             struct kc_cache_stats stats;
             kc_cache_stats(t->cache, &stats);
@@ -677,7 +682,7 @@ static void measure_end(struct kc_replay *r, struct kc_replay_result *out)
         }
     }
     out->frame_records_bytes = (allocator_frames(r) - r->base_frames) * sizeof(struct kc_frame);
-    out->frame_table_bytes = frames.table_bytes;
+    out->frame_table_bytes = out->frames.table_bytes;
     out->structure_bytes = structure_bytes(r);
     out->cache_count = r->cache_count;
     out->cpu_count = r->cpu_count;
@@ -773,10 +778,10 @@ bool kc_replay_type(const struct kc_replay *r, uint32_t i, struct kc_replay_type
     const struct type_state *t = &r->type[i];
     out->type = &t->type;
     out->allocs = t->allocs;
-    out->frees = t->frees;
-    out->live = t->live;
+    out->frees = t->end_frees;
+    out->live = t->end_live;
     out->peak_live = t->peak_live;
-    out->requested_bytes = t->requested;
+    out->requested_bytes = t->end_requested;
     out->failures = t->failures;
     out->frames_bytes = t->frames_bytes;
     return true;

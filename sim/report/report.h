@@ -46,7 +46,6 @@ struct report_data {
     const struct kc_replay_result *replay; /* NULL: no replay */
     const struct report_type *type;
     uint32_t type_count;
-    const struct kc_frame_stats *frames; /* at the end of the trace; NULL: not known */
     struct monitor *monitor;
     const struct kc_report_judgement *judgement;
     uint32_t judgement_count;
