@@ -78,7 +78,7 @@ void cli_print_options(const char *takes);
 KC_NODISCARD enum cli_exit cli_choose_speed(enum cli_speed wanted, char **argv);
 
 /* The commands. argv[0] is the program, argv[1] the command. */
-int cmd_run(int argc, char **argv);
-int cmd_replay(int argc, char **argv);
+enum cli_exit cmd_run(int argc, char **argv);
+enum cli_exit cmd_replay(int argc, char **argv);
 
 #endif

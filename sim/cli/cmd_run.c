@@ -107,7 +107,7 @@ static enum cli_speed speed_or(const struct cli_options *o, enum cli_speed usual
     return o->speed != CLI_SPEED_DEFAULT ? o->speed : usual;
 }
 
-int cmd_run(int argc, char **argv)
+enum cli_exit cmd_run(int argc, char **argv)
 {
     struct cli_options o;
     static struct kc_run run;
@@ -131,10 +131,10 @@ int cmd_run(int argc, char **argv)
     struct session_config config = {.options = &o, .cpus = 2, .ram_bytes = KC_MIB(256)};
     run.vm_rounds = row->vm_rounds;
     e = row->replays ? open_and_perform(&config, &run, NULL) : perform(&config, &run, NULL);
-    return (int)e;
+    return e;
 }
 
-int cmd_replay(int argc, char **argv)
+enum cli_exit cmd_replay(int argc, char **argv)
 {
     struct cli_options o;
     static struct kc_run run;

@@ -22,7 +22,7 @@
 
 struct command {
     const char *name;
-    int (*run)(int argc, char **argv);
+    enum cli_exit (*run)(int argc, char **argv);
     const char *help;
 };
 
@@ -78,7 +78,7 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < KC_ARRAY_COUNT(commands); i++) {
         if (strcmp(argv[1], commands[i].name) == 0) {
-            return commands[i].run(argc, argv);
+            return (int)commands[i].run(argc, argv);
         }
     }
     cli_say("unknown command %s; try: ksim --help", argv[1]);
