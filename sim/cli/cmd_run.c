@@ -83,8 +83,7 @@ static enum cli_exit perform(struct session_config *config, struct kc_run *run,
     } else {
         e = session_report(config, &s, run);
     }
-    session_end(&s);
-    return e;
+    return session_end(&s) ? e : CLI_INTERNAL;
 }
 
 static enum cli_exit open_and_perform(struct session_config *config, struct kc_run *run,

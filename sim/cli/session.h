@@ -34,6 +34,7 @@ struct session {
     uint64_t faults_resolved;
     uint64_t findings; /* of all kinds: monitors, misuse, overlaps, a run that ended badly */
     uint64_t sites;    /* mutable seam calls */
+    FILE *log_file;    /* --log */
     FILE *sites_file;  /* --sites */
     bool mutated;      /* the mutation asked for was reached */
     struct machine_site_info mutation;
@@ -55,8 +56,9 @@ struct session {
 KC_NODISCARD enum cli_exit session_run(const struct session_config *config, struct kc_run *run,
                                        struct session *out);
 
-/** Release machine and monitor. */
-void session_end(struct session *s);
+/** Release machine and monitor. False, after a message, if a file asked for was not written whole.
+ */
+KC_NODISCARD bool session_end(struct session *s);
 
 /**
  * Print what came of it, as JSON or as words, and say with which code the command ends.
