@@ -14,13 +14,15 @@ cd "$(dirname "$0")/.." || exit 4
 out=build-bodies
 cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
-bodies='host-gcc host-clang asan-ubsan tsan valgrind audit lean qemu-aarch64 qemu-arm image'
+bodies='host-gcc native exact host-clang asan-ubsan tsan valgrind audit lean qemu-aarch64 qemu-arm image'
 only_core='-Dsim=disabled -Dtest_runner=own'
 
 # What distinguishes a body: compiler, then meson options.
 setup_of() {
     case $1 in
     host-gcc) echo "gcc -Dtest_runner=both" ;;
+    # The same cases on the simulated machine: programs of the first body's build.
+    native | exact) setup_of host-gcc ;;
     host-clang) echo "clang -Dtest_runner=criterion" ;;
     asan-ubsan) echo "clang -Dtest_runner=criterion -Db_sanitize=address,undefined -Db_lundef=false" ;;
     # TSan does not follow fences (the hosted body has one as its barrier); locks and atomics it does.
@@ -46,6 +48,14 @@ needs_of() {
     esac
 }
 
+# Where a body is built.
+build_of() {
+    case $1 in
+    native | exact) echo host-gcc ;;
+    *) echo "$1" ;;
+    esac
+}
+
 log_tail() {
     sed 's/^/    /' "$1" | tail -n 60 >&2
 }
@@ -58,7 +68,7 @@ build_body() {
             return 1
         }
     done
-    set -- "$1" $(setup_of "$1")
+    set -- "$(build_of "$1")" $(setup_of "$1")
     name=$1 compiler=$2
     shift 2
     log=$out/$name.log
@@ -83,21 +93,24 @@ build_body() {
 
 test_body() {
     name=$1
-    results=$out/$name/meson-logs/testlog.json
+    build=$out/$(build_of "$name")
+    results=$build/meson-logs/testlog.json
     set --
     case $name in
     valgrind)
-        results=$out/$name/meson-logs/testlog-valgrind.json # as meson names it under a wrapper
+        results=$build/meson-logs/testlog-valgrind.json # as meson names it under a wrapper
         set -- --timeout-multiplier 10 --wrapper \
             'valgrind -q --error-exitcode=9 --leak-check=full --trace-children=yes'
         # The harness's own tests crash on purpose, which is nothing for Valgrind to judge.
         set -- "$@" --no-suite harness
         ;;
+    host-gcc) set -- --no-suite native --no-suite exact ;; # bodies of their own
+    native | exact) set -- --suite "$name" ;;
     asan-ubsan | qemu-* | tsan) set -- --timeout-multiplier 5 ;;
     esac
     [ "$long" -eq 1 ] || set -- "$@" --no-suite long
     rm -f "$results"
-    KC_TEST_BODY=$name meson test -C "$out/$name" --no-rebuild --num-processes "$cores" "$@" \
+    KC_TEST_BODY=$name meson test -C "$build" --no-rebuild --num-processes "$cores" "$@" \
         >"$out/$name.log" 2>&1
     status=$?
     python3 tests/tally.py "$results" "$status"

@@ -270,11 +270,9 @@ static kc_status_t get_name(struct kc_kct *k, char *out)
 
 /* ---- blocks ---------------------------------------------------------------------------------- */
 
-/* Footer: the totals in the order of the structure; each must be what was counted. I6 */
-static kc_status_t check_footer(struct kc_kct *k)
+void kc_trace_totals_list(const struct kc_trace_totals *t, uint64_t out[KC_TRACE_TOTALS])
 {
-    const struct kc_trace_totals *t = &k->totals;
-    const uint64_t counted[] = {
+    const uint64_t list[KC_TRACE_TOTALS] = {
         t->allocs,
         t->frees,
         t->null_frees,
@@ -292,6 +290,14 @@ static kc_status_t check_footer(struct kc_kct *k)
         t->first_ns,
         t->last_ns,
     };
+    __builtin_memcpy(out, list, sizeof(list));
+}
+
+/* Footer: the totals as listed; each must be what was counted. I6 */
+static kc_status_t check_footer(struct kc_kct *k)
+{
+    uint64_t counted[KC_TRACE_TOTALS];
+    kc_trace_totals_list(&k->totals, counted);
     for (uint32_t i = 0; i < KC_ARRAY_COUNT(counted); i++) {
         uint64_t v;
         if (!get_varint(k, &v)) {

@@ -121,6 +121,12 @@ struct kc_trace_totals {
     uint64_t last_ns;
 };
 
+/* Members of struct kc_trace_totals, all of them counts of 64 bits. */
+#define KC_TRACE_TOTALS 16u
+
+/** The totals as a list in the order of the structure: the order of a .kct footer. */
+void kc_trace_totals_list(const struct kc_trace_totals *t, uint64_t out[KC_TRACE_TOTALS]);
+
 /** Count one event into totals that began zeroed. Context: any. */
 void kc_trace_count(struct kc_trace_totals *t, const struct kc_event *e);
 

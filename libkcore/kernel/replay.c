@@ -83,11 +83,10 @@ struct type_state {
     uint64_t peak_live;
     uint64_t requested;
     uint64_t failures;
-    /* at the end of the trace, before the rest was freed */
-    uint64_t end_frees;
+    uint64_t frames_bytes;
+    uint64_t end_frees; /* as the trace left them, before the rest was freed */
     uint64_t end_live;
     uint64_t end_requested;
-    uint64_t frames_bytes;
 };
 
 /* What one CPU writes while a batch is done, on lines of its own. */
@@ -686,9 +685,8 @@ kc_status_t kc_replay_init(const struct kc_replay_config *config, struct kc_repl
 static void measure_end(struct kc_replay *r, struct kc_replay_result *out)
 {
     struct kc_heap_stats heap;
-    struct kc_frame_stats frames;
     kc_heap_stats(&r->heap, &heap);
-    kc_frame_stats(r->frames, &frames);
+    kc_frame_stats(r->frames, &out->frames);
     out->heap_frames_bytes = heap.frames_bytes;
     for (uint32_t i = 0; i < r->type_count; i++) {
         struct type_state *t = &r->type[i];
@@ -705,7 +703,7 @@ static void measure_end(struct kc_replay *r, struct kc_replay_result *out)
         }
     }
     out->frame_records_bytes = (allocator_frames(r) - r->base_frames) * sizeof(struct kc_frame);
-    out->frame_table_bytes = frames.table_bytes;
+    out->frame_table_bytes = out->frames.table_bytes;
     out->structure_bytes = structure_bytes(r);
     out->cache_count = r->cache_count;
     out->cpu_count = r->cpu_count;

@@ -95,6 +95,7 @@ struct kc_replay_result {
     uint64_t frame_records_bytes; /* records of the frames of caches and heap */
     uint64_t structure_bytes;     /* struct kc_heap and the struct kc_cache of each cache */
     uint64_t frame_table_bytes;   /* the whole frame table */
+    struct kc_frame_stats frames; /* at the end of the trace: what is free, and how scattered */
     uint32_t cache_count;
     uint32_t cpu_count;
 };
@@ -177,10 +178,7 @@ uint64_t kc_replay_progress(const struct kc_replay *r);
  */
 void kc_replay_shutdown(struct kc_replay *r, struct kc_replay_result *out);
 
-/**
- * Type number i as it was at the end of the trace; false if there is none. After
- * kc_replay_shutdown().
- */
+/** Type number i as the trace left it, after kc_replay_shutdown(); false if there is none. */
 KC_NODISCARD bool kc_replay_type(const struct kc_replay *r, uint32_t i, struct kc_replay_type *out);
 
 /** Give its own frames back. After kc_replay_shutdown(). */

@@ -17,7 +17,7 @@ enum cli_exit {
     CLI_GOOD = 0,
     CLI_FINDINGS = 1,  /* violations, leaks, failed verification */
     CLI_USAGE = 2,     /* unknown command, option or value */
-    CLI_BAD_INPUT = 3, /* a file that cannot be read or written, or is not what it should be */
+    CLI_BAD_INPUT = 3, /* a file that cannot be opened or read, or is not what it should be */
     CLI_INTERNAL = 4   /* ours: no memory, a host call failed */
 };
 
@@ -80,8 +80,8 @@ void cli_print_options(const char *takes);
 KC_NODISCARD enum cli_exit cli_choose_speed(enum cli_speed wanted, char **argv);
 
 /* The commands. argv[0] is the program, argv[1] the command. */
-int cmd_run(int argc, char **argv);
-int cmd_replay(int argc, char **argv);
-int cmd_report(int argc, char **argv);
+enum cli_exit cmd_run(int argc, char **argv);
+enum cli_exit cmd_replay(int argc, char **argv);
+enum cli_exit cmd_report(int argc, char **argv);
 
 #endif

@@ -164,8 +164,7 @@ static enum cli_exit perform(struct session_config *config, struct kc_run *run,
     } else {
         e = tell(&files, config, &s, run);
     }
-    session_end(&s);
-    return e;
+    return session_end(&s) ? e : CLI_INTERNAL;
 }
 
 static enum cli_exit open_and_perform(struct session_config *config, struct kc_run *run,
@@ -209,7 +208,7 @@ static enum cli_speed speed_or(const struct cli_options *o, enum cli_speed usual
     return o->speed != CLI_SPEED_DEFAULT ? o->speed : usual;
 }
 
-int cmd_run(int argc, char **argv)
+enum cli_exit cmd_run(int argc, char **argv)
 {
     struct cli_options o;
     static struct kc_run run;
@@ -237,10 +236,10 @@ int cmd_run(int argc, char **argv)
     struct session_config config = {.options = &o, .cpus = 2, .ram_bytes = KC_MIB(256)};
     run.vm_rounds = row->vm_rounds;
     e = row->replays ? open_and_perform(&config, &run, NULL) : perform(&config, &run, NULL);
-    return (int)e;
+    return e;
 }
 
-int cmd_replay(int argc, char **argv)
+enum cli_exit cmd_replay(int argc, char **argv)
 {
     struct cli_options o;
     static struct kc_run run;
@@ -264,7 +263,7 @@ int cmd_replay(int argc, char **argv)
     return open_and_perform(&config, &run, o.argument);
 }
 
-int cmd_report(int argc, char **argv)
+enum cli_exit cmd_report(int argc, char **argv)
 {
     struct cli_options o;
     static struct kc_run run;
@@ -296,5 +295,5 @@ int cmd_report(int argc, char **argv)
     if (!silent && (e == CLI_GOOD || e == CLI_FINDINGS)) {
         printf("%s: written; %s\n", o.html, e == CLI_GOOD ? "clean" : "NOT CLEAN");
     }
-    return (int)e;
+    return e;
 }

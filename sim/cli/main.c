@@ -4,6 +4,7 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,7 +23,7 @@
 
 struct command {
     const char *name;
-    int (*run)(int argc, char **argv);
+    enum cli_exit (*run)(int argc, char **argv);
     const char *help;
 };
 
@@ -62,14 +63,40 @@ enum cli_exit cli_choose_speed(enum cli_speed wanted, char **argv)
     return CLI_INTERNAL;
 }
 
-int main(int argc, char **argv)
+/*
+ * A caller may have closed standard streams. Files opened later (simulated RAM is one) must not get
+ * their numbers: what is printed would be written into them. Reading, or writing, the stand-in
+ * fails.
+ */
+static bool hold_standard_streams(void)
 {
-    signal(SIGPIPE, SIG_DFL);
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        int mode = fd == STDIN_FILENO ? O_WRONLY : O_RDONLY;
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", mode) != fd) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A result that did not arrive is no result. */
+static int delivered(int e)
+{
+    if (fflush(stdout) != 0 || ferror(stdout) != 0) {
+        cli_say("cannot write standard output: %s", errno != 0 ? strerror(errno) : "lost");
+        return CLI_INTERNAL;
+    }
+    return e;
+}
+
+static int dispatch(int argc, char **argv)
+{
     if (argc < 2) {
         print_help(stderr);
         return CLI_USAGE;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
         print_help(stdout);
         return CLI_GOOD;
     }
@@ -79,9 +106,18 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < KC_ARRAY_COUNT(commands); i++) {
         if (strcmp(argv[1], commands[i].name) == 0) {
-            return commands[i].run(argc, argv);
+            return (int)commands[i].run(argc, argv);
         }
     }
     cli_say("unknown command %s; try: ksim --help", argv[1]);
     return CLI_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    signal(SIGPIPE, SIG_DFL);
+    if (!hold_standard_streams()) {
+        return CLI_INTERNAL;
+    }
+    return delivered(dispatch(argc, argv));
 }

@@ -73,7 +73,8 @@ static bool parse_number(const char *text, char **rest, uint64_t *out)
         return false;
     }
     errno = 0;
-    unsigned long long v = strtoull(text, rest, 0);
+    int base = text[0] == '0' && (text[1] == 'x' || text[1] == 'X') ? 16 : 10;
+    unsigned long long v = strtoull(text, rest, base);
     if (errno != 0) {
         return false;
     }
@@ -211,6 +212,19 @@ static uint64_t draw_seed(void)
     return seed;
 }
 
+/* What getopt_long() did not take. Beside -h there are long options only. */
+static void say_unknown(char **argv)
+{
+    const char *word = argv[optind - 1]; /* of a long option; short ones may be in the next */
+    if (strncmp(word, "--", 2) != 0 || optopt == 0) {
+        char letter[3] = {'-', (char)optopt, '\0'};
+        cli_say("%s: unknown option %s; try: ksim %s --help", argv[1], optopt != 0 ? letter : word,
+                argv[1]);
+    } else {
+        cli_say("%s: %s: this option takes no value", argv[1], word);
+    }
+}
+
 enum cli_exit cli_parse(int argc, char **argv, const char *takes, struct cli_options *out)
 {
     struct option longs[KC_ARRAY_COUNT(rows) + 1];
@@ -224,18 +238,17 @@ enum cli_exit cli_parse(int argc, char **argv, const char *takes, struct cli_opt
     opterr = 0;
     optind = 2;
     for (;;) {
-        int at = optind;
-        int letter = getopt_long(argc, argv, ":o:", longs, NULL);
+        int letter = getopt_long(argc, argv, ":ho:", longs, NULL);
         if (letter == -1) {
             break;
         }
         if (letter == ':') {
-            cli_say("%s: %s needs a value", argv[1], argv[at]);
+            cli_say("%s: %s needs a value", argv[1], argv[optind - 1]);
             return CLI_USAGE;
         }
         const struct option_row *row = row_of(letter);
         if (row == NULL) {
-            cli_say("%s: unknown option %s; try: ksim %s --help", argv[1], argv[at], argv[1]);
+            say_unknown(argv);
             return CLI_USAGE;
         }
         if (letter != 'h' && strchr(takes, letter) == NULL) {

@@ -73,7 +73,7 @@ enum cli_exit outfile_commit(struct outfile *f, const char *text, size_t size)
         }
     }
     f->path = NULL;
-    return bad == 0 ? CLI_GOOD : CLI_BAD_INPUT;
+    return bad == 0 ? CLI_GOOD : CLI_INTERNAL;
 }
 
 void outfile_cancel(struct outfile *f)

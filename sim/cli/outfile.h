@@ -28,7 +28,7 @@ struct outfile {
  */
 KC_NODISCARD enum cli_exit outfile_open(struct outfile *f, const char *option, const char *path);
 
-/** Make text the contents and close. CLI_BAD_INPUT after a message if that is not possible. */
+/** Make text the contents and close. CLI_INTERNAL after a message if it does not arrive. */
 KC_NODISCARD enum cli_exit outfile_commit(struct outfile *f, const char *text, size_t size);
 
 /** Close with nothing written. */

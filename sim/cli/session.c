@@ -120,7 +120,6 @@ static void on_ended(void *ctx, struct kc_kernel *k)
                    holder_of(frame.owner));
     }
     memmap_end(&s->memmap);
-    kc_frame_stats(&k->frames, &s->frames);
     lifetimes_end(&s->lifetimes);
 }
 
@@ -198,26 +197,44 @@ static enum cli_exit make_machine(const struct session_config *config)
     return CLI_GOOD;
 }
 
-static enum cli_exit make_monitor(const struct cli_options *o, FILE **log, struct session *out)
+/* For an option that names a file to write; path NULL: nothing is open, which is good. */
+static bool open_file(const char *option, const char *path, FILE **out)
+{
+    *out = NULL;
+    if (path == NULL) {
+        return true;
+    }
+    *out = fopen(path, "w");
+    if (*out == NULL) {
+        cli_say("--%s %s: %s", option, path, strerror(errno));
+    }
+    return *out != NULL;
+}
+
+/* Its counterpart. False after a message if what was written did not arrive. */
+static bool close_file(const char *option, FILE **file)
+{
+    if (*file == NULL) {
+        return true;
+    }
+    bool failed = ferror(*file) != 0;
+    failed = fclose(*file) != 0 || failed;
+    *file = NULL;
+    if (failed) {
+        cli_say("--%s: cannot write the file: %s", option, strerror(errno));
+    }
+    return !failed;
+}
+
+static enum cli_exit make_monitor(const struct cli_options *o, struct session *out)
 {
     struct mon_config config = {.cpu_count = sim_cpus(), .seed = o->seed};
-    *log = NULL;
-    if (o->log != NULL) {
-        *log = fopen(o->log, "w");
-        if (*log == NULL) {
-            cli_say("--log %s: %s", o->log, strerror(errno));
-            return CLI_BAD_INPUT;
-        }
-    }
-    if (o->sites != NULL) {
-        out->sites_file = fopen(o->sites, "w");
-        if (out->sites_file == NULL) {
-            cli_say("--sites %s: %s", o->sites, strerror(errno));
-            return CLI_BAD_INPUT;
-        }
+    if (!open_file("log", o->log, &out->log_file) ||
+        !open_file("sites", o->sites, &out->sites_file)) {
+        return CLI_BAD_INPUT;
     }
     config.sites = out->sites_file;
-    config.json = *log;
+    config.json = out->log_file;
     machine_monitor_side(&config.machine);
     out->monitor = mon_create(&config);
     if (out->monitor == NULL) {
@@ -268,8 +285,7 @@ static enum cli_exit run_machine(const struct session_config *config, struct kc_
     }
     struct kc_work work = kc_run_work(run);
     struct cpu0 cpu0 = {.session = out, .work = &work};
-    FILE *log;
-    enum cli_exit e = make_monitor(o, &log, out);
+    enum cli_exit e = make_monitor(o, out);
     if (e != CLI_GOOD) {
         return e;
     }
@@ -285,9 +301,6 @@ static enum cli_exit run_machine(const struct session_config *config, struct kc_
     }
     machine_attach(NULL);
     sum_up(run, out);
-    if (log != NULL) {
-        fclose(log);
-    }
     return CLI_GOOD;
 }
 
@@ -306,25 +319,24 @@ enum cli_exit session_run(const struct session_config *config, struct kc_run *ru
         return e;
     }
     e = run_machine(config, run, out);
-    if (e != CLI_GOOD) {
-        session_end(out);
+    if (e != CLI_GOOD && !session_end(out)) {
+        e = CLI_INTERNAL;
     }
     return e;
 }
 
-void session_end(struct session *s)
+bool session_end(struct session *s)
 {
-    mon_destroy(s->monitor);
+    mon_destroy(s->monitor); /* which writes the sites */
     s->monitor = NULL;
-    if (s->sites_file != NULL) {
-        fclose(s->sites_file);
-        s->sites_file = NULL;
-    }
+    bool log = close_file("log", &s->log_file);
+    bool sites = close_file("sites", &s->sites_file);
     free(s->type);
     s->type = NULL;
     lifetimes_fini(&s->lifetimes);
     memmap_fini(&s->memmap);
     machine_destroy();
+    return log && sites;
 }
 
 /* ---- results -------------------------------------------------------------------------------- */
@@ -348,11 +360,16 @@ static uint64_t ram_bytes_of(const struct kc_boot_info *info)
 
 static void print_json(const struct session *s, const struct kc_run *run, uint64_t seed)
 {
+    struct kc_replay_result result = run->result;
+    if (run->source.fill == NULL) { /* nothing was replayed, so nothing was measured */
+        result.kcore.waste_milli_pct = result.kcore.footprint_milli_pct = KC_REPLAY_NOT_KNOWN;
+        result.source.waste_milli_pct = result.source.footprint_milli_pct = KC_REPLAY_NOT_KNOWN;
+    }
     struct kc_report report = {
-        .replay = &run->result,
+        .replay = &result,
         .seed = seed,
         .ram_bytes = ram_bytes_of(&s->info),
-        .leaks = run->result.leaks + s->leaked_frames,
+        .leaks = result.leaks + s->leaked_frames,
         .violations = s->findings,
         .judgement = s->judgement,
         .judgement_count = MON_ROW_COUNT,
@@ -388,7 +405,6 @@ static void gather(const struct session_config *config, const struct session *s,
         .replay = replayed ? &run->result : NULL,
         .type = s->type,
         .type_count = s->type_count,
-        .frames = replayed && s->frames.frame_count != 0 ? &s->frames : NULL,
         .timeline = &s->timeline,
         .lifetimes = &s->lifetimes,
         .memmap = &s->memmap,

@@ -35,6 +35,7 @@ struct session {
     uint64_t faults_resolved;
     uint64_t findings; /* of all kinds: monitors, misuse, overlaps, a run that ended badly */
     uint64_t sites;    /* mutable seam calls */
+    FILE *log_file;    /* --log */
     FILE *sites_file;  /* --sites */
     bool mutated;      /* the mutation asked for was reached */
     struct machine_site_info mutation;
@@ -47,7 +48,6 @@ struct session {
     bool source_known; /* at the last sample */
     struct lifetimes lifetimes;
     struct memmap memmap;
-    struct kc_frame_stats frames; /* when the work was over; frame_count 0: it never was */
 };
 
 /**
@@ -62,8 +62,9 @@ struct session {
 KC_NODISCARD enum cli_exit session_run(const struct session_config *config, struct kc_run *run,
                                        struct session *out);
 
-/** Release machine and monitor. */
-void session_end(struct session *s);
+/** Release machine and monitor. False, after a message, if a file asked for was not written whole.
+ */
+KC_NODISCARD bool session_end(struct session *s);
 
 /**
  * Print what came of it, as JSON or as words, and say with which code the command ends.

@@ -31,10 +31,10 @@ static const struct reset_value reset_values[KC_SYSREG_COUNT] = {
     [KC_CLIDR_EL1] = {0x0a200023, true},
     [KC_DCZID_EL0] = {4, true},
     [KC_ID_AA64PFR0_EL1] = {0x00002222, true},
-    [KC_ID_AA64ISAR0_EL1] = {0x00011120, true},
+    [KC_ID_AA64ISAR0_EL1] = {0x00011120 | UINT64_C(2) << 56, true}, /* and FEAT_TLBIRANGE, */
     [KC_ID_AA64MMFR0_EL1] = {0x00001124, true},
     [KC_ID_AA64MMFR1_EL1] = {0, true},
-    [KC_ID_AA64MMFR2_EL1] = {0, true},
+    [KC_ID_AA64MMFR2_EL1] = {UINT64_C(1) << 48, true}, /* FEAT_TTL: every path runs here */
 };
 
 static uint64_t regs[KC_CPUS_MAX][KC_SYSREG_COUNT];

@@ -75,6 +75,9 @@ struct machine_hooks {
     void (*timer)(void *arg, uint32_t cpu);
     /* after the entry that kc_plat_cpu_start() was given has returned; cpu_arg as given there */
     void (*cpu_main)(void *arg, uint32_t cpu, void *cpu_arg);
+    /* kc_plat_panic(), before the run ends; may leave by a jump of the software's own, as tests do
+     */
+    void (*panic)(void *arg, const struct kc_panic *why);
     /* console output; NULL: standard output */
     void (*console)(void *arg, const char *text, size_t n);
 };

@@ -59,6 +59,7 @@ struct context {
     uint32_t gone_count; /* ranges invalidated since it was left */
     struct {
         uint64_t va, size;
+        bool leaves; /* by a last-level form: cached table descriptors stay */
     } gone[16];
 };
 #define CONTEXTS_MAX 64u
@@ -72,6 +73,7 @@ struct tlbi {
     bool any_asid;
     bool last_level;
     uint16_t asid;
+    int8_t level; /* of the leaves, as the TTL hint says; 0: no hint; -1: of another granule */
     uint64_t va, size;
 };
 #define TLBIS_MAX 4096u

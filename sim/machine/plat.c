@@ -547,6 +547,9 @@ void kc_plat_note(enum kc_note kind, uint64_t base, uint64_t size, const void *o
 void kc_plat_panic(const struct kc_panic *why)
 {
     char text[380];
+    if (sim.config.hooks.panic != NULL) {
+        sim.config.hooks.panic(sim.config.hooks.arg, why);
+    }
     snprintf(text, sizeof text, "panic on CPU %u: %s:%d: %s%s%s", sim.cur->id, why->file, why->line,
              why->what != NULL ? why->what : "", why->text != NULL ? ": " : "",
              why->text != NULL ? why->text : "");

@@ -60,13 +60,21 @@ struct table {
 struct unseen {
     uint64_t pa; /* 0: free */
     uint64_t old;
+    uint64_t elder; /* value before the store of elder_cpu, which a store of `cpu` took over */
     uint32_t cpu;
     uint32_t epoch_all, epoch_own;
+    uint32_t elder_cpu, elder_epoch; /* SIM_CPUS_MAX: nobody's store was taken over */
 };
 
 static struct table *tables[TABLE_BUCKETS];
 static struct unseen *unseen;
 static uint32_t unseen_room, unseen_used;
+
+/* While a capture walks: the value, about to cease, that its walks read at that descriptor. */
+static struct {
+    uint64_t pa; /* 0: none */
+    uint64_t value;
+} ceasing;
 
 /* ---- pending stores ------------------------------------------------------------------------- */
 
@@ -77,6 +85,18 @@ static bool is_unseen(const struct unseen *u, const struct cpu *walker)
         return false;
     }
     return walker != writer || u->epoch_own == writer->epoch_own;
+}
+
+/* Is the store that was taken over still invisible, so that what preceded it may still be read? */
+static bool elder_is_unseen(const struct unseen *u)
+{
+    return u->elder_cpu != SIM_CPUS_MAX && u->elder_epoch == sim.cpu[u->elder_cpu].epoch_all;
+}
+
+/* The oldest value that a walker may still read. */
+static uint64_t unseen_value(const struct unseen *u)
+{
+    return elder_is_unseen(u) ? u->elder : u->old;
 }
 
 static uint32_t unseen_slot(uint64_t pa)
@@ -140,13 +160,24 @@ static void pend(struct cpu *c, uint64_t pa, uint64_t old)
         unseen_grow();
     }
     struct unseen *u = unseen_find(pa);
-    if (u != NULL && is_unseen(u, c)) {
-        /* Walkers may still see the value from before both stores, but only until the younger one
-         * is visible: whoever sees it has seen the older one overwritten (coherence). */
-        if (u->cpu == c->id) {
+    struct unseen fresh = {.pa = pa,
+                           .old = old,
+                           .cpu = c->id,
+                           .epoch_all = c->epoch_all,
+                           .epoch_own = c->epoch_own,
+                           .elder_cpu = SIM_CPUS_MAX};
+    if (u != NULL && u->epoch_all == sim.cpu[u->cpu].epoch_all) {
+        if (u->cpu == c->id && u->epoch_own == c->epoch_own) {
             return;
         }
-        old = u->old;
+        /* Walkers may still see the value from before both stores, but only until either is
+         * visible: whoever sees the younger has seen the older overwritten (coherence), and whoever
+         * sees the older sees nothing from before it. */
+        if (u->cpu != c->id) {
+            fresh.elder = unseen_value(u);
+            fresh.elder_cpu = elder_is_unseen(u) ? u->elder_cpu : u->cpu;
+            fresh.elder_epoch = sim.cpu[fresh.elder_cpu].epoch_all;
+        }
     }
     if (u == NULL) {
         uint32_t i = unseen_slot(pa);
@@ -156,7 +187,7 @@ static void pend(struct cpu *c, uint64_t pa, uint64_t old)
         u = &unseen[i];
         unseen_used++;
     }
-    *u = (struct unseen){pa, old, c->id, c->epoch_all, c->epoch_own};
+    *u = fresh;
     if (c->pending_count == c->pending_room) {
         c->pending_room = c->pending_room == 0 ? 64 : c->pending_room * 2;
         c->pending = realloc(c->pending, c->pending_room * sizeof *c->pending);
@@ -252,10 +283,14 @@ static bool read_as_walker(void *arg, uint64_t pa, uint64_t *value, uint64_t *si
     }
     struct table *t = table_find(pa & ~(uint64_t)PAGE_MASK_LOW);
     *since = t != NULL ? t->since[(pa & PAGE_MASK_LOW) / 8] : 0;
+    if (pa == ceasing.pa) {
+        *value = ceasing.value;
+        return true;
+    }
     struct unseen *u = unseen_find(pa);
     if (u != NULL && is_unseen(u, c) &&
         (sim.config.policy == MACHINE_EAGER || machine_random(&sim.walk_random) % 2 == 0)) {
-        *value = u->old;
+        *value = unseen_value(u);
     }
     return true;
 }
@@ -350,7 +385,8 @@ void walker_contexts(struct cpu *c)
 }
 
 /* Could c's walker have read, and its TLB have kept, a descriptor stored at `since` for va? */
-static bool context_may_hold(const struct context *k, uint64_t since, uint64_t va, uint64_t span)
+static bool context_may_hold(const struct context *k, uint64_t since, uint64_t va, uint64_t span,
+                             bool table)
 {
     if (k->current) {
         return true;
@@ -359,7 +395,8 @@ static bool context_may_hold(const struct context *k, uint64_t since, uint64_t v
         return false;
     }
     for (uint32_t i = 0; i < k->gone_count; i++) {
-        if (kc_range_covers(k->gone[i].va, k->gone[i].size, va, span)) {
+        if (!(table && k->gone[i].leaves) &&
+            kc_range_covers(k->gone[i].va, k->gone[i].size, va, span)) {
             return false;
         }
     }
@@ -421,6 +458,8 @@ static void capture_on(struct cpu *c, const struct mmu_regs *r, uint64_t pa, uin
 static void capture(const struct table *t, uint64_t pa, uint64_t old, const struct cpu *only)
 {
     uint32_t index = (uint32_t)(pa & PAGE_MASK_LOW) / 8;
+    ceasing.pa = pa;
+    ceasing.value = old;
     for (uint32_t n = 0; n < t->link_count; n++) {
         struct link l = t->link[n];
         enum mmu_desc kind = mmu_classify(old, l.level);
@@ -437,7 +476,7 @@ static void capture(const struct table *t, uint64_t pa, uint64_t old, const stru
             for (uint32_t j = 0; j < c->context_count; j++) {
                 const struct context *k = &c->context[j];
                 if (k->root != l.root || k->half != l.half ||
-                    !context_may_hold(k, t->since[index], va, span)) {
+                    !context_may_hold(k, t->since[index], va, span, kind == MMU_TABLE)) {
                     continue;
                 }
                 if (sim.config.policy == MACHINE_RANDOM &&
@@ -449,6 +488,7 @@ static void capture(const struct table *t, uint64_t pa, uint64_t old, const stru
             }
         }
     }
+    ceasing.pa = 0;
 }
 
 void walker_store(struct cpu *c, uint64_t pa, uint64_t value)
@@ -487,7 +527,14 @@ void walker_publish(struct cpu *c, bool all)
         struct pending_store p = c->pending[i];
         struct table *t = table_find(p.pa & ~(uint64_t)PAGE_MASK_LOW);
         struct unseen *u = unseen_find(p.pa);
-        if (t != NULL && u != NULL && u->cpu == c->id && is_unseen(u, c)) {
+        if (t == NULL || u == NULL || u->epoch_all != sim.cpu[u->cpu].epoch_all) {
+            continue;
+        }
+        bool elder = elder_is_unseen(u);
+        if (elder && all && (u->cpu == c->id || u->elder_cpu == c->id)) {
+            capture(t, p.pa, u->elder, NULL);
+        }
+        if (u->cpu == c->id && is_unseen(u, c)) {
             capture(t, p.pa, u->old, all ? NULL : c);
         }
     }
@@ -554,13 +601,14 @@ static void forget_contexts(struct cpu *c, const struct tlbi *t)
             continue;
         }
         bool asid = t->all || t->any_asid || k->asid == t->asid;
-        if (!asid) {
+        if (!asid || t->level != 0) { /* with a hint, what goes depends on the level: keep it */
             continue;
         }
         if (t->all || t->any_va || k->gone_count == KC_ARRAY_COUNT(k->gone)) {
             context_forget(c, i);
         } else {
             k->gone[k->gone_count].va = t->va;
+            k->gone[k->gone_count].leaves = t->last_level;
             k->gone[k->gone_count++].size = t->size;
         }
     }
@@ -606,6 +654,7 @@ static bool parse(struct cpu *c, enum kc_tlbi op, uint64_t x, struct tlbi *t)
     uint64_t va = (page & KC_BIT(55)) != 0 ? page | KC_MASK(63, 56) : page;
     *t = (struct tlbi){.op = op, .seq = sim.seq, .va = va, .size = SIM_PAGE_BYTES};
     t->asid = (uint16_t)(wide ? x >> 48 : (x >> 48) & 0xff);
+    bool ranged = false;
     switch (op) {
     case KC_TLBI_VMALLE1IS:
         t->everyone = true;
@@ -644,13 +693,19 @@ static bool parse(struct cpu *c, enum kc_tlbi op, uint64_t x, struct tlbi *t)
         uint64_t pages = (kc_field_get(x, 43, 39) + 1) << (5 * kc_field_get(x, 45, 44) + 1);
         t->size = pages * SIM_PAGE_BYTES;
         t->everyone = true;
-        if (kc_field_get(x, 47, 46) != 1) {
-            t->size = 0; /* TG is not the granule in use: nothing is invalidated for sure */
+        t->level = (int8_t)kc_field_get(x, 38, 37);
+        if (kc_field_get(x, 47, 46) != 1 ||
+            (t->level != 0 && (base & (mmu_span(t->level) - 1)) != 0)) {
+            t->level = -1; /* another granule, or a base that the level misaligns: UNPREDICTABLE */
         }
+        ranged = true;
         break;
     }
     default:
         return false; /* EL2 and stage 2 operations are UNDEFINED at EL1 here */
+    }
+    if (!ranged && kc_field_get(x, 47, 46) != 0) { /* TTL: bits 47:46 granule, 45:44 level */
+        t->level = kc_field_get(x, 47, 46) == 1 ? (int8_t)kc_field_get(x, 45, 44) : -1;
     }
     t->last_level = op == KC_TLBI_VALE1 || op == KC_TLBI_VALE1IS || op == KC_TLBI_VAALE1 ||
                     op == KC_TLBI_VAALE1IS || op == KC_TLBI_RVALE1IS || op == KC_TLBI_RVAALE1IS;

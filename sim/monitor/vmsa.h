@@ -200,6 +200,8 @@ static inline struct vm_tlbi vm_tlbi(enum kc_tlbi op, uint64_t x, uint32_t asid_
         t.size = ((num + 1) << (5 * scale + 1)) * VM_PAGE;
         t.granule_wrong = (x >> 46 & 3) != 1;
         t.level = (x >> 37 & 3) == 0 ? -1 : (int)(x >> 37 & 3);
+        /* UNPREDICTABLE: a base that is not aligned to what the hint's level covers */
+        t.granule_wrong |= t.level > 0 && (t.base & (vm_span(t.level) - 1)) != 0;
     } else if (t.by_va) { /* ASID 63:48, TTL 47:44, VA[55:12] in 43:0 */
         t.base = (x & ((UINT64_C(1) << 44) - 1)) << 12;
         t.size = VM_PAGE;

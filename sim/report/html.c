@@ -474,8 +474,8 @@ static void memory_map(struct markup *m, const struct report_data *d)
                    (double)bytes / (double)map->ram_bytes * 100.0);
     }
     markup_raw(m, "</table></div>\n");
-    if (d->frames != NULL) {
-        fragmentation_table(m, d->frames);
+    if (d->replay != NULL) {
+        fragmentation_table(m, &d->replay->frames);
     }
     close_section(m);
 }

@@ -52,8 +52,7 @@ struct report_data {
     const struct kc_replay_result *replay; /* NULL: no replay */
     const struct report_type *type;
     uint32_t type_count;
-    const struct kc_frame_stats *frames; /* at the end of the trace; NULL: not known */
-    const struct timeline *timeline;     /* NULL: none, like the next three */
+    const struct timeline *timeline; /* NULL: none, like the next three */
     const struct lifetimes *lifetimes;
     const struct memmap *memmap;
     const struct kc_replay_latencies *latency;

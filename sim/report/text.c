@@ -311,9 +311,7 @@ void report_text(const struct report_data *d, FILE *to, bool colour)
         types(&p, d);
         latency(&p, d);
         footprint(&p, d);
-        if (d->frames != NULL) {
-            fragmentation(&p, d->frames);
-        }
+        fragmentation(&p, &d->replay->frames);
     }
     judgements(&p, d);
     verdict(&p, d);

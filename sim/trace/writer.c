@@ -203,25 +203,8 @@ bool sim_kct_writer_close(struct sim_kct_writer *w)
     if (w->count > 0) {
         end_block(w, KC_KCT_EVENTS);
     }
-    const struct kc_trace_totals *t = &w->totals;
-    const uint64_t totals[] = {
-        t->allocs,
-        t->frees,
-        t->null_frees,
-        t->unknown_frees,
-        t->implicit_frees,
-        t->page_allocs,
-        t->page_frees,
-        t->page_unknown_frees,
-        t->page_implicit_frees,
-        t->skipped_lines,
-        t->lost_events,
-        t->types,
-        t->sites,
-        t->slots,
-        t->first_ns,
-        t->last_ns,
-    };
+    uint64_t totals[KC_TRACE_TOTALS];
+    kc_trace_totals_list(&w->totals, totals);
     for (size_t i = 0; i < sizeof(totals) / sizeof(totals[0]); i++) {
         put(w, totals[i]);
     }

@@ -17,7 +17,7 @@ import traceback
 import xml.etree.ElementTree
 from html.parser import HTMLParser
 
-GOOD, FINDINGS, USAGE, BAD_INPUT = 0, 1, 2, 3
+GOOD, FINDINGS, USAGE, BAD_INPUT, INTERNAL = 0, 1, 2, 3, 4
 SEED = int(os.environ.get("KC_TEST_SEED", random.SystemRandom().randrange(1, 2**32)))
 KSIM = os.path.abspath(sys.argv[1])
 FIRST_ROWS = ["T1", "T3", "T6", "T16", "T17", "T18", "T19"]
@@ -148,6 +148,77 @@ def the_bundled_sample_replays():
 
 def the_seed_is_printed_when_not_given():
     assert re.search(rb"seed \d+", ksim("run", "boot").stdout)
+
+
+def numbers_are_decimal_unless_0x():
+    for text, seed in (("010", 10), ("0x10", 16), ("18446744073709551615", 2**64 - 1)):
+        assert document("run", "boot", "--seed", text)["seed"] == seed
+
+
+def json_has_the_keys_and_types_of_the_schema():
+    count, known, pct = (int,), (int, type(None)), (float, type(None))
+    usage = {"peak_requested_bytes": count, "peak_footprint_bytes": known, "weighted_waste_pct": pct,
+             "weighted_footprint_over_requested_pct": pct, "failures": known}
+    times = {"p50": count, "p99": count, "p999": count, "max": count}
+    schema = {
+        "schema": (str,), "seed": count, "ram_bytes": count,
+        "trace": {k: count for k in ("events", "allocs", "frees", "null_frees", "unknown_frees",
+                                     "implicit_frees", "skipped_lines", "lost_events")},
+        "pages": {k: count for k in ("allocs", "frees", "unknown_frees", "peak_bytes")},
+        "kcore": usage, "linux": usage, "latency_ns": {"alloc": times, "free": times},
+        "live_at_end": count, "leaks": count, "violations": count, "judgements": {}}
+
+    def same(where, value, shape):
+        if isinstance(shape, tuple):
+            assert type(value) in shape, f"{where}: {value!r}"
+            return
+        assert isinstance(value, dict), where
+        if shape:
+            assert list(value) == list(shape), f"{where}: {list(value)}"
+        for key in value:
+            same(f"{where}.{key}", value[key], shape.get(key, count))
+
+    for args in (("run", "boot"), ("replay",), ("replay", "--quiet")):
+        r = ksim(*args, "--json", "--seed", "1")
+        assert r.returncode == GOOD and r.stderr == b"" and r.stdout.count(b"\n") == 1, r.stderr
+        same("", json.loads(r.stdout), schema)
+    d = document("run", "boot")
+    assert d["kcore"]["weighted_waste_pct"] is None and d["trace"]["events"] == 0
+
+
+def quiet_prints_the_report_alone():
+    r = ksim("run", "boot", "--quiet", "--seed", "1")
+    assert r.stdout.startswith(b"kcore ") and r.stderr == b""
+    assert b"\x1b" not in r.stdout and b"\r" not in r.stdout  # no terminal, no colours
+
+
+def help_is_a_result():
+    for args in (("--help",), ("-h",), ("help",), ("run", "--help"), ("run", "-h"), ("replay", "--help")):
+        r = ksim(*args)
+        assert r.returncode == GOOD and r.stdout.startswith(b"usage: ksim") and r.stderr == b"", args
+
+
+def output_that_does_not_arrive_exits_4():
+    for args in (("run", "boot"), ("run", "boot", "--json"), ("replay", "--json"), ("--help",), ("--version",)):
+        for stdout in ("/dev/full", "&-"):
+            line = '"$@" >' + stdout
+            r = subprocess.run(["sh", "-c", line, "sh", KSIM, *args], capture_output=True, timeout=120)
+            assert r.returncode == INTERNAL, f"{args} >{stdout}: exit {r.returncode}"
+            assert b"cannot write standard output" in r.stderr
+    for option in (("--sites", "/dev/full"), ("--log", "/dev/full", "--plant", "T1")):
+        refused(INTERNAL, option[0], "run", "vm", "--seed", "1", *option)
+
+
+def closed_streams_are_not_mistaken_for_files():
+    # Simulated RAM, or the trace, must not become standard output, nor errors be written into it.
+    d, path = with_file(FTRACE.encode())
+    for close in ("<&-", "2>&-", "<&- 2>&-"):
+        r = subprocess.run(["sh", "-c", '"$@" ' + close, "sh", KSIM, "replay", path, "--json"],
+                           stdout=subprocess.PIPE, timeout=120)
+        assert r.returncode == GOOD and json.loads(r.stdout)["trace"]["allocs"] == 3, close
+    r = subprocess.run(["sh", "-c", '"$@" <&-', "sh", KSIM, "replay", "-"], capture_output=True, timeout=120)
+    assert r.returncode == BAD_INPUT and b"standard input" in r.stderr
+    d.cleanup()
 
 
 # ---- the page ------------------------------------------------------------------------------------
@@ -294,7 +365,7 @@ def a_page_goes_where_it_can_or_says_why_not():
             boot = ("--seed", "1", "--quiet")
             refused(BAD_INPUT, "directory", option[0], option[1], d, *boot)
             refused(BAD_INPUT, "No such file", option[0], option[1], f"{d}/no/such/file", *boot)
-            refused(BAD_INPUT, "No space", option[0], option[1], "/dev/full", *boot)
+            refused(INTERNAL, "No space", option[0], option[1], "/dev/full", *boot)
         kept = pathlib.Path(d, "kept.html")
         kept.write_text("before")
         refused(BAD_INPUT, "no-such", "report", "/no-such-trace", "-o", str(kept))
@@ -343,6 +414,11 @@ def usage_errors_exit_2():
     refused(USAGE, "scenario", "run", "no-such-scenario")
     refused(USAGE, "needs a value", "run", "--seed")
     refused(USAGE, "does not take", "replay", "--plant", "T1")
+    # The message names the word that is wrong, wherever it stands.
+    refused(USAGE, "unknown option --frobnicate", "run", "boot", "--frobnicate")
+    refused(USAGE, "unknown option -z", "run", "boot", "-z")
+    refused(USAGE, "--seed needs a value", "run", "boot", "--seed")
+    refused(USAGE, "takes no value", "run", "boot", "--json=yes")
 
 
 def ram_sizes_are_served_or_refused_with_the_limit():

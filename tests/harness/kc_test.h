@@ -172,11 +172,12 @@ bool kc_test_arr_eq_(const void *a, const void *b, size_t bytes);
  */
 #define KC_TEST_PAIR_(fatal, op, a, b, ...)                                                   \
     do {                                                                                      \
-        __auto_type kc_a_ = (a);                                                              \
-        __auto_type kc_b_ = (b);                                                              \
         _Pragma("GCC diagnostic push");                                                       \
+        _Pragma("GCC diagnostic ignored \"-Wshadow\"");                                       \
         _Pragma("GCC diagnostic ignored \"-Wsign-compare\"");                                 \
         _Pragma("GCC diagnostic ignored \"-Wpointer-to-int-cast\"");                          \
+        __auto_type kc_a_ = (a);                                                              \
+        __auto_type kc_b_ = (b);                                                              \
         if (!(kc_a_ op kc_b_)) {                                                              \
             kc_test_fail_pair_(fatal, __FILE__, __LINE__, #a " " #op " " #b, (uint64_t)kc_a_, \
                                (uint64_t)kc_b_, " " __VA_ARGS__);                             \

@@ -206,8 +206,8 @@ Test(host_body, dc_zva_zeroes_its_block_and_no_more)
 
 Test(host_body, time_goes_on_and_chance_differs)
 {
-    uint64_t a;
-    uint64_t b;
+    uint64_t a = 0;
+    uint64_t b = 0;
     uint64_t t = kc_plat_ticks();
     cr_expect_eq(kc_plat_ticks_hz(), 1000000000u);
     cr_expect_geq(kc_plat_ticks(), t);

@@ -35,7 +35,7 @@ consume() {
 }
 
 echo 'TAP version 13'
-echo '1..12'
+echo '1..14'
 
 DESTDIR=$work/root meson install -C "$build" --no-rebuild >"$work/log" 2>&1
 verdict $? 'meson install into an empty directory'
@@ -79,6 +79,19 @@ cmake_consumer() {
         cmake --build "$work/cmake" && cp "$work/cmake/consumer" "$work/consumer"
 }
 consume 'CMake package' cmake_consumer
+
+# find_package(kcore WANTED): the same minor version or nothing, and not an older one.
+cmake_finds() {
+    mkdir -p "$work/find" && printf '%s\n' 'cmake_minimum_required(VERSION 3.13)' 'project(f C)' \
+        "find_package(kcore $1 QUIET)" 'if(NOT kcore_FOUND)' 'message(FATAL_ERROR "none")' \
+        'endif()' >"$work/find/CMakeLists.txt"
+    rm -rf "$work/found"
+    cmake -S "$work/find" -B "$work/found" -DCMAKE_PREFIX_PATH="$prefix" >"$work/log" 2>&1
+}
+cmake_finds '0.1.0 EXACT'
+verdict $? 'CMake finds its own version'
+! cmake_finds 0.2 && ! cmake_finds 0.0.9 && ! cmake_finds 0.1.99 && ! cmake_finds 1.1
+verdict $? 'CMake refuses others'
 
 subproject_consumer() {
     mkdir -p "$work/sub/subprojects" && cp "$here/subproject/meson.build" "$here/consumer.c" \

@@ -470,6 +470,115 @@ Test(machine, a_mapping_is_not_there_before_its_dsb)
     machine_destroy();
 }
 
+/* ---- coherence of what is pending --------------------------------------------------------------
+ */
+
+static void store_page(uint32_t i)
+{
+    kc_plat_desc_store(kc_pa(guest.l3 + 8 * 4), DATA(i) | D_RW | D_PAGE);
+}
+
+static void store_first(uint32_t cpu, void *arg)
+{
+    (void)cpu;
+    (void)arg;
+    store_page(0);
+}
+
+static void store_second(uint32_t cpu, void *arg)
+{
+    (void)cpu;
+    (void)arg;
+    store_page(1);
+}
+
+static void order_and_load(uint32_t cpu, void *arg)
+{
+    (void)cpu;
+    (void)arg;
+    kc_plat_barrier(KC_DSB_ISHST);
+    kc_plat_barrier(KC_ISB);
+    got = guest_load(VA(4));
+}
+
+/* CPU 0 stores a descriptor, then CPU 1 another one to the same place; `who` orders its store. */
+static struct machine_result two_stores(uint32_t who)
+{
+    struct machine_result r;
+    machine_cpu_fn fn[2] = {NULL, boot1};
+    build(2, 1);
+    run1(boot0);
+    machine_run(fn, NULL, 2, NULL);
+    run1(store_first);
+    fn[1] = store_second;
+    machine_run(fn, NULL, 2, NULL);
+    fn[0] = who == 0 ? order_and_load : NULL;
+    fn[1] = who == 1 ? order_and_load : NULL;
+    machine_run(fn, NULL, 2, &r);
+    return r;
+}
+
+/* Coherence (B2.3, "Coherence order"): once the younger store is visible, so is the older one. */
+Test(machine, a_visible_store_leaves_no_older_pending_store_of_another_cpu)
+{
+    struct machine_result r = two_stores(1);
+    cr_assert_eq(r.end, MACHINE_END_DONE, "%s", r.text);
+    machine_destroy();
+}
+
+/* Once the older store is visible, what preceded it is gone, whatever the younger one's state. */
+Test(machine, a_visible_store_hides_what_preceded_it_though_a_younger_one_is_pending)
+{
+    struct machine_result r = two_stores(0);
+    cr_assert_eq(r.end, MACHINE_END_DONE, "%s", r.text);
+    machine_destroy();
+}
+
+static void two_makes_one_dsb(uint32_t cpu, void *arg)
+{
+    boot0(cpu, arg);
+    store_page(0);
+    store_page(1);
+    kc_plat_barrier(KC_DSB_ISH);
+    during[0] = stale_entries();
+}
+
+Test(machine, a_value_that_no_dsb_made_visible_may_have_been_walked)
+{
+    build(1, 1);
+    struct machine_result r = run1(two_makes_one_dsb);
+    cr_assert_eq(r.end, MACHINE_END_DONE, "%s", r.text);
+    cr_assert_eq(during[0], 1, "the first page may be in the TLB");
+    machine_destroy();
+}
+
+/* A level hint other than the leaf's lets the entry stay (C5.5, "TTL"); so does a wrong granule. */
+static void hints(uint32_t cpu, void *arg)
+{
+    boot0(cpu, arg);
+    uint64_t va = VA(4) >> 12 & UINT64_C(0xfffffffffff);
+    guest_map(&guest, 4, DATA(0), D_RW);
+    kc_plat_desc_store(kc_pa(guest.l3 + 8 * 4), 0);
+    kc_plat_barrier(KC_DSB_ISHST);
+    static const uint64_t ttl[3] = {0x6, 0xb, 0x7};
+    for (uint32_t i = 0; i < 3; i++) { /* level 2 of 4 KiB; level 3 of 16 KiB; level 3 of 4 KiB */
+        kc_plat_tlbi(KC_TLBI_VAALE1IS, va | ttl[i] << 44);
+        kc_plat_barrier(KC_DSB_ISH);
+        during[i] = stale_entries();
+    }
+}
+
+Test(machine, a_wrong_level_hint_invalidates_nothing)
+{
+    build(1, 1);
+    struct machine_result r = run1(hints);
+    cr_assert_eq(r.end, MACHINE_END_DONE, "%s", r.text);
+    cr_assert_eq(during[0], 1);
+    cr_assert_eq(during[1], 1);
+    cr_assert_eq(during[2], 0);
+    machine_destroy();
+}
+
 /* ---- CPUs ----------------------------------------------------------------------------------- */
 
 #define ROUNDS 20u

@@ -306,12 +306,34 @@ static inline const char *ptm_step(struct pt_model *m, struct kc_bytes *b)
 
 /* ---- a whole story -------------------------------------------------------------------------- */
 
+/* What changes the invalidations, as far as this machine has it: on metal they are executed. */
+static inline uint16_t ptm_features(void)
+{
+    struct kc_a64_machine machine;
+    struct kc_a64_id id = {.isar0 = kc_plat_sysreg_read(KC_ID_AA64ISAR0_EL1),
+                           .mmfr0 = kc_plat_sysreg_read(KC_ID_AA64MMFR0_EL1),
+                           .mmfr1 = kc_plat_sysreg_read(KC_ID_AA64MMFR1_EL1),
+                           .mmfr2 = kc_plat_sysreg_read(KC_ID_AA64MMFR2_EL1)};
+    kc_a64_id_decode(&id, &machine);
+    return machine.features & (KC_A64_FEAT_TLBIRANGE | KC_A64_FEAT_TTL);
+}
+
+/* An empty tree, and the model of one. */
+static inline const char *ptm_start(struct pt_model *m, const struct kc_pt_config *c, uint64_t base)
+{
+    __builtin_memset(m, 0, sizeof(*m));
+    m->frames = c->source.frames;
+    m->base = base;
+    m->any_asid = c->any_asid;
+    m->level_min = c->level_min;
+    return kc_pt_init(&m->pt, c) == KC_OK ? NULL : "init";
+}
+
 static inline const char *ptm_begin(struct pt_model *m, struct kc_frames *frames,
                                     struct kc_bytes *b)
 {
     static const uint8_t va_bits[] = {48, 39, 31};
-    struct kc_pt_config c = {.source = {.frames = frames}};
-    __builtin_memset(m, 0, sizeof(*m));
+    struct kc_pt_config c = {.source = {.frames = frames}, .asid = 5};
     uint32_t how = kc_bytes_u8(b);
     c.format = (struct kc_a64_format){.stage = KC_A64_STAGE1,
                                       .granule_log2 = 12,
@@ -321,24 +343,48 @@ static inline const char *ptm_begin(struct pt_model *m, struct kc_frames *frames
     if ((how & 8) != 0) {
         c.format.features = KC_A64_FEAT_TLBIRANGE | KC_A64_FEAT_TTL;
     }
-    m->any_asid = (how & 16) != 0;
-    c.any_asid = m->any_asid;
-    c.asid = 5;
+    c.any_asid = (how & 16) != 0;
     c.level_min = (how & 32) != 0 ? 2 + (how >> 7) : 0;
-    m->level_min = c.level_min;
     uint64_t half = kc_a64_ia_base(&c.format);
     uint64_t size = KC_BIT(c.format.va_bits);
     uint32_t place = kc_bytes_below(b, 3);
-    m->base = half + (place == 0 ? KC_GIB(1) - PTM_PAGES / 2 * PTM_PAGE
-                                 : (place == 1 ? 0 : size - PTM_PAGES * PTM_PAGE));
-    m->frames = frames;
-    if (kc_pt_init(&m->pt, &c) != KC_OK) {
-        return "init";
-    }
-    if ((how & 64) != 0) {
+    const char *wrong =
+        ptm_start(m, &c,
+                  half + (place == 0 ? KC_GIB(1) - PTM_PAGES / 2 * PTM_PAGE
+                                     : (place == 1 ? 0 : size - PTM_PAGES * PTM_PAGE)));
+    if (wrong == NULL && (how & 64) != 0) {
         kc_pt_set_live(&m->pt);
     }
-    return NULL;
+    return wrong;
+}
+
+/* Operations and comparisons until the bytes are used up. */
+static inline const char *ptm_steps(struct pt_model *m, struct kc_bytes *b)
+{
+    const char *wrong;
+    do {
+        wrong = ptm_step(m, b);
+        if (wrong == NULL) {
+            wrong = ptm_compare(m);
+        }
+        struct kc_pt_stats stats;
+        kc_pt_stats(&m->pt, &stats);
+        if (wrong == NULL &&
+            stats.tables != kc_frame_owner_frames(m->frames, KC_FRAME_OWNER_TABLE)) {
+            wrong = "a table page leaked, or was freed twice";
+        }
+    } while (wrong == NULL && !kc_bytes_is_empty(b));
+    return wrong;
+}
+
+static inline const char *ptm_end(struct pt_model *m)
+{
+    if (kc_pt_fini(&m->pt) != KC_OK) {
+        return "fini: status";
+    }
+    return kc_frame_owner_frames(m->frames, KC_FRAME_OWNER_TABLE) != 0
+               ? "fini: table pages are left"
+               : NULL;
 }
 
 /* frames are fresh: nothing of owner TABLE is allocated. */
@@ -349,24 +395,9 @@ static inline const char *pt_model_run(struct pt_model *m, struct kc_frames *fra
     if (wrong != NULL) {
         return wrong;
     }
-    do {
-        wrong = ptm_step(m, b);
-        if (wrong == NULL) {
-            wrong = ptm_compare(m);
-        }
-        struct kc_pt_stats stats;
-        kc_pt_stats(&m->pt, &stats);
-        if (wrong == NULL && stats.tables != kc_frame_owner_frames(frames, KC_FRAME_OWNER_TABLE)) {
-            wrong = "a table page leaked, or was freed twice";
-        }
-    } while (wrong == NULL && !kc_bytes_is_empty(b));
-    if (kc_pt_fini(&m->pt) != KC_OK && wrong == NULL) {
-        wrong = "fini: status";
-    }
-    if (wrong == NULL && kc_frame_owner_frames(frames, KC_FRAME_OWNER_TABLE) != 0) {
-        wrong = "fini: table pages are left";
-    }
-    return wrong;
+    wrong = ptm_steps(m, b);
+    const char *at_end = ptm_end(m);
+    return wrong != NULL ? wrong : at_end;
 }
 
 #endif

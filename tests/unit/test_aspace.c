@@ -25,7 +25,7 @@ static struct kc_aspace as;
 static struct kc_area areas[AREAS];
 static kc_pa_t empty_root;
 
-static const struct kc_a64_format low39 = {KC_A64_STAGE1, 12, 39, 40, 0, 0, 0};
+static const struct kc_a64_format low48 = {KC_A64_STAGE1, 12, 48, 40, 0, 0, 0};
 static const struct kc_pt_attr urw = {KC_PT_R | KC_PT_W | KC_PT_USER, KC_A64_MEM_NORMAL, false};
 static const struct kc_pt_attr uro = {KC_PT_R | KC_PT_USER, KC_A64_MEM_NORMAL, false};
 static const struct kc_pt_attr urx = {KC_PT_R | KC_PT_X | KC_PT_USER, KC_A64_MEM_NORMAL, false};
@@ -37,7 +37,7 @@ static struct kc_aspace_config user_config(struct kc_area *a)
                                  .name = "user",
                                  .frames = &frames,
                                  .asids = &asids,
-                                 .format = low39,
+                                 .format = low48,
                                  .base = kc_ia(BASE),
                                  .bytes = BYTES,
                                  .areas = a,
@@ -219,7 +219,7 @@ Test(aspace, map_new_fault_sweep)
         cr_assert_eq(kc_frame_owner_frames(&frames, KC_FRAME_OWNER_USER), 0);
         cr_assert_eq(kc_frame_owner_frames(&frames, KC_FRAME_OWNER_TABLE), held);
     }
-    cr_expect_eq(failed, 6, "four frames and two tables");
+    cr_expect_eq(failed, 7, "four frames and three tables");
 }
 
 Test(aspace, device_registers)
@@ -248,7 +248,7 @@ Test(aspace, the_kernels_space_borrows_its_tree)
 {
     struct kc_pt kpt;
     static struct kc_area kareas[4];
-    struct kc_a64_format high = low39;
+    struct kc_a64_format high = low48;
     uint64_t base = UINT64_C(0xffffff8000000000);
     high.upper = 1;
     struct kc_pt_config pc = {.format = high, .source = {.frames = &frames}, .any_asid = true};
@@ -429,7 +429,7 @@ Test(aspace, bad_configurations)
     BAD(KC_ERR_ARG, c.format.upper = 1);
     BAD(KC_ERR_UNSUPPORTED, c.format.granule_log2 = 14);
     BAD(KC_ERR_ALIGN, c.base = kc_ia(0x800));
-    BAD(KC_ERR_RANGE, c.bytes = KC_BIT(39));
+    BAD(KC_ERR_RANGE, c.bytes = KC_BIT(48));
     BAD(KC_ERR_RANGE, c.bytes = UINT64_MAX & ~UINT64_C(4095));
     kc_frames_fail_after(&frames, 0);
     BAD(KC_ERR_NOMEM, (void)0);

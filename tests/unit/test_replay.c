@@ -284,6 +284,28 @@ Test(replay, a_trace_without_time_or_events_has_no_percentages)
     cr_assert_eq(result.live_at_end, 1);
 }
 
+Test(replay, types_are_as_the_trace_left_them)
+{
+    struct kc_replay *r;
+    struct kc_replay_type left;
+    define(0, KC_TYPE_CACHE, 64, 64, 0, 0);
+    birth(0, 0, 64, 64);
+    birth(1, 0, 64, 64);
+    birth(2, 0, 64, 64);
+    death(1);
+    cr_assert_eq(start(&r), KC_OK);
+    cr_assert_eq(kc_replay_run(r, 0), KC_OK);
+    kc_replay_shutdown(r, &result);
+    cr_expect(kc_replay_type(r, 0, &left));
+    cr_expect_eq(left.allocs, 3);
+    cr_expect_eq(left.frees, 1);
+    cr_expect_eq(left.live, 2);
+    cr_expect_eq(left.peak_live, 3);
+    cr_expect_eq(left.requested_bytes, 128);
+    cr_expect_not(kc_replay_type(r, 1, &left));
+    kc_replay_fini(r);
+}
+
 Test(replay, pages_are_counted_apart)
 {
     page_birth(0, 0);
