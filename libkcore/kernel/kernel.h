@@ -24,6 +24,8 @@
 #include <kc/heap.h>
 #include <kc/lock.h>
 #include <kc/pt.h>
+#include <kc/track.h>
+#include <kc/ucopy.h>
 
 /* The registers that every CPU starts its MMU with. */
 struct kc_kernel_regs {
@@ -36,6 +38,10 @@ struct kc_kernel_regs {
 
 /* Areas of the kernel's dynamic address range. */
 #define KC_KERNEL_AREAS_MAX 256u
+
+/* Owners and resources that the kernel keeps track of. */
+#define KC_KERNEL_OWNERS_MAX 16u
+#define KC_KERNEL_ITEMS_MAX  256u
 
 struct kc_work;
 
@@ -55,6 +61,9 @@ struct kc_kernel {
     struct kc_kernel_regs regs;
     struct kc_frames frames;
     struct kc_heap heap;
+    struct kc_track track; /* what services hold, so that a killed one leaves nothing */
+    struct kc_track_owner track_owner[KC_KERNEL_OWNERS_MAX];
+    struct kc_track_item track_item[KC_KERNEL_ITEMS_MAX];
     struct kc_asids asids;
     struct kc_aspace space; /* the dynamic range; only if info.dynamic_bytes */
     struct kc_area area[KC_KERNEL_AREAS_MAX];

@@ -147,20 +147,49 @@ static kc_status_t start_services(struct kc_kernel *k)
         struct kc_heap_config config = {.name = "kernel", .misuse = &k->misuse};
         st = kc_heap_init(&k->heap, &config, &k->frames);
     }
+    if (st == KC_OK) {
+        struct kc_track_config config = {
+            .name = "kernel",
+            .owners = k->track_owner,
+            .owner_max = KC_KERNEL_OWNERS_MAX,
+            .items = k->track_item,
+            .item_max = KC_KERNEL_ITEMS_MAX,
+            .misuse = &k->misuse,
+        };
+        st = kc_track_init(&k->track, &config);
+    }
     return st;
 }
 
 /* ---- down ----------------------------------------------------------------------------------- */
 
+static void list_tracked(struct kc_kernel *k)
+{
+    uint32_t cursor = 0;
+    struct kc_track_info info;
+    while (kc_track_next(&k->track, &cursor, &info)) {
+        kc_kernel_log(k, "leak:  %s still holds what %s made", info.owner_name,
+                      info.site == NULL ? "somebody" : info.site);
+    }
+}
+
 static kc_status_t stop_services(struct kc_kernel *k)
 {
+    list_tracked(k);
+    kc_status_t track = kc_track_fini(&k->track);
     kc_status_t heap = kc_heap_fini(&k->heap);
     kc_status_t space = k->info.dynamic_bytes != 0 ? kc_aspace_fini(&k->space) : KC_OK;
+    if (track != KC_OK) {
+        kc_kernel_log(k, "shutdown: tracker: %s", kc_status_name(track));
+    }
     if (heap != KC_OK) {
         kc_kernel_log(k, "shutdown: heap: %s", kc_status_name(heap));
     }
     if (space != KC_OK) {
         kc_kernel_log(k, "shutdown: address space: %s", kc_status_name(space));
+    }
+    if (track != KC_OK) {
+        return track;
     }
     return heap != KC_OK ? heap : space;
 }

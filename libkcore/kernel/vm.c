@@ -9,10 +9,13 @@
  *     heap      take and give a few sizes of the kernel heap
  *     user      make a space with a lazy area, run in it, copy out and in, copy over the end of the
  *               area, leave it, destroy it
+ *     kill      build up a service, one tracked thing after the other (frame, space, area, mapping
+ *               that needs all three, and being in the space), and kill it at a random point: from
+ *               here, or from here and the next CPU at once; nothing may remain
  *
- * Asking the next CPU to read is a mail box: the asker fills it and sets ASKED, the reader reads
- * and sets DONE. A CPU that waits serves its own box, and one that has finished serves until all
- * have, so nobody waits for ever.
+ * Asking the next CPU to read (or to kill) is a mail box: the asker fills it and sets ASKED, the
+ * reader reads and sets DONE. A CPU that waits serves its own box, and one that has finished serves
+ * until all have, so nobody waits for ever.
  *
  * V1. A frame is freed only after its last mapping is gone (unmap has returned).
  * V2. Contents depend on seed, CPU, round and address alone, so a stale or mixed-up translation
@@ -88,15 +91,42 @@ static void expect(struct worker *w, kc_va_t va, uint64_t value, const char *wha
 
 /* ---- letting the next CPU read -------------------------------------------------------------- */
 
+/* True if the answer is one that a killer among several may get. */
+static bool kill_service(struct worker *w, kc_track_owner_t victim)
+{
+    kc_status_t st = kc_track_owner_kill(&w->k->track, victim, NULL);
+    return st == KC_OK || st == KC_ERR_STATE || st == KC_ERR_ABSENT;
+}
+
 static void serve_mail(struct worker *w)
 {
     struct kc_vm_mail *m = &w->vm->mail[w->cpu];
     if (__atomic_load_n(&m->state, __ATOMIC_ACQUIRE) != MAIL_ASKED) {
         return;
     }
-    m->wrong = get(kc_va(m->va)) != m->expected;
-    w->counts->remote_reads++;
+    if (m->kill) {
+        m->wrong = kill_service(w, m->victim) ? 0 : 1;
+    } else {
+        m->wrong = get(kc_va(m->va)) != m->expected;
+        w->counts->remote_reads++;
+    }
     __atomic_store_n(&m->state, MAIL_DONE, __ATOMIC_RELEASE);
+}
+
+static struct kc_vm_mail *next_mail(struct worker *w)
+{
+    return &w->vm->mail[(w->cpu + 1) % w->vm->cpu_count];
+}
+
+static bool wait_for_answer(struct worker *w, struct kc_vm_mail *m)
+{
+    while (__atomic_load_n(&m->state, __ATOMIC_ACQUIRE) != MAIL_DONE) {
+        serve_mail(w);
+        kc_plat_relax();
+    }
+    bool good = m->wrong == 0;
+    __atomic_store_n(&m->state, MAIL_EMPTY, __ATOMIC_RELAXED);
+    return good;
 }
 
 static void let_next_read(struct worker *w, kc_va_t va, uint64_t expected)
@@ -104,18 +134,14 @@ static void let_next_read(struct worker *w, kc_va_t va, uint64_t expected)
     if (w->vm->cpu_count < 2) {
         return;
     }
-    struct kc_vm_mail *m = &w->vm->mail[(w->cpu + 1) % w->vm->cpu_count];
+    struct kc_vm_mail *m = next_mail(w);
+    m->kill = false;
     m->va = kc_va_raw(va);
     m->expected = expected;
     __atomic_store_n(&m->state, MAIL_ASKED, __ATOMIC_RELEASE);
-    while (__atomic_load_n(&m->state, __ATOMIC_ACQUIRE) != MAIL_DONE) {
-        serve_mail(w);
-        kc_plat_relax();
+    if (!wait_for_answer(w, m)) {
+        wrong(w, "the next CPU read something else", kc_va_raw(va));
     }
-    if (m->wrong != 0) {
-        wrong(w, "the next CPU read something else", m->va);
-    }
-    __atomic_store_n(&m->state, MAIL_EMPTY, __ATOMIC_RELAXED);
 }
 
 /* ---- the kernel's dynamic range ------------------------------------------------------------- */
@@ -327,8 +353,18 @@ static bool same_bytes(const unsigned char *a, const unsigned char *b, size_t n)
     return true;
 }
 
+static bool all_zero(const unsigned char *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (p[i] != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Copy across the second page boundary, read back, then copy over the end of the area. */
-static kc_status_t use_user_memory(struct worker *w, kc_ia_t base)
+static kc_status_t use_user_memory(struct worker *w, const struct kc_uwindow *window, kc_ia_t base)
 {
     const uint64_t *short_of = &w->k->faults_no_memory[w->cpu];
     uint64_t short_before = *short_of;
@@ -337,8 +373,9 @@ static kc_status_t use_user_memory(struct worker *w, kc_ia_t base)
     uint64_t across = kc_ia_raw(base) + 2 * PAGE - COPY_BYTES / 2;
     uint64_t end = kc_ia_raw(base) + USER_BYTES;
     fill_bytes(w, sent, across);
-    bool good = kc_plat_user_write(kc_uva(across), sent, COPY_BYTES) == 0 &&
-                kc_plat_user_read(back, kc_uva(across), COPY_BYTES) == 0 &&
+    size_t left = 0;
+    bool good = kc_ucopy_to(window, kc_uva(across), sent, COPY_BYTES, NULL) == KC_OK &&
+                kc_ucopy_from(window, back, kc_uva(across), COPY_BYTES, NULL) == KC_OK &&
                 same_bytes(sent, back, COPY_BYTES);
     if (*short_of != short_before) {
         return KC_ERR_NOMEM; /* a lazy page could not be had, and the copy ended there */
@@ -348,12 +385,22 @@ static kc_status_t use_user_memory(struct worker *w, kc_ia_t base)
     }
     w->counts->user_bytes += (uint64_t)2 * COPY_BYTES;
     const size_t inside = COPY_BYTES / 4;
-    size_t left = kc_plat_user_write(kc_uva(end - inside), sent, COPY_BYTES);
+    kc_status_t over = kc_ucopy_to(window, kc_uva(end - inside), sent, COPY_BYTES, &left);
     if (*short_of != short_before) {
         return KC_ERR_NOMEM;
     }
-    if (left != COPY_BYTES - inside) {
+    if (over != KC_ERR_FAULT || left != COPY_BYTES - inside) {
         wrong(w, "write over the end of user memory", end);
+    }
+    over = kc_ucopy_from(window, back, kc_uva(end - inside), COPY_BYTES, &left);
+    if (over != KC_ERR_FAULT || left != COPY_BYTES - inside || !same_bytes(sent, back, inside) ||
+        !all_zero(back + inside, left)) {
+        wrong(w, "read over the end of user memory", end);
+    }
+    if (kc_ucopy_from(window, back, kc_uva(w->k->info.linear_base), COPY_BYTES, NULL) !=
+            KC_ERR_PERM ||
+        !all_zero(back, COPY_BYTES)) {
+        wrong(w, "kernel memory read as a user's", w->k->info.linear_base);
     }
     w->counts->user_faults++;
     return KC_OK;
@@ -377,7 +424,8 @@ static kc_status_t run_in_space(struct worker *w, struct kc_aspace *space)
         return st;
     }
     kc_kernel_set_user(w->k, space);
-    st = use_user_memory(w, base);
+    struct kc_uwindow window = kc_uwindow_of(space);
+    st = use_user_memory(w, &window, base);
     kc_kernel_set_user(w->k, NULL);
     kc_status_t left = kc_aspace_deactivate(space);
     return st != KC_OK ? st : left;
@@ -407,6 +455,214 @@ static kc_status_t user_step(struct worker *w)
     return st != KC_OK ? st : down;
 }
 
+/* ---- services that are killed --------------------------------------------------------------- */
+
+enum {
+    KIND_FRAME,
+    KIND_SPACE,
+    KIND_AREA,
+    KIND_MAPPING,
+    KIND_RUNNING
+};
+
+/* A cleanup has nobody to tell: what it cannot do is a defect, and counts as one. */
+static void cleaned(struct kc_vm_service *s, kc_status_t st)
+{
+    if (st != KC_OK) {
+        kc_kernel_log(s->vm->kernel, "vm: cpu%u: cleanup: %s", s->cpu, kc_status_name(st));
+        __atomic_add_fetch(&s->vm->failed, 1, __ATOMIC_RELAXED);
+    }
+    __atomic_add_fetch(&s->cleaned, 1, __ATOMIC_RELAXED);
+}
+
+static void clean_frame(const struct kc_track_resource *r)
+{
+    struct kc_vm_service *s = (struct kc_vm_service *)r->object;
+    cleaned(s, kc_frame_free(&s->vm->kernel->frames, kc_pa(r->value[0]), (uint32_t)r->value[1]));
+}
+
+static void clean_space(const struct kc_track_resource *r)
+{
+    struct kc_vm_service *s = (struct kc_vm_service *)r->object;
+    cleaned(s, kc_aspace_fini(&s->space));
+}
+
+static void clean_area(const struct kc_track_resource *r)
+{
+    struct kc_vm_service *s = (struct kc_vm_service *)r->object;
+    cleaned(s, kc_aspace_release(&s->space, kc_ia(r->value[0])));
+}
+
+static void clean_mapping(const struct kc_track_resource *r)
+{
+    struct kc_vm_service *s = (struct kc_vm_service *)r->object;
+    cleaned(s, kc_aspace_unmap(&s->space, kc_ia(r->value[0]), r->value[1]));
+}
+
+/* Only the CPU that is in the space can leave it: such an item is never in another's way. */
+static void clean_running(const struct kc_track_resource *r)
+{
+    struct kc_vm_service *s = (struct kc_vm_service *)r->object;
+    kc_kernel_set_user(s->vm->kernel, NULL);
+    cleaned(s, kc_aspace_deactivate(&s->space));
+}
+
+/* A service as it is being built; `made` things are tracked. */
+struct building {
+    struct worker *w;
+    struct kc_vm_service *s;
+    kc_track_owner_t owner;
+    kc_track_item_t item[5]; /* by kind */
+    kc_pa_t frame;
+    kc_ia_t base;
+    uint32_t made;
+    bool runs;
+};
+
+/* Track what exists now; undone here if that is refused. */
+static kc_status_t track(struct building *b, uint32_t kind, kc_track_cleanup_fn cleanup,
+                         uint64_t v0, uint64_t v1, const kc_track_item_t *needs,
+                         uint32_t need_count)
+{
+    struct kc_track_request rq = {
+        .what = {.object = b->s, .value = {v0, v1}, .kind = kind},
+        .cleanup = cleanup,
+        .units = 1,
+        .site = KC_TRACK_SITE,
+        .needs = needs,
+        .need_count = need_count,
+    };
+    kc_status_t st = kc_track_add(&b->w->k->track, b->owner, &rq, &b->item[kind]);
+    b->made++;
+    if (st != KC_OK) {
+        cleanup(&rq.what);
+    }
+    return st;
+}
+
+static kc_status_t make_frame(struct building *b)
+{
+    kc_status_t st =
+        kc_frame_alloc(&b->w->k->frames, 1, KC_FRAME_ZERO, KC_FRAME_OWNER_USER, &b->frame);
+    return st != KC_OK ? st : track(b, KIND_FRAME, clean_frame, kc_pa_raw(b->frame), 1, NULL, 0);
+}
+
+static kc_status_t make_space(struct building *b)
+{
+    struct kc_kernel *k = b->w->k;
+    struct kc_aspace_config config = {
+        .kind = KC_ASPACE_USER,
+        .name = "victim",
+        .frames = &k->frames,
+        .asids = &k->asids,
+        .format = k->lower,
+        .base = kc_ia(k->info.user_base),
+        .bytes = k->info.user_bytes,
+        .areas = b->s->area,
+        .area_max = KC_VM_USER_AREAS,
+    };
+    kc_status_t st = kc_aspace_init(&b->s->space, &config);
+    return st != KC_OK ? st : track(b, KIND_SPACE, clean_space, 0, 0, NULL, 0);
+}
+
+static kc_status_t make_area(struct building *b)
+{
+    struct kc_aspace_request rq = {.bytes = 2 * PAGE, .guard_bytes = GUARD_BYTES};
+    kc_status_t st = kc_aspace_reserve(&b->s->space, &rq, &b->base);
+    return st != KC_OK
+               ? st
+               : track(b, KIND_AREA, clean_area, kc_ia_raw(b->base), 0, &b->item[KIND_SPACE], 1);
+}
+
+static kc_status_t make_mapping(struct building *b)
+{
+    const kc_track_item_t needs[] = {b->item[KIND_FRAME], b->item[KIND_AREA]};
+    kc_status_t st =
+        kc_aspace_map(&b->s->space, b->base, b->frame, 2 * PAGE,
+                      kc_pt_attr(KC_PT_R | KC_PT_W | KC_PT_USER, KC_A64_MEM_NORMAL, false));
+    return st != KC_OK ? st
+                       : track(b, KIND_MAPPING, clean_mapping, kc_ia_raw(b->base), 2 * PAGE, needs,
+                               KC_ARRAY_COUNT(needs));
+}
+
+static kc_status_t make_running(struct building *b)
+{
+    struct kc_uwindow window = kc_uwindow_of(&b->s->space);
+    kc_uva_t across = kc_uva(kc_ia_raw(b->base) + PAGE - 4);
+    uint64_t sent = pattern(b->w, kc_uva_raw(across));
+    uint64_t back = 0;
+    kc_status_t st = kc_aspace_activate(&b->s->space);
+    if (st != KC_OK) {
+        return st;
+    }
+    kc_kernel_set_user(b->w->k, &b->s->space);
+    if (kc_ucopy_store_u64(&window, across, sent) != KC_OK ||
+        kc_ucopy_load_u64(&window, across, &back) != KC_OK || back != sent) {
+        wrong(b->w, "memory of a service", kc_uva_raw(across));
+    }
+    st = track(b, KIND_RUNNING, clean_running, 0, 0, &b->item[KIND_SPACE], 1);
+    b->runs = st == KC_OK;
+    return st;
+}
+
+/* From here; or from here and the next CPU at once; this one leaves the space first. */
+static void kill_it(struct building *b, bool both)
+{
+    struct worker *w = b->w;
+    struct kc_vm_mail *m = NULL;
+    if (both && w->vm->cpu_count >= 2) {
+        struct kc_track_resource running = {.object = b->s};
+        if (b->runs) {
+            if (kc_track_take(&w->k->track, b->item[KIND_RUNNING], &running) != KC_OK) {
+                wrong(w, "a service that could not be taken out of its space", b->made);
+            }
+            clean_running(&running);
+        }
+        m = next_mail(w);
+        m->kill = true;
+        m->victim = b->owner;
+        __atomic_store_n(&m->state, MAIL_ASKED, __ATOMIC_RELEASE);
+        for (uint64_t n = next_random(w) % 32; n != 0; n--) {
+            kc_plat_relax();
+        }
+    }
+    bool good = kill_service(w, b->owner);
+    if (m != NULL) {
+        good = wait_for_answer(w, m) && good;
+    }
+    while (!kc_track_owner_is_gone(&w->k->track, b->owner)) {
+        serve_mail(w);
+        kc_plat_relax();
+    }
+    w->counts->kills++;
+    w->counts->cleanups += b->made;
+    if (!good || __atomic_load_n(&b->s->cleaned, __ATOMIC_RELAXED) != b->made) {
+        wrong(w, "things of a killed service that were not cleaned just once", b->made);
+    }
+}
+
+static kc_status_t kill_step(struct worker *w)
+{
+    static kc_status_t (*const make[])(struct building *) = {make_frame, make_space, make_area,
+                                                             make_mapping, make_running};
+    struct building b = {.w = w, .s = &w->vm->service[w->cpu]};
+    struct kc_track_limits limits = {KC_ARRAY_COUNT(make), KC_ARRAY_COUNT(make)};
+    uint64_t point = next_random(w) % (KC_ARRAY_COUNT(make) + 1);
+    bool both = next_random(w) % 2 != 0;
+    b.s->vm = w->vm;
+    b.s->cpu = w->cpu;
+    b.s->cleaned = 0;
+    kc_status_t st = kc_track_owner_add(&w->k->track, "victim", &limits, &b.owner);
+    if (st != KC_OK) {
+        return st;
+    }
+    for (uint64_t i = 0; i < point && st == KC_OK; i++) {
+        st = make[i](&b);
+    }
+    kill_it(&b, both);
+    return st;
+}
+
 /* ---- the run -------------------------------------------------------------------------------- */
 
 /* Want of memory is no failure: every step has undone what it did. */
@@ -432,6 +688,10 @@ static kc_status_t one_round(struct worker *w)
     }
     if (st == KC_OK && w->k->info.user_bytes != 0) {
         st = allowing_no_memory(w, user_step(w));
+    }
+    if (st == KC_OK && w->k->info.user_bytes != 0) {
+        serve_mail(w);
+        st = allowing_no_memory(w, kill_step(w));
     }
     return st;
 }
@@ -490,6 +750,8 @@ void kc_vm_total(const struct kc_vm *vm, struct kc_vm_counts *out)
         t.user_bytes += c->user_bytes;
         t.user_faults += c->user_faults;
         t.no_memory += c->no_memory;
+        t.kills += c->kills;
+        t.cleanups += c->cleanups;
     }
     t.lazy_faults = __atomic_load_n(&vm->kernel->faults_resolved, __ATOMIC_RELAXED);
     *out = t;

@@ -25,6 +25,8 @@ struct kc_vm_counts {
     uint64_t user_spaces;
     uint64_t user_bytes;  /* copied to and from user memory */
     uint64_t user_faults; /* user accesses beyond the mapping, refused to the byte */
+    uint64_t kills;       /* services killed while they held several things */
+    uint64_t cleanups;    /* things that kills cleaned */
     uint64_t lazy_faults; /* pages that appeared at their first access */
     uint64_t no_memory;   /* steps left out for want of frames */
 };
@@ -35,7 +37,18 @@ struct kc_vm_mail {
     uint32_t wrong;
     uint64_t va;
     uint64_t expected;
+    kc_track_owner_t victim; /* to kill, if `kill` is set, instead of reading */
+    bool kill;
 } KC_ALIGNED(KC_LINE_BYTES);
+
+/* Private: what a service of the kill step holds. Cleanups count themselves in `cleaned`. */
+struct kc_vm_service {
+    struct kc_vm *vm;
+    struct kc_aspace space;
+    struct kc_area area[KC_VM_USER_AREAS];
+    uint32_t cpu;
+    uint32_t cleaned;
+};
 
 /* One run of the workload. Private but for counts and failed; placed by the caller, reachable by
  * every CPU. */
@@ -49,6 +62,7 @@ struct kc_vm {
     struct kc_vm_counts counts[KC_CPUS_MAX];
     struct kc_aspace user[KC_CPUS_MAX];
     struct kc_area user_area[KC_CPUS_MAX][KC_VM_USER_AREAS];
+    struct kc_vm_service service[KC_CPUS_MAX];
 };
 
 /** Prepare a run of `rounds` rounds on each of cpu_count CPUs. */

@@ -391,8 +391,8 @@ static uint32_t heat_of(uint64_t n, uint64_t most)
 static void heat_map(struct markup *m, const struct report_data *d)
 {
     static const char *const age[LIFETIMES_AGES] = {
-        "&lt; 1 \xc2\xb5s", "10 \xc2\xb5s", "100 \xc2\xb5s", "1 ms",   "10 ms",
-        "100 ms",           "1 s",          "10 s",          "longer", "live"};
+        "&lt; 1 \xc2\xb5s", "10 \xc2\xb5s", "100 \xc2\xb5s", "1 ms", "10 ms",
+        "100 ms",           "1 s",          "10 s",          "more", "live"};
     const struct lifetimes *l = d->lifetimes;
     uint64_t most = 1;
     for (uint32_t i = 0; i < LIFETIMES_SIZES * LIFETIMES_AGES; i++) {

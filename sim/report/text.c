@@ -123,6 +123,8 @@ static void mapping(const struct page *p, const struct kc_vm_counts *v)
             grouped(v->remote_reads), grouped(v->user_spaces), grouped(v->user_bytes));
     fprintf(p->to, "  %s user accesses refused to the byte, %s pages made present at first touch\n",
             grouped(v->user_faults), grouped(v->lazy_faults));
+    fprintf(p->to, "  %s services killed, %s things of theirs cleaned, nothing left\n",
+            grouped(v->kills), grouped(v->cleanups));
     if (v->no_memory != 0) {
         fprintf(p->to, "  %s steps left out for want of memory\n", grouped(v->no_memory));
     }
