@@ -475,9 +475,18 @@ static void cleaned(struct kc_vm_service *s, kc_status_t st)
     __atomic_add_fetch(&s->cleaned, 1, __ATOMIC_RELAXED);
 }
 
+static void wrong_order(struct kc_vm_service *s)
+{
+    kc_kernel_log(s->vm->kernel, "vm: cpu%u: a frame is cleaned before its mapping", s->cpu);
+    __atomic_add_fetch(&s->vm->failed, 1, __ATOMIC_RELAXED);
+}
+
 static void clean_frame(const struct kc_track_resource *r)
 {
     struct kc_vm_service *s = (struct kc_vm_service *)r->object;
+    if (s->mapped) {
+        wrong_order(s); /* V1 */
+    }
     cleaned(s, kc_frame_free(&s->vm->kernel->frames, kc_pa(r->value[0]), (uint32_t)r->value[1]));
 }
 
@@ -496,6 +505,7 @@ static void clean_area(const struct kc_track_resource *r)
 static void clean_mapping(const struct kc_track_resource *r)
 {
     struct kc_vm_service *s = (struct kc_vm_service *)r->object;
+    s->mapped = false;
     cleaned(s, kc_aspace_unmap(&s->space, kc_ia(r->value[0]), r->value[1]));
 }
 
@@ -580,6 +590,7 @@ static kc_status_t make_mapping(struct building *b)
     kc_status_t st =
         kc_aspace_map(&b->s->space, b->base, b->frame, 2 * PAGE,
                       kc_pt_attr(KC_PT_R | KC_PT_W | KC_PT_USER, KC_A64_MEM_NORMAL, false));
+    b->s->mapped = st == KC_OK;
     return st != KC_OK ? st
                        : track(b, KIND_MAPPING, clean_mapping, kc_ia_raw(b->base), 2 * PAGE, needs,
                                KC_ARRAY_COUNT(needs));
@@ -652,6 +663,7 @@ static kc_status_t kill_step(struct worker *w)
     b.s->vm = w->vm;
     b.s->cpu = w->cpu;
     b.s->cleaned = 0;
+    b.s->mapped = false;
     kc_status_t st = kc_track_owner_add(&w->k->track, "victim", &limits, &b.owner);
     if (st != KC_OK) {
         return st;

@@ -48,6 +48,7 @@ struct kc_vm_service {
     struct kc_area area[KC_VM_USER_AREAS];
     uint32_t cpu;
     uint32_t cleaned;
+    bool mapped; /* its frame is in its space */
 };
 
 /* One run of the workload. Private but for counts and failed; placed by the caller, reachable by
