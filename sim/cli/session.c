@@ -307,11 +307,16 @@ static void print_text(const struct session_config *config, const struct session
 {
     const struct cli_options *o = config->options;
     char repeat[512];
-    snprintf(repeat, sizeof(repeat), "ksim %s%s%s --seed %llu --cpus %u --ram %llu --speed %s%s",
-             o->command, o->argument != NULL ? " " : "", o->argument != NULL ? o->argument : "",
-             (unsigned long long)o->seed, s->info.cpu_count,
-             (unsigned long long)ram_bytes_of(&s->info), machine_is_exact() ? "exact" : "native",
-             o->random_policy ? " --policy random" : "");
+    int n = snprintf(
+        repeat, sizeof(repeat), "ksim %s%s%s --seed %llu --cpus %u --ram %llu --speed %s%s%s%s",
+        o->command, o->argument != NULL ? " " : "", o->argument != NULL ? o->argument : "",
+        (unsigned long long)o->seed, s->info.cpu_count, (unsigned long long)ram_bytes_of(&s->info),
+        machine_is_exact() ? "exact" : "native", o->random_policy ? " --policy random" : "",
+        o->plant != NULL ? " --plant " : "", o->plant != NULL ? o->plant : "");
+    if (o->mutation.site != 0 && n > 0 && (size_t)n < sizeof(repeat)) {
+        snprintf(repeat + n, sizeof(repeat) - (size_t)n, " --mutate %llu:%s",
+                 (unsigned long long)o->mutation.site, o->mutation.alter ? "alter" : "drop");
+    }
     struct report_data d = {
         .version = KCORE_VERSION,
         .speed = machine_is_exact() ? "exact" : "native",

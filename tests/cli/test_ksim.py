@@ -103,6 +103,32 @@ def a_planted_fault_is_reported():
         assert b"missing" in r.stdout
 
 
+def a_failing_run_prints_the_command_that_repeats_it():
+    for extra in (("--plant", "T16"), ("--policy", "random", "--plant", "T1")):
+        r = ksim("run", "boot", "--seed", "4", *extra)
+        assert r.returncode == FINDINGS
+        again = re.search(rb"repeat it with: ksim (.*)\n", r.stdout).group(1).decode().split()
+        second = ksim(*again)
+        assert second.returncode == FINDINGS and second.stdout == r.stdout, again
+
+
+def progress_on_a_terminal_leaves_the_log_alone():
+    if not os.path.exists("/usr/bin/script"):
+        print("# no script(1): not tried")
+        return
+    with tempfile.TemporaryDirectory() as d:
+        path = pathlib.Path(d) / "long.ftrace"
+        alloc, free = FTRACE.splitlines(True)[3], FTRACE.splitlines(True)[9]
+        path.write_text((alloc + free) * 400000)
+        seen = pathlib.Path(d) / "seen"
+        subprocess.run(["script", "-qec", f"'{KSIM}' replay '{path}' --seed 1", str(seen)],
+                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=120, check=True)
+        text = seen.read_bytes()
+        for line in text.split(b"\r\n"):
+            if b"a second" in line:  # progress: erased before anything else stands in its line
+                assert line.rsplit(b"a second ", 1)[1].startswith(b"\r\x1b[K"), line[-200:]
+
+
 def every_number_of_cpus_runs():
     for cpus in (1, 3, 8):
         assert document("run", "vm", "--cpus", str(cpus), "--seed", "5")["violations"] == 0
