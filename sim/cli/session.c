@@ -115,7 +115,7 @@ static enum cli_exit make_machine(const struct session_config *config)
     mc.ram_bytes = o->ram_bytes != 0 ? o->ram_bytes : config->ram_bytes;
     mc.seed = o->seed;
     mc.policy = o->random_policy ? MACHINE_RANDOM : MACHINE_EAGER;
-    mc.text_bytes = 64 * 1024;
+    mc.text_bytes = KC_KIB(64);
     mc.hooks = (struct machine_hooks){
         .arg = &kernel,
         .fault = on_fault,

@@ -125,7 +125,7 @@ static void record_beneath(struct monitor *m, uint32_t cpu, struct table *root, 
                            uint64_t table_pa, int level, uint64_t va, uint32_t *budget)
 {
     for (uint32_t i = 0; i < VM_SLOTS && *budget != 0; i++) {
-        uint64_t at = table_pa + 8u * i;
+        uint64_t at = table_pa + UINT64_C(8) * i;
         uint64_t d = mem_read(m, at);
         enum vm_kind k = vm_kind(d, level);
         uint64_t here = va + i * vm_span(level);

@@ -919,7 +919,7 @@ static void judge_free_table(struct monitor *m, uint32_t cpu, const struct table
     }
     bool holds = false;
     for (uint32_t i = 0; i < VM_SLOTS && !holds; i++) {
-        holds = (mem_read(m, t->pa + 8u * i) & 1) != 0;
+        holds = (mem_read(m, t->pa + UINT64_C(8) * i) & 1) != 0;
     }
     bool used = !t->root;
     for (uint32_t i = 0; i < m->config.cpu_count && !used; i++) {

@@ -108,7 +108,7 @@ void table_connect(struct monitor *m, uint32_t cpu, struct table *t, int level, 
     }
     t->level = level;
     for (uint32_t i = 0; i < VM_SLOTS; i++) {
-        uint64_t at = t->pa + 8u * i;
+        uint64_t at = t->pa + UINT64_C(8) * i;
         uint64_t d = mem_read(m, at);
         if ((d & 1) == 0) {
             continue;

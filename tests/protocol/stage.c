@@ -118,7 +118,7 @@ uint64_t stage_page(struct stage *s)
 
 uint64_t stage_desc(const struct stage *s, uint32_t slot)
 {
-    return s->level3 + 8u * slot;
+    return s->level3 + UINT64_C(8) * slot;
 }
 
 uint64_t stage_table_desc(const struct stage *s)
