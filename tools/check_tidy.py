@@ -70,12 +70,14 @@ def main():
             return 4
         # The longest first, so that no CPU is left with one at the end.
         order = sorted(jobs.values(), key=lambda job: -os.path.getsize(job[0]))
+        bad = 0
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 2) as pool:
-            found = [text for text in pool.map(tidy, order) if text]
-    for text in found:
-        print(text)
-    print('check_tidy: %d files, %d with findings' % (len(order), len(found)))
-    return 1 if found else 0
+            for text in pool.map(tidy, order):
+                if text:
+                    print(text, flush=True)
+                    bad += 1
+    print('check_tidy: %d files, %d with findings' % (len(order), bad))
+    return 1 if bad else 0
 
 
 if __name__ == '__main__':
