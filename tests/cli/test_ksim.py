@@ -18,7 +18,7 @@ import traceback
 GOOD, FINDINGS, USAGE, BAD_INPUT, INTERNAL = 0, 1, 2, 3, 4
 SEED = int(os.environ.get("KC_TEST_SEED", random.SystemRandom().randrange(1, 2**32)))
 KSIM = os.path.abspath(sys.argv[1])
-FIRST_ROWS = ["T1", "T3", "T6", "T16", "T17", "T18", "T19"]
+FIRST_ROWS = ["T1", "T3", "T4", "T5", "T6", "T15", "T16", "T17", "T18", "T19", "T21", "T27", "T28"]
 
 # A small recording with every untidy case, and what it comes to (by hand).
 FTRACE = """\

@@ -5,7 +5,7 @@
 
 static void cpu0(struct stage *s)
 {
-    uint64_t block = s->memory & ~(STAGE_BLOCK_SZ - 1);
+    uint64_t block = s->block;
     uint64_t fresh = stage_page(s);
     kc_plat_note(KC_NOTE_TABLE, fresh, 4096, s);
     for (uint32_t i = 0; i < 512; i++) {
