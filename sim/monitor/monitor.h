@@ -30,15 +30,11 @@
 /* ---- rows ----------------------------------------------------------------------------------- */
 
 /* The rows that are judged, in the order in which they are listed. */
-#define MON_ROWS(X)                                                                                \
-    X(T1)                                                                                          \
-    X(T2)                                                                                          \
-    X(T3)                                                                                          \
-    X(T4)                                                                                          \
-    X(T5)                                                                                          \
-    X(T6)                                                                                          \
-    X(T7) X(T8) X(T9) X(T10) X(T11) X(T13) X(T14) X(T15) X(T16) X(T17) X(T18) X(T19) X(T20) X(T21) \
-        X(T27) X(T28)
+/* clang-format off */
+#define MON_ROWS(X) \
+    X(T1) X(T2) X(T3) X(T4) X(T5) X(T6) X(T7) X(T8) X(T9) X(T10) X(T11) X(T13) X(T14) X(T15) \
+    X(T16) X(T17) X(T18) X(T19) X(T20) X(T21) X(T27) X(T28)
+/* clang-format on */
 
 enum mon_row {
 #define MON_ROW_ENUM(id) MON_##id,
