@@ -21,6 +21,9 @@ BUILDS = (
      ['--extra-arg-before=--target=aarch64-none-elf']),
 )
 
+# Words of the cross compiler that clang does not know.
+GCC_ONLY = ' -fno-tree-loop-distribute-patterns'
+
 
 def set_up(root, build, options):
     """The compile database of one build."""
@@ -58,7 +61,8 @@ def main():
             for entry in set_up(root, build, options):
                 path = os.path.realpath(os.path.join(entry['directory'], entry['file']))
                 if path.startswith(root + os.sep) and path.endswith('.c'):
-                    once.setdefault(path, dict(entry, file=path))
+                    command = entry['command'].replace(GCC_ONLY, '')
+                    once.setdefault(path, dict(entry, file=path, command=command))
             with open(os.path.join(build, 'compile_commands.json'), 'w', encoding='utf-8') as f:
                 json.dump(list(once.values()), f)
             for path in once:

@@ -514,10 +514,9 @@ Test(pt, check_finds_each_broken_invariant)
     cr_assert_eq(map(ia, OUT, 0x1000, rw), KC_OK);
     struct kc_pt_walk w = walk(ia);
     kc_pa_t empty;
-    kc_pa_t link = kc_pa(0);
     uint64_t root = kc_plat_desc_load(pt.root);
     uint64_t level1 = root & KC_MASK(47, 12);
-    link = kc_pa(level1 + 8);
+    kc_pa_t link = kc_pa(level1 + 8);
     plant(w.desc_pa, w.desc & ~KC_BIT(0), "I2", ia);
     plant(w.desc_pa, w.desc & ~KC_BIT(1), "I2", ia);
     plant(w.desc_pa, w.desc & ~KC_BIT(10), "I3", ia);
