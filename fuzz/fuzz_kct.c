@@ -35,6 +35,7 @@ static void repair(size_t n)
     if (n < at) {
         return;
     }
+    /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): a magic is no string */
     memcpy(file, KC_KCT_MAGIC, KC_KCT_MAGIC_BYTES);
     put_le32(file + 12, kc_crc32c(0, file, 12));
     while (n - at >= KC_KCT_BLOCK_HEADER) {

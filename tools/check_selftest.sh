@@ -94,7 +94,7 @@ if [ "${1:-}" != --quick ]; then
         env CHECK_COMPILERS=clang "$tools/check_warnings.sh" "$tree"
     plant 'null dereference' $src \
         'int kc_n(int v);\nint kc_n(int v)\n{\n    int *p = (int *)0;\n    return v ? *p : 0;\n}' \
-        'status.c.*NullDereference' "$tools/check_tidy.sh" "$tree" $src
+        'status.c.*NullDereference' "$tools/check_tidy.py" "$tree" $src
 fi
 echo "1..$count"
 exit "$bad"

@@ -14,6 +14,9 @@
 /* Blocks that a leak listing names. */
 #define LEAKS_LISTED 16u
 
+/* Owners, in the type that they have. */
+static const uint16_t owner_count = KC_FRAME_OWNER_COUNT;
+
 static void log_va(const struct kc_kernel *k, const char *fmt, va_list args) KC_PRINTF(2, 0);
 
 static void log_va(const struct kc_kernel *k, const char *fmt, va_list args)
@@ -212,7 +215,7 @@ static void list_blocks_of(struct kc_kernel *k, uint16_t owner)
 static uint64_t count_leaks(struct kc_kernel *k, const uint64_t *before)
 {
     uint64_t leaked = 0;
-    for (uint16_t owner = 1; owner < KC_FRAME_OWNER_COUNT; owner++) {
+    for (uint16_t owner = 1; owner < owner_count; owner++) {
         uint64_t now = kc_frame_owner_frames(&k->frames, owner);
         if (now > before[owner]) {
             leaked += now - before[owner];
@@ -235,7 +238,7 @@ kc_status_t kc_kernel_main(struct kc_kernel *k, const struct kc_work *work)
     }
     kc_kernel_start_cpus(k);
     st = kc_kernel_leave_identity(k);
-    for (uint16_t owner = 1; owner < KC_FRAME_OWNER_COUNT; owner++) {
+    for (uint16_t owner = 1; owner < owner_count; owner++) {
         before[owner] = kc_frame_owner_frames(&k->frames, owner);
     }
     if (st == KC_OK) {

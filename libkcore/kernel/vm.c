@@ -6,6 +6,7 @@
  *     remake    map frame A, touch, unmap, map frame B at the same address, read B's contents
  *     block     map 2 MiB, write both ends, let the next CPU read, make one page of it read-only
  *               (which splits the block), read all three places, unmap
+ *     stack     map two pages between guards, say that they are a stack, fill it down, unmap
  *     heap      take and give a few sizes of the kernel heap
  *     user      make a space with a lazy area, run in it, copy out and in, copy over the end of the
  *               area, leave it, destroy it
@@ -303,6 +304,44 @@ static kc_status_t block_step(struct worker *w)
         st = st != KC_OK ? st : down;
     }
     kc_status_t freed = kc_frame_free(&w->k->frames, pa, BLOCK_ORDER);
+    return st != KC_OK ? st : freed;
+}
+
+/* ---- stacks --------------------------------------------------------------------------------- */
+
+/* A stack of two pages between guards: written from its top down to its last byte. */
+static kc_status_t use_stack(struct worker *w, kc_va_t va, kc_pa_t pa, uint64_t bytes)
+{
+    kc_status_t st = map(w, va, pa, bytes);
+    if (st != KC_OK) {
+        return st;
+    }
+    uint64_t where = (uintptr_t)kc_plat_ptr(va);
+    kc_plat_note(KC_NOTE_STACK, where, bytes, w->k);
+    for (uint64_t down = 512; down <= bytes; down += 512) {
+        put(at(va, bytes - down), pattern(w, down));
+    }
+    expect(w, va, pattern(w, bytes), "lowest word of a stack");
+    let_next_read(w, at(va, bytes - 512), pattern(w, 512));
+    kc_plat_note(KC_NOTE_STACK_FREE, where, bytes, w->k);
+    return unmap(w, va, bytes);
+}
+
+static kc_status_t stack_step(struct worker *w)
+{
+    kc_pa_t pa;
+    kc_va_t va;
+    kc_status_t st = take_frames(w, 1, &pa);
+    if (st != KC_OK) {
+        return st;
+    }
+    st = reserve(w, 2 * PAGE, 0, &va);
+    if (st == KC_OK) {
+        st = use_stack(w, va, pa, 2 * PAGE);
+        kc_status_t down = kc_aspace_release(&w->k->space, kc_ia_of_va(va));
+        st = st != KC_OK ? st : down;
+    }
+    kc_status_t freed = kc_frame_free(&w->k->frames, pa, 1);
     return st != KC_OK ? st : freed;
 }
 
@@ -690,7 +729,7 @@ static kc_status_t allowing_no_memory(struct worker *w, kc_status_t st)
 static kc_status_t one_round(struct worker *w)
 {
     static kc_status_t (*const steps[])(struct worker *) = {pages_step, remake_step, block_step,
-                                                            heap_step};
+                                                            stack_step, heap_step};
     kc_status_t st = KC_OK;
     if (w->k->info.dynamic_bytes != 0) {
         for (size_t i = 0; i < KC_ARRAY_COUNT(steps) && st == KC_OK; i++) {

@@ -232,7 +232,7 @@ enum cli_exit cli_parse(int argc, char **argv, const char *takes, struct cli_opt
     for (size_t i = 0; i < KC_ARRAY_COUNT(rows); i++) {
         longs[i].name = rows[i].name;
         longs[i].has_arg = rows[i].argument ? required_argument : no_argument;
-        longs[i].val = rows[i].letter;
+        longs[i].val = (unsigned char)rows[i].letter;
     }
     *out = (struct cli_options){.command = argv[1]};
     opterr = 0;

@@ -44,7 +44,9 @@ kc_status_t progress_fill(void *ctx, struct kc_event *buf, uint32_t max, uint32_
     struct progress *p = (struct progress *)ctx;
     kc_status_t st = sim_trace_fill(p->trace, buf, max, n);
     p->events += st == KC_OK ? *n : 0;
-    if (p->wanted) {
+    if (st != KC_OK || *n == 0) {
+        progress_end(p); /* so that the boot log goes on in a line of its own */
+    } else if (p->wanted) {
         uint64_t now = now_ns();
         if (now - p->begin_ns > SECOND_NS && now - p->last_ns > REFRESH_NS) {
             show(p, now);

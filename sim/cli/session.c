@@ -181,7 +181,7 @@ static enum cli_exit make_machine(const struct session_config *config)
     mc.ram_bytes = o->ram_bytes != 0 ? o->ram_bytes : config->ram_bytes;
     mc.seed = o->seed;
     mc.policy = o->random_policy ? MACHINE_RANDOM : MACHINE_EAGER;
-    mc.text_bytes = 64 * 1024;
+    mc.text_bytes = KC_KIB(64);
     mc.hooks = (struct machine_hooks){
         .arg = &kernel,
         .fault = on_fault,
@@ -387,11 +387,16 @@ static void gather(const struct session_config *config, const struct session *s,
 {
     const struct cli_options *o = config->options;
     bool replayed = run->source.fill != NULL;
-    snprintf(
-        g->repeat, sizeof(g->repeat), "ksim %s%s%s --seed %llu --cpus %u --ram %llu --speed %s%s",
+    int n = snprintf(
+        g->repeat, sizeof(g->repeat), "ksim %s%s%s --seed %llu --cpus %u --ram %llu --speed %s%s%s%s",
         o->command, o->argument != NULL ? " " : "", o->argument != NULL ? o->argument : "",
         (unsigned long long)o->seed, s->info.cpu_count, (unsigned long long)ram_bytes_of(&s->info),
-        machine_is_exact() ? "exact" : "native", o->random_policy ? " --policy random" : "");
+        machine_is_exact() ? "exact" : "native", o->random_policy ? " --policy random" : "",
+        o->plant != NULL ? " --plant " : "", o->plant != NULL ? o->plant : "");
+    if (o->mutation.site != 0 && n > 0 && (size_t)n < sizeof(g->repeat)) {
+        snprintf(g->repeat + n, sizeof(g->repeat) - (size_t)n, " --mutate %llu:%s",
+                 (unsigned long long)o->mutation.site, o->mutation.alter ? "alter" : "drop");
+    }
     g->data = (struct report_data){
         .version = KCORE_VERSION,
         .speed = machine_is_exact() ? "exact" : "native",

@@ -12,6 +12,8 @@
  *     fences.
  * U4  The escape leaves the signal mask as it was at the fault. Our handler blocks nothing, but a
  *     sanitizer's may stand before it and block all; saving a mask at each copy would cost more.
+ * U5  Memcheck judges the kernel's side as a whole before the copy and says nothing during it: the
+ *     user's side may be anything, and that is no error.
  *
  * si_addr is 0 where the address has no translation at all (x86: not canonical, a general
  * protection fault); those are ours if the user range holds such addresses, which the handler
@@ -25,6 +27,14 @@
 #include <ucontext.h>
 
 #include "host_priv.h"
+
+#if __has_include(<valgrind/memcheck.h>)
+#include <valgrind/memcheck.h>
+#else
+#define VALGRIND_DISABLE_ERROR_REPORTING          ((void)0)
+#define VALGRIND_ENABLE_ERROR_REPORTING           ((void)0)
+#define VALGRIND_CHECK_MEM_IS_ADDRESSABLE(p_, n_) ((void)(p_), (void)(n_))
+#endif
 
 #define PAGE_BYTES 4096u /* the smallest that any host has: U2 holds for larger ones too */
 
@@ -101,6 +111,8 @@ static size_t copy(unsigned char *to, const unsigned char *from, uintptr_t user,
     struct copy c;
     volatile size_t done = 0;
     pthread_once(&installed, install);
+    (void)VALGRIND_CHECK_MEM_IS_ADDRESSABLE((uintptr_t)to == user ? from : to, n);
+    VALGRIND_DISABLE_ERROR_REPORTING; /* U5 */
     if (sigsetjmp(c.escape, 0) == 0) {
         while (done < n) {
             size_t chunk = PAGE_BYTES - ((user + done) & (PAGE_BYTES - 1));
@@ -118,6 +130,7 @@ static size_t copy(unsigned char *to, const unsigned char *from, uintptr_t user,
             done = done + chunk; /* U2 */
         }
     }
+    VALGRIND_ENABLE_ERROR_REPORTING;
     return n - done;
 }
 

@@ -56,7 +56,8 @@ void machine_monitor_side(struct mon_machine *out)
                                 .read = read_ram,
                                 .sysreg = read_sysreg,
                                 .each_stale = each_stale,
-                                .panic = stop};
+                                .panic = stop,
+                                .linear = SIM_LINEAR_BASE};
 }
 
 void machine_attach(struct monitor *m)
@@ -180,6 +181,11 @@ bool tell_access(struct cpu *c, const struct tlb_record *r, uint64_t va, uint64_
 void tell_note(struct cpu *c, enum kc_note kind, uint64_t base, uint64_t size, const void *owner)
 {
     sim.seq++;
+    uint64_t address;
+    if ((kind == KC_NOTE_STACK || kind == KC_NOTE_STACK_FREE) &&
+        window_of((const void *)(uintptr_t)base, &address) != NULL) {
+        base = address; /* monitors know simulated addresses alone */
+    }
     if (sim.monitor != NULL) {
         mon_note(sim.monitor, c->id, kind, base, size, owner);
         settle();

@@ -220,8 +220,8 @@ static bool reaches(const struct tlbi *t, const struct sim_tlb_entry *e)
     if (t->last_level && !e->leaf) {
         return false;
     }
-    if (t->level != 0 &&
-        (t->level < 0 || (e->leaf ? e->level != t->level : e->level >= t->level))) {
+    if (t->level != 0 && (t->level < 0 || (e->leaf ? (int)e->level != (int)t->level
+                                                   : (int)e->level >= (int)t->level))) {
         return false; /* the hint is of other leaves: nothing need go */
     }
     if (!t->any_va && !kc_range_meets(t->va, t->size, e->va, e->size)) {

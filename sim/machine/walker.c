@@ -705,7 +705,10 @@ static bool parse(struct cpu *c, enum kc_tlbi op, uint64_t x, struct tlbi *t)
         return false; /* EL2 and stage 2 operations are UNDEFINED at EL1 here */
     }
     if (!ranged && kc_field_get(x, 47, 46) != 0) { /* TTL: bits 47:46 granule, 45:44 level */
-        t->level = kc_field_get(x, 47, 46) == 1 ? (int8_t)kc_field_get(x, 45, 44) : -1;
+        t->level = -1;
+        if (kc_field_get(x, 47, 46) == 1) {
+            t->level = (int8_t)kc_field_get(x, 45, 44);
+        }
     }
     t->last_level = op == KC_TLBI_VALE1 || op == KC_TLBI_VALE1IS || op == KC_TLBI_VAALE1 ||
                     op == KC_TLBI_VAALE1IS || op == KC_TLBI_RVALE1IS || op == KC_TLBI_RVAALE1IS;

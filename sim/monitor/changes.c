@@ -125,7 +125,7 @@ static void record_beneath(struct monitor *m, uint32_t cpu, struct table *root, 
                            uint64_t table_pa, int level, uint64_t va, uint32_t *budget)
 {
     for (uint32_t i = 0; i < VM_SLOTS && *budget != 0; i++) {
-        uint64_t at = table_pa + 8u * i;
+        uint64_t at = table_pa + UINT64_C(8) * i;
         uint64_t d = mem_read(m, at);
         enum vm_kind k = vm_kind(d, level);
         uint64_t here = va + i * vm_span(level);
@@ -305,6 +305,7 @@ static bool is_dsb(enum kc_barrier b)
 static void flushes_complete(struct monitor *m, uint32_t cpu, bool narrow)
 {
     struct cpu_state *s = &m->cpu[cpu];
+    uint32_t kept = 0;
     for (uint32_t i = 0; i < s->flush_count; i++) {
         const struct flush *f = &s->flush[i];
         uint8_t reach = narrow ? (uint8_t)(f->targets & cpu_bit(cpu)) : f->targets;
@@ -319,8 +320,11 @@ static void flushes_complete(struct monitor *m, uint32_t cpu, bool narrow)
                 t->asids = false;
             }
         }
+        if (narrow && (f->targets & (uint8_t)~cpu_bit(cpu)) != 0) {
+            s->flush[kept++] = *f; /* a wider DSB may complete it elsewhere */
+        }
     }
-    s->flush_count = 0;
+    s->flush_count = kept;
 }
 
 static void complete(struct monitor *m, uint32_t cpu, struct change *c, bool narrow)

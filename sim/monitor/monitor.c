@@ -252,6 +252,9 @@ static void judge_remake(struct monitor *m, uint32_t cpu, uint64_t pa, uint64_t 
     forget_restored(m, pa, new_value);
     (void)judged(m, MON_T6);
     for (struct change *c = change_first(m, pa); c != NULL; c = c->same) {
+        if (c->desc_pa == pa) {
+            judge_globalised(m, cpu, c->root, pa, c->old_value, new_value, level, c);
+        }
         bool clash = c->desc_pa != pa || needs_break(m, cpu, c->old_value, new_value, level);
         if (!clash) {
             continue;
@@ -302,14 +305,17 @@ static uint64_t mapping_key(uint64_t oa, int level)
 }
 
 /*
- * Leaves of the low half whose input address is not the output address are somebody's space: the
- * pages behind them must not be freed while they are mapped there. (A linear map legitimately maps
- * all pages.) Of several mappings of one page the latest is remembered.
+ * Leaves whose input address is not the output address, and is not that of the linear map, are
+ * somebody's space: the pages behind them must not be freed while they are mapped there. (Linear
+ * and identity maps legitimately map all pages.) Of several mappings of one page the latest is
+ * remembered.
  */
 static void mapping_record(struct monitor *m, const struct table *root, uint64_t pa,
                            uint64_t old_value, uint64_t new_value, int level, uint32_t site)
 {
-    if (root->high) {
+    uint64_t va = desc_va(m, root, pa);
+    uint64_t linear = m->config.machine.linear;
+    if (root->high && (linear == 0 || va == linear + vm_leaf_oa(new_value, level))) {
         return;
     }
     if (vm_is_leaf(vm_kind(old_value, level))) {
@@ -319,7 +325,7 @@ static void mapping_record(struct monitor *m, const struct table *root, uint64_t
         }
     }
     uint64_t oa = vm_leaf_oa(new_value, level);
-    if (!vm_is_leaf(vm_kind(new_value, level)) || desc_va(m, root, pa) == oa) {
+    if (!vm_is_leaf(vm_kind(new_value, level)) || va == oa) {
         return;
     }
     struct mapping *p = map_get(&m->mappings, mapping_key(oa, level));
@@ -369,8 +375,18 @@ void mon_desc_store(struct monitor *m, uint32_t cpu, uint64_t pa, uint64_t old_v
         bool was = vm_kind(old_value, level) != VM_INVALID;
         bool is = vm_kind(new_value, level) != VM_INVALID;
         (void)judged(m, MON_T13);
+        judge_lock(m, cpu, t, pa);
+        if (is && t->root && !t->high && !holds_anything(m, t)) {
+            for (uint32_t i = 0; i < m->config.cpu_count; i++) {
+                if (root_in_use(m, i, t)) {
+                    judge_asid(m, i, t, t->asid);
+                }
+            }
+        }
         if (was && old_value != new_value) {
             judge_valid_to_valid(m, cpu, root, pa, old_value, new_value, level);
+            judge_group_edit(m, cpu, root, pa, old_value, new_value, level);
+            judge_globalised(m, cpu, root, pa, old_value, new_value, level, NULL);
         } else if (is && !was) {
             const struct history *h = history_of(m, pa);
             if (change_first(m, pa) != NULL || (h != NULL && h->broken)) {
@@ -387,6 +403,7 @@ void mon_desc_store(struct monitor *m, uint32_t cpu, uint64_t pa, uint64_t old_v
     }
     if ((new_value & 1) != 0) {
         desc_check(m, cpu, pa, new_value, level);
+        judge_leaf(m, cpu, t, pa, new_value, level);
     }
     relink(m, cpu, pa, old_value, new_value, level);
 }
@@ -585,10 +602,11 @@ static void report_use(struct monitor *m, uint32_t cpu, const struct mon_access 
                        const struct translation *now)
 {
     uint64_t leaf = e->step[e->step_count - 1].value;
+    bool guard = !now->valid && is_guarded(m, a->va);
     bool security =
         a->write && now->valid && now->pa == a->pa && vm_memory(now->leaf) == vm_memory(leaf);
     struct mon_report r;
-    report_begin(&r, security ? MON_T17 : MON_T16, cpu);
+    report_begin(&r, security ? MON_T17 : guard ? MON_T28 : MON_T16, cpu);
     if (m->policy[r.row] == MON_OFF) {
         return;
     }
@@ -615,8 +633,9 @@ static void report_use(struct monitor *m, uint32_t cpu, const struct mon_access 
         snprintf(
             r.sentence, sizeof(r.sentence),
             "%s of %u bytes at va %#llx reached pa %#llx through a stale entry; the tables say "
-            "nothing is mapped",
-            what, a->size, (unsigned long long)a->va, (unsigned long long)a->pa);
+            "nothing is mapped%s",
+            what, a->size, (unsigned long long)a->va, (unsigned long long)a->pa,
+            guard ? ": it is a stack's guard, or a stack that is gone" : "");
     }
     report_cause(&r, e->seq, cpu, "took the entry into its TLB (va %#llx, %llu bytes, pa %#llx)",
                  (unsigned long long)e->va, (unsigned long long)e->size, (unsigned long long)e->pa);
@@ -718,6 +737,7 @@ bool mon_access(struct monitor *m, uint32_t cpu, const struct mon_access *a,
     if (a->write) {
         (void)judged(m, MON_T17);
     }
+    judge_stack(m, a->va);
     struct cpu_state *s = &m->cpu[cpu];
     uint64_t slot = map_hash(e->seq ^ e->va) % SEEN_SLOTS;
     if (s->seen[slot].seq == e->seq && s->seen[slot].va == e->va &&
@@ -739,6 +759,9 @@ bool mon_access(struct monitor *m, uint32_t cpu, const struct mon_access *a,
 /* T18: a walk that went through a cached table descriptor into a page that is no table any more. */
 void mon_tlb_fill(struct monitor *m, uint32_t cpu, const struct sim_tlb_entry *e)
 {
+    if (e->step_count != 0 && stale_step(m, e, e->step_count) < 0) {
+        judge_group_use(m, cpu, e);
+    }
     if (e->step_count < 2 || !judged(m, MON_T18)) {
         return;
     }
@@ -919,7 +942,7 @@ static void judge_free_table(struct monitor *m, uint32_t cpu, const struct table
     }
     bool holds = false;
     for (uint32_t i = 0; i < VM_SLOTS && !holds; i++) {
-        holds = (mem_read(m, t->pa + 8u * i) & 1) != 0;
+        holds = (mem_read(m, t->pa + UINT64_C(8) * i) & 1) != 0;
     }
     bool used = !t->root;
     for (uint32_t i = 0; i < m->config.cpu_count && !used; i++) {
@@ -1036,9 +1059,10 @@ static void note_frame_free(struct monitor *m, uint32_t cpu, uint64_t base, uint
     }
 }
 
-static void note_table(struct monitor *m, uint64_t base, const void *owner)
+static void note_table(struct monitor *m, uint32_t cpu, uint64_t base, const void *owner)
 {
     struct table *t = table_make(m, base);
+    judge_new_table(m, cpu, t->pa);
     if (!t->noted && t->freed_at != 0 && !t->linked) {
         t->level = LEVEL_UNKNOWN;
     }
@@ -1056,7 +1080,7 @@ void mon_note(struct monitor *m, uint32_t cpu, enum kc_note kind, uint64_t base,
     switch (kind) {
     case KC_NOTE_TABLE:
     case KC_NOTE_ROOT:
-        note_table(m, base, owner);
+        note_table(m, cpu, base, owner);
         break;
     case KC_NOTE_TABLE_FREE: {
         struct table *t = table_find(m, base);
@@ -1068,11 +1092,18 @@ void mon_note(struct monitor *m, uint32_t cpu, enum kc_note kind, uint64_t base,
     case KC_NOTE_FRAME_FREE:
         note_frame_free(m, cpu, base, size);
         break;
+    case KC_NOTE_STACK:
+    case KC_NOTE_STACK_FREE:
+        note_stack(m, base, size, kind == KC_NOTE_STACK);
+        break;
     case KC_NOTE_LOCK_TAKEN:
+        lock_at(m, base)->taken = true;
+        lock_at(m, base)->holder = cpu + 1;
         vc_join(m->cpu[cpu].vc, lock_at(m, base)->vc);
         break;
     case KC_NOTE_LOCK_RELEASED:
         publish(m, cpu, base);
+        lock_at(m, base)->holder = 0;
         m->cpu[cpu].vc[cpu]++;
         vc_join(lock_at(m, base)->vc, m->cpu[cpu].vc);
         break;

@@ -9,9 +9,9 @@
  * the library that it judges. It changes nothing in the machine.
  *
  * Rows are those of docs/checks.md. Two kinds of judgement are made:
- *   at steps   T1 T2 T3 T6 T7 T8 T9 T10 T13 T14 T19 T20: from the steps alone, at every speed;
- *   at use     T11 T16 T17 T18: at each access and each walk that the machine tells of, which is
- * all of them on the exact machine and only first touches at native speed.
+ *   at steps   T1 to T10, T13 T14 T15 T19 T20 T21 T27: from the steps alone, at every speed;
+ *   at use     T4 T11 T16 T17 T18 T28: at each access and each walk that the machine tells of,
+ * which is all of them on the exact machine and only first touches at native speed.
  *
  * Context: all mon_ functions are called with the machine's baton held: one at a time, no locks.
  */
@@ -30,10 +30,11 @@
 /* ---- rows ----------------------------------------------------------------------------------- */
 
 /* The rows that are judged, in the order in which they are listed. */
+/* clang-format off */
 #define MON_ROWS(X) \
-    X(T1)           \
-    X(T2)           \
-    X(T3) X(T6) X(T7) X(T8) X(T9) X(T10) X(T11) X(T13) X(T14) X(T16) X(T17) X(T18) X(T19) X(T20)
+    X(T1) X(T2) X(T3) X(T4) X(T5) X(T6) X(T7) X(T8) X(T9) X(T10) X(T11) X(T13) X(T14) X(T15) \
+    X(T16) X(T17) X(T18) X(T19) X(T20) X(T21) X(T27) X(T28)
+/* clang-format on */
 
 enum mon_row {
 #define MON_ROW_ENUM(id) MON_##id,
@@ -78,6 +79,8 @@ struct mon_machine {
     uint32_t (*each_stale)(void *ctx, sim_tlb_fn fn, void *arg);
     /** Stop the run: a row with policy PANIC has reported. May return (then the run goes on). */
     void (*panic)(void *ctx, const char *text);
+    uint64_t
+        linear; /* where the high half maps pa 0, if it maps all memory in a line; 0: unknown */
 };
 
 /* ---- what the monitor gives ----------------------------------------------------------------- */

@@ -130,7 +130,9 @@ struct mapping {
 
 struct lock {
     uint64_t vc[KC_CPUS_MAX];
-    bool of_tables; /* NOTE_PT_LOCK */
+    uint32_t holder; /* CPU that holds it, plus 1; 0: nobody */
+    bool taken;      /* ever */
+    bool of_tables;  /* NOTE_PT_LOCK */
 };
 
 struct flush {
@@ -154,6 +156,19 @@ struct cpu_state {
         uint64_t seq, va, epoch;
     } seen[SEEN_SLOTS];
 };
+
+/* A leaf that lets code run: T27. */
+struct exec {
+    uint64_t desc_pa, oa, span;
+};
+#define EXEC_MAX 1024u
+
+/* A stack as noted; its guards are the pages beside it: T28. */
+struct stack {
+    uint64_t va, bytes;
+    bool live;
+};
+#define STACKS_MAX 64u
 
 struct kept {
     struct mon_report report;
@@ -180,6 +195,10 @@ struct monitor {
     struct map locks;     /* lock address to struct lock */
     struct map lock_of;   /* owner to address of its tables' lock */
     struct map mappings;  /* output address and size class to struct mapping */
+    struct exec exec[EXEC_MAX];
+    uint32_t exec_count;
+    struct stack stack[STACKS_MAX];
+    uint32_t stack_count;
     struct site *site;
     uint32_t site_count, site_room;
     uint64_t order;
@@ -242,6 +261,30 @@ enum reason change_reason(const struct change *c);
 enum mon_row reason_row(enum reason r);
 /** The missing step in words; `until` says before what it was due. */
 void change_missing(const struct change *c, const char *until, char *text);
+
+/* ---- rights.c -------------------------------------------------------------------------------- */
+
+/** T15, of a store to a live table. */
+void judge_lock(struct monitor *m, uint32_t cpu, const struct table *t, uint64_t pa);
+/** T5; c is the pending change that is re-made, NULL if the old value is there still. */
+void judge_globalised(struct monitor *m, uint32_t cpu, const struct table *root, uint64_t pa,
+                      uint64_t old_value, uint64_t new_value, int level, const struct change *c);
+/** T4: of a live leaf that is replaced, and of a walk that has just ended. */
+void judge_group_edit(struct monitor *m, uint32_t cpu, const struct table *root, uint64_t pa,
+                      uint64_t old_value, uint64_t new_value, int level);
+void judge_group_use(struct monitor *m, uint32_t cpu, const struct sim_tlb_entry *e);
+/** T4 and T27, of a leaf that appears in a table beneath some root. */
+void judge_leaf(struct monitor *m, uint32_t cpu, const struct table *t, uint64_t pa, uint64_t value,
+                int level);
+/** T27, of a page that becomes a table. */
+void judge_new_table(struct monitor *m, uint32_t cpu, uint64_t page);
+bool holds_anything(const struct monitor *m, const struct table *root);
+/** T21, of a root that enters TTBR0 with something in it, or gets its first entry there. */
+void judge_asid(struct monitor *m, uint32_t cpu, const struct table *to, uint16_t asid);
+/** T28: what is a stack; is va its guard, or in one that is gone; an access near one. */
+void note_stack(struct monitor *m, uint64_t va, uint64_t bytes, bool live);
+bool is_guarded(const struct monitor *m, uint64_t va);
+void judge_stack(struct monitor *m, uint64_t va);
 
 /* ---- sites.c --------------------------------------------------------------------------------- */
 

@@ -17,6 +17,8 @@ static const struct {
     [MON_T1] = {"T1", "valid to valid with another output address"},
     [MON_T2] = {"T2", "valid to valid with another memory type or shareability"},
     [MON_T3] = {"T3", "table to block, or block to table, beyond the CPU's BBM level"},
+    [MON_T4] = {"T4", "contiguous group edited while live, not uniform, or misaligned"},
+    [MON_T5] = {"T5", "non-global to global while the non-global entries live"},
     [MON_T6] = {"T6", "re-made, or declared finished, before the TLBI was completed"},
     [MON_T7] = {"T7", "TLBI before the invalidating store is visible"},
     [MON_T8] = {"T8", "local TLBI or non-shareable DSB where other CPUs share the tables"},
@@ -25,11 +27,15 @@ static const struct {
     [MON_T11] = {"T11", "no DSB and ISB before the first access that depends on a new mapping"},
     [MON_T13] = {"T13", "descriptor written by something other than one atomic store"},
     [MON_T14] = {"T14", "malformed descriptor"},
+    [MON_T15] = {"T15", "table written without its lock"},
     [MON_T16] = {"T16", "access served by an entry whose descriptor has changed since"},
     [MON_T17] = {"T17", "write through a stale writable entry after the page became read-only"},
     [MON_T18] = {"T18", "walk through a cached table descriptor whose table was freed or reused"},
     [MON_T19] = {"T19", "page freed while a TLB may still hold it"},
     [MON_T20] = {"T20", "table page freed while reachable or while walks through it are cached"},
+    [MON_T21] = {"T21", "ASID reused while entries of its former owner live"},
+    [MON_T27] = {"T27", "table mapped to write or to users, or a page to write and execute"},
+    [MON_T28] = {"T28", "guard page or dead stack reached through a stale entry"},
 };
 
 const char *mon_row_name(enum mon_row row)

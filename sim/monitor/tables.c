@@ -108,12 +108,13 @@ void table_connect(struct monitor *m, uint32_t cpu, struct table *t, int level, 
     }
     t->level = level;
     for (uint32_t i = 0; i < VM_SLOTS; i++) {
-        uint64_t at = t->pa + 8u * i;
+        uint64_t at = t->pa + UINT64_C(8) * i;
         uint64_t d = mem_read(m, at);
         if ((d & 1) == 0) {
             continue;
         }
         desc_check(m, cpu, at, d, level);
+        judge_leaf(m, cpu, t, at, d, level);
         uint64_t ignored;
         if (vm_kind(d, level) == VM_TABLE &&
             m->config.machine.read(m->config.machine.ctx, d & VM_OA, &ignored)) {
@@ -145,6 +146,9 @@ static void root_activate(struct monitor *m, uint32_t cpu, uint64_t ttbr, uint64
         t->root = true;
         t->next_root = m->roots;
         m->roots = t;
+    }
+    if (!high && (tcr & VM_TCR_A1) == 0 && holds_anything(m, t)) {
+        judge_asid(m, cpu, t, asid);
     }
     t->high = high;
     t->va_bits = va_bits;

@@ -45,7 +45,7 @@ static const char *sized(uint64_t bytes)
     static char ring[8][32];
     static unsigned next;
     char *out = ring[next++ % 8];
-    if (bytes < 10 * 1024) {
+    if (bytes < KC_KIB(10)) {
         snprintf(out, 32, "%" PRIu64 " B", bytes);
     } else if (bytes < 10 * KC_MIB(1)) {
         snprintf(out, 32, "%.1f KiB", (double)bytes / 1024.0);
@@ -176,7 +176,7 @@ static void type_row(FILE *to, const struct report_type *t, uint64_t most)
 
 static void types(const struct page *p, const struct report_data *d)
 {
-    const struct report_type **order = calloc(d->type_count + 1u, sizeof(*order));
+    const struct report_type **order = calloc(d->type_count + 1u, sizeof(struct report_type *));
     if (order == NULL || d->type_count == 0) {
         free(order);
         return;
@@ -184,7 +184,7 @@ static void types(const struct page *p, const struct report_data *d)
     for (uint32_t i = 0; i < d->type_count; i++) {
         order[i] = &d->type[i];
     }
-    qsort(order, d->type_count, sizeof(*order), by_allocs);
+    qsort(order, d->type_count, sizeof(struct report_type *), by_allocs);
     heading(p, "Allocators by type");
     fprintf(p->to, "  %-26s %7s %11s %9s %9s %11s  allocations\n", "type", "bytes", "allocs",
             "peak live", "live", "frames");

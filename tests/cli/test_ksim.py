@@ -20,7 +20,7 @@ from html.parser import HTMLParser
 GOOD, FINDINGS, USAGE, BAD_INPUT, INTERNAL = 0, 1, 2, 3, 4
 SEED = int(os.environ.get("KC_TEST_SEED", random.SystemRandom().randrange(1, 2**32)))
 KSIM = os.path.abspath(sys.argv[1])
-FIRST_ROWS = ["T1", "T3", "T6", "T16", "T17", "T18", "T19"]
+FIRST_ROWS = ["T1", "T3", "T4", "T5", "T6", "T15", "T16", "T17", "T18", "T19", "T21", "T27", "T28"]
 
 # A small recording with every untidy case, and what it comes to (by hand).
 FTRACE = """\
@@ -103,6 +103,32 @@ def a_planted_fault_is_reported():
         assert r.returncode == FINDINGS, f"{row}: exit {r.returncode}"
         assert re.search(rb"\b%s\b" % row.encode(), r.stdout), f"{row} is not in the report"
         assert b"missing" in r.stdout
+
+
+def a_failing_run_prints_the_command_that_repeats_it():
+    for extra in (("--plant", "T16"), ("--policy", "random", "--plant", "T1")):
+        r = ksim("run", "boot", "--seed", "4", *extra)
+        assert r.returncode == FINDINGS
+        again = re.search(rb"repeat it with: ksim (.*)\n", r.stdout).group(1).decode().split()
+        second = ksim(*again)
+        assert second.returncode == FINDINGS and second.stdout == r.stdout, again
+
+
+def progress_on_a_terminal_leaves_the_log_alone():
+    if not os.path.exists("/usr/bin/script"):
+        print("# no script(1): not tried")
+        return
+    with tempfile.TemporaryDirectory() as d:
+        path = pathlib.Path(d) / "long.ftrace"
+        alloc, free = FTRACE.splitlines(True)[3], FTRACE.splitlines(True)[9]
+        path.write_text((alloc + free) * 400000)
+        seen = pathlib.Path(d) / "seen"
+        subprocess.run(["script", "-qec", f"'{KSIM}' replay '{path}' --seed 1", str(seen)],
+                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=120, check=True)
+        text = seen.read_bytes()
+        for line in text.split(b"\r\n"):
+            if b"a second" in line:  # progress: erased before anything else stands in its line
+                assert line.rsplit(b"a second ", 1)[1].startswith(b"\r\x1b[K"), line[-200:]
 
 
 def every_number_of_cpus_runs():

@@ -274,7 +274,8 @@ void kc_test_ram_end(void)
 /* ---- panics --------------------------------------------------------------------------------- */
 
 static struct kc_test_trap *innermost;
-static const struct kc_panic *last_panic;
+static struct kc_panic last_panic; /* a copy: the panic's own lies on the stack that is left */
+static bool panic_seen;
 
 void kc_test_trap_push(struct kc_test_trap *trap)
 {
@@ -289,7 +290,7 @@ void kc_test_trap_pop(struct kc_test_trap *trap)
 
 const struct kc_panic *kc_test_last_panic(void)
 {
-    return last_panic;
+    return panic_seen ? &last_panic : NULL;
 }
 
 void kc_test_on_panic(const struct kc_panic *why)
@@ -301,7 +302,8 @@ void kc_test_on_panic(const struct kc_panic *why)
     if (trap == NULL) {
         return;
     }
-    last_panic = why;
+    last_panic = *why;
+    panic_seen = true;
     kc_test_trap_pop(trap);
     KC_TEST_LONGJMP(&trap->jump);
 }

@@ -111,7 +111,8 @@ static bool same_reservations(const struct kc_fdt *f, const void *blob)
             return false;
         }
     }
-    return !kc_fdt_reserved(f, (uint32_t)count, &base, &size);
+    /* libfdt ends at a size of 0, we as the specification says: where the address is 0, too. */
+    return !kc_fdt_reserved(f, (uint32_t)count, &base, &size) || (size == 0 && base != 0);
 }
 
 /* A copy at the end of nothing: exactly size bytes. */

@@ -239,13 +239,6 @@ static void no_user_pages(void)
     munmap(pages, 3 * page_bytes);
 }
 
-/* TSan does not survive a jump out of a SIGSEGV handler; the other bodies run these. */
-#ifdef __SANITIZE_THREAD__
-#define UNDER_TSAN true
-#else
-#define UNDER_TSAN false
-#endif
-
 TestSuite(host_user, .init = user_pages, .fini = no_user_pages);
 
 static uint8_t kernel[3 * 65536];
@@ -255,7 +248,7 @@ static kc_uva_t user_at(size_t offset)
     return kc_uva((uintptr_t)pages + offset);
 }
 
-Test(host_user, read_is_exact_to_the_byte, .disabled = UNDER_TSAN)
+Test(host_user, read_is_exact_to_the_byte)
 {
     for (size_t before = 0; before < 70; before++) {
         memset(kernel, 0xee, sizeof(kernel));
@@ -274,7 +267,7 @@ Test(host_user, read_of_many_pages)
     cr_expect_eq(kc_plat_user_read(kernel, user_at(0), 0), 0);
 }
 
-Test(host_user, write_is_exact_to_the_byte, .disabled = UNDER_TSAN)
+Test(host_user, write_is_exact_to_the_byte)
 {
     memset(kernel, 0x11, sizeof(kernel));
     cr_expect_eq(kc_plat_user_write(user_at(page_bytes - 5), kernel, 12), 7);
@@ -285,7 +278,7 @@ Test(host_user, write_is_exact_to_the_byte, .disabled = UNDER_TSAN)
     cr_expect_eq(kc_plat_user_write(user_at(page_bytes), kernel, 1), 1);
 }
 
-Test(host_user, addresses_that_nobody_has, .disabled = UNDER_TSAN)
+Test(host_user, addresses_that_nobody_has)
 {
     cr_expect_eq(kc_plat_user_read(kernel, kc_uva(0), 16), 16);
     cr_expect_eq(kc_plat_user_read(kernel, kc_uva(8), 1), 1);
@@ -295,7 +288,7 @@ Test(host_user, addresses_that_nobody_has, .disabled = UNDER_TSAN)
 #endif
 }
 
-Test(host_user, works_again_after_a_fault, .disabled = UNDER_TSAN)
+Test(host_user, works_again_after_a_fault)
 {
     for (uint32_t i = 0; i < 100; i++) {
         cr_assert_eq(kc_plat_user_read(kernel, user_at(2 * page_bytes), 1), 1);

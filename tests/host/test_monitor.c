@@ -12,20 +12,21 @@
 #include "../../sim/monitor/monitor.h"
 #include "kc_test.h"
 
-#define BASE   UINT64_C(0x80000000)
-#define PAGES  64u
-#define L0     (BASE + 0x0000)
-#define L1     (BASE + 0x1000)
-#define L2     (BASE + 0x2000)
-#define L3     (BASE + 0x3000)
-#define SPARE  (BASE + 0x4000)
-#define FRAME  (BASE + 0x10000)
-#define OTHER  (BASE + 0x11000)
-#define VA     UINT64_C(0x40201000) /* slots 0, 1, 1, 1 */
-#define VA2    UINT64_C(0x40202000)
-#define ASID   7u
-#define TABLE  3u
-#define PAGE   (UINT64_C(0x403) | 3u << 8 | 1u << 11) /* AF, inner shareable, nG, EL1 RW */
+#define BASE  UINT64_C(0x80000000)
+#define PAGES 64u
+#define L0    (BASE + 0x0000)
+#define L1    (BASE + 0x1000)
+#define L2    (BASE + 0x2000)
+#define L3    (BASE + 0x3000)
+#define SPARE (BASE + 0x4000)
+#define FRAME (BASE + 0x10000)
+#define OTHER (BASE + 0x11000)
+#define VA    UINT64_C(0x40201000) /* slots 0, 1, 1, 1 */
+#define VA2   UINT64_C(0x40202000)
+#define ASID  7u
+#define TABLE 3u
+/* AF, inner shareable, nG, EL1 RW, never executable */
+#define PAGE   (UINT64_C(0x60000000000403) | 3u << 8 | 1u << 11)
 #define RO     (UINT64_C(1) << 7)
 #define DEVICE (UINT64_C(1) << 2) /* attribute index 1 */
 #define LOCK   UINT64_C(0x5000)
@@ -254,14 +255,14 @@ Test(monitor, t2_memory_type_changed_live)
 
 Test(monitor, t3_table_replaced_by_block_live)
 {
-    store(0, L2 + 8, (FRAME & ~UINT64_C(0x1fffff)) | (PAGE & ~UINT64_C(2)));
+    store(0, L2 + 8, (BASE + 0x200000) | (PAGE & ~UINT64_C(2)));
     expect(MON_T3, "TLBI VAE1IS");
 }
 
 Test(monitor, t3_is_allowed_at_bbm_level_2)
 {
     reg[0][KC_ID_AA64MMFR2_EL1] = UINT64_C(2) << 52;
-    store(0, L2 + 8, (FRAME & ~UINT64_C(0x1fffff)) | (PAGE & ~UINT64_C(2)));
+    store(0, L2 + 8, (BASE + 0x200000) | (PAGE & ~UINT64_C(2)));
     expect_clean();
 }
 

@@ -492,13 +492,14 @@ static void store_second(uint32_t cpu, void *arg)
     store_page(1);
 }
 
-static void order_and_load(uint32_t cpu, void *arg)
+static struct sim_walk fresh_walk; /* not by the TLB, which may hold the first page */
+
+static void order_and_walk(uint32_t cpu, void *arg)
 {
-    (void)cpu;
     (void)arg;
     kc_plat_barrier(KC_DSB_ISHST);
     kc_plat_barrier(KC_ISB);
-    got = guest_load(VA(4));
+    sim_translate(cpu, VA(4), &fresh_walk);
 }
 
 /* CPU 0 stores a descriptor, then CPU 1 another one to the same place; `who` orders its store. */
@@ -512,8 +513,8 @@ static struct machine_result two_stores(uint32_t who)
     run1(store_first);
     fn[1] = store_second;
     machine_run(fn, NULL, 2, NULL);
-    fn[0] = who == 0 ? order_and_load : NULL;
-    fn[1] = who == 1 ? order_and_load : NULL;
+    fn[0] = who == 0 ? order_and_walk : NULL;
+    fn[1] = who == 1 ? order_and_walk : NULL;
     machine_run(fn, NULL, 2, &r);
     return r;
 }
@@ -523,6 +524,8 @@ Test(machine, a_visible_store_leaves_no_older_pending_store_of_another_cpu)
 {
     struct machine_result r = two_stores(1);
     cr_assert_eq(r.end, MACHINE_END_DONE, "%s", r.text);
+    cr_assert(fresh_walk.ok);
+    cr_assert_eq(fresh_walk.entry.pa, DATA(1));
     machine_destroy();
 }
 
@@ -531,6 +534,8 @@ Test(machine, a_visible_store_hides_what_preceded_it_though_a_younger_one_is_pen
 {
     struct machine_result r = two_stores(0);
     cr_assert_eq(r.end, MACHINE_END_DONE, "%s", r.text);
+    cr_assert(fresh_walk.ok);
+    cr_assert_eq(fresh_walk.entry.pa, DATA(0));
     machine_destroy();
 }
 

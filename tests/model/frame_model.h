@@ -92,8 +92,8 @@ static inline void frame_model_check(struct frame_model *m)
     kc_frame_stats(m->f, &s);
     MODEL_REQUIRE(s.used_frames == m->used_frames);
     MODEL_REQUIRE(s.free_frames + s.used_frames == s.frame_count);
-    for (uint16_t o = 0; o < KC_FRAME_OWNER_COUNT; o++) {
-        MODEL_REQUIRE(kc_frame_owner_frames(m->f, o) == m->owner_frames[o]);
+    for (uint32_t o = 0; o < KC_FRAME_OWNER_COUNT; o++) {
+        MODEL_REQUIRE(kc_frame_owner_frames(m->f, (uint16_t)o) == m->owner_frames[o]);
     }
     for (uint32_t o = 0; o < KC_FRAME_ORDERS; o++) {
         /* Nothing is unusable for an order that fits, or nothing of it is usable. */
@@ -113,7 +113,6 @@ static inline void frame_model_alloc(struct frame_model *m, struct kc_bytes *o, 
     uint32_t flags = (x >> 8 & 1) != 0 ? KC_FRAME_DMA32 : 0;
     uint32_t order = (x >> 9) % KC_FRAME_ORDERS;
     uint32_t count = 1u << order;
-    uint32_t align = order;
     kc_pa_t pa = kc_pa(1);
     kc_status_t status;
     if (slot == FRAME_MODEL_BLOCKS) {
@@ -122,7 +121,7 @@ static inline void frame_model_alloc(struct frame_model *m, struct kc_bytes *o, 
     if (run) {
         count = 1 + kc_bytes_below(o, 65536) % ((1u << order) + 1);
         count = count > KC_FRAME_RUN_MAX ? KC_FRAME_RUN_MAX : count;
-        align = kc_bytes_u8(o) % KC_FRAME_ORDERS;
+        uint32_t align = kc_bytes_u8(o) % KC_FRAME_ORDERS;
         order = kc_log2_ceil(count) > align ? kc_log2_ceil(count) : align;
         status = kc_frame_alloc_run(m->f, count, align, flags, owner, &pa);
     } else {

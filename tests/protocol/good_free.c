@@ -6,7 +6,7 @@
 static void cpu0(struct stage *s)
 {
     (void)stage_read(STAGE_VA(1));
-    (void)stage_read(STAGE_BLOCK_VA + (s->frame[1] & (STAGE_BLOCK_SZ - 1)));
+    (void)stage_read(s->frame[1]);
     lock(s);
     unmap(s, 1);
     unlock(s);

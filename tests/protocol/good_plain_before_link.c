@@ -7,7 +7,7 @@ static void cpu0(struct stage *s)
 {
     uint64_t page = stage_page(s);
     kc_plat_note(KC_NOTE_TABLE, page, 4096, s);
-    (void)stage_write(STAGE_BLOCK_VA + (page & (STAGE_BLOCK_SZ - 1)));
+    (void)stage_write(page);
     put(page, s->frame[1] | D_PAGE);
     barrier(KC_DSB_ISHST);
     put(s->level2 + 24, page | D_TABLE);

@@ -7,11 +7,11 @@
 
 static void cpu0(struct stage *s)
 {
-    uint64_t block = s->memory & ~(STAGE_BLOCK_SZ - 1);
+    uint64_t block = s->block;
     uint64_t fresh = stage_page(s);
     kc_plat_note(KC_NOTE_TABLE, fresh, 4096, s);
     for (uint32_t i = 0; i < 512; i++) {
-        put(fresh + 8u * i, (block + 4096u * (uint64_t)i) | D_PAGE);
+        put(fresh + UINT64_C(8) * i, (block + 4096u * (uint64_t)i) | D_PAGE);
     }
     (void)stage_read(STAGE_BLOCK_VA);
     barrier(KC_DSB_ISHST);

@@ -23,6 +23,7 @@
 
 #define STAGE_CPUS   2u
 #define STAGE_BYTES  (UINT64_C(256) * 1024) /* at the end of RAM */
+#define STAGE_RAM    (UINT64_C(8) << 20)    /* text, a block, and the scratch memory apart */
 #define STAGE_ASID   5u
 #define STAGE_FRAMES 8u
 
@@ -35,15 +36,22 @@
 #define D_TABLE  UINT64_C(0x3)
 #define D_PAGE   UINT64_C(0x60000000000f03) /* AF, SH 0b11, nG, PXN and UXN, read and write */
 #define D_BLOCK  UINT64_C(0x60000000000f01)
+#define D_NG     (UINT64_C(1) << 11)
+#define D_PXN    (UINT64_C(1) << 53)
+#define D_CONT   (UINT64_C(1) << 52)
+#define D_USER   (UINT64_C(1) << 6)
 #define D_RO     (UINT64_C(1) << 7)
 #define D_DEVICE (UINT64_C(1) << 2) /* attribute index 1 */
 
 struct stage {
     uint64_t memory; /* first byte of the scratch memory */
     uint64_t next;   /* next page not handed out */
+    uint64_t text;   /* first 2 MiB of RAM: the pretended text */
+    uint64_t block;  /* 2 MiB below the scratch memory, of which nobody makes a table */
     uint64_t root, level1, level2, level3;
     uint64_t frame[STAGE_FRAMES]; /* what the slots map */
     uint32_t turn;
+    uint8_t other; /* its address owns the tables of stage_other_root() */
     uint64_t lock; /* stands for the lock of these tables, in notes */
 };
 
@@ -96,6 +104,9 @@ uint64_t stage_desc(const struct stage *s, uint32_t slot);
 /** Physical addresses of the level 2 descriptors above the slots and of the block. */
 uint64_t stage_table_desc(const struct stage *s);
 uint64_t stage_block_desc(const struct stage *s);
+
+/** Another root, with tables of its own, that maps the pretended text alone. */
+uint64_t stage_other_root(struct stage *s);
 
 /** Operand of a TLBI by address. */
 uint64_t stage_operand(uint64_t va, uint64_t asid);

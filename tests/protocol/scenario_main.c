@@ -41,7 +41,7 @@ static bool build(const struct scenario *sc, uint64_t seed)
     struct machine_config mc;
     const char *why = "";
     machine_config_default(&mc);
-    mc.ram_bytes = UINT64_C(4) << 20;
+    mc.ram_bytes = STAGE_RAM;
     mc.seed = seed;
     mc.features |= sc->features;
     if (machine_create(&mc, &why) != KC_OK) {

@@ -4,8 +4,9 @@
  *
  *     TTBR0 -> root[0] -> level1[1] -> level2[1] -> level3[0..7] -> frame 0..7
  *                              \             level2[2] -> a 2 MiB block
- *                               [RAM]  -> blocks that map the first 2 MiB of RAM read-only and
- *                                         executable at their own address: the pretended text
+ *                               [RAM]  -> blocks at their own address: the first 2 MiB of RAM,
+ *                                         read-only and executable (the pretended text), and the
+ *                                         scratch memory, writable, with the tables in it
  *
  * Each CPU turns its MMU on in full order. Turns are passed through host memory, which orders
  * nothing that a monitor counts: happens-before comes from the lock notes of the story alone.
@@ -43,6 +44,25 @@
     X(bad_free_before_tlbi)       \
     X(bad_table_free_before_tlbi) \
     X(bad_root_free)              \
+    X(bad_asid_reused)            \
+    X(bad_contiguous_edit)        \
+    X(bad_contiguous_gap)         \
+    X(bad_contiguous_misaligned)  \
+    X(bad_globalise_live)         \
+    X(bad_globalise_no_tlbi)      \
+    X(bad_map_table)              \
+    X(bad_map_table_user)         \
+    X(bad_stack_guard)            \
+    X(bad_table_of_mapped_page)   \
+    X(bad_unlocked_store)         \
+    X(bad_write_execute_alias)    \
+    X(good_asid_reused)           \
+    X(good_contiguous)            \
+    X(good_globalise)             \
+    X(good_locked_store)          \
+    X(good_map_table)             \
+    X(good_stack_guard)           \
+    X(good_write_or_execute)      \
     X(good_remap)                 \
     X(good_retype)                \
     X(good_split)                 \
@@ -118,7 +138,7 @@ uint64_t stage_page(struct stage *s)
 
 uint64_t stage_desc(const struct stage *s, uint32_t slot)
 {
-    return s->level3 + 8u * slot;
+    return s->level3 + UINT64_C(8) * slot;
 }
 
 uint64_t stage_table_desc(const struct stage *s)
@@ -206,15 +226,35 @@ static uint64_t table(struct stage *s, enum kc_note kind)
     return pa;
 }
 
-/* The pretended text stays where it is, whatever RAM is: first 2 MiB block of RAM. */
-static void map_text(struct stage *s, uint64_t ram)
+/* A 2 MiB block at its own address. */
+static void map_identity(struct stage *s, uint64_t block, uint64_t attributes)
 {
-    uint64_t l2 = ram >> 30 == 1 ? s->level2 : table(s, KC_NOTE_TABLE);
-    put(s->level1 + 8 * (ram >> 30 & 511), l2 | D_TABLE);
-    put(l2 + 8 * (ram >> 21 & 511), (ram & ~(STAGE_BLOCK_SZ - 1)) | 0xf01 | D_RO);
+    uint64_t at = s->level1 + 8 * (block >> 30 & 511);
+    uint64_t above = kc_plat_desc_load(kc_pa(at));
+    uint64_t l2 = above & ~(uint64_t)0xfff;
+    if (above == 0) {
+        l2 = table(s, KC_NOTE_TABLE);
+        put(at, l2 | D_TABLE);
+    }
+    put(l2 + 8 * (block >> 21 & 511), block | attributes);
 }
 
-static void stage_build(struct stage *s, uint64_t ram)
+uint64_t stage_other_root(struct stage *s)
+{
+    const void *owner = &s->other;
+    uint64_t page[3];
+    for (uint32_t i = 0; i < 3; i++) {
+        page[i] = stage_page(s);
+        kc_plat_note(i == 0 ? KC_NOTE_ROOT : KC_NOTE_TABLE, page[i], 4096, owner);
+    }
+    put(page[2] + 8 * (s->text >> 21 & 511), s->text | 0xf01 | D_RO);
+    put(page[1] + 8 * (s->text >> 30 & 511), page[2] | D_TABLE);
+    put(page[0] + 8 * (s->text >> 39 & 511), page[1] | D_TABLE);
+    barrier(KC_DSB_ISH);
+    return page[0];
+}
+
+static void stage_build(struct stage *s)
 {
     kc_plat_note(KC_NOTE_PT_LOCK, s->lock, 0, s);
     s->root = table(s, KC_NOTE_ROOT);
@@ -224,12 +264,13 @@ static void stage_build(struct stage *s, uint64_t ram)
     put(s->root, s->level1 | D_TABLE);
     put(s->level1 + 8, s->level2 | D_TABLE);
     put(stage_table_desc(s), s->level3 | D_TABLE);
-    put(stage_block_desc(s), (s->memory & ~(STAGE_BLOCK_SZ - 1)) | D_BLOCK);
+    put(stage_block_desc(s), s->block | D_BLOCK);
     for (uint32_t i = 0; i < STAGE_FRAMES; i++) {
         s->frame[i] = stage_page(s);
         put(stage_desc(s, i), s->frame[i] | D_PAGE);
     }
-    map_text(s, ram);
+    map_identity(s, s->text, 0xf01 | D_RO);
+    map_identity(s, s->memory & ~(STAGE_BLOCK_SZ - 1), D_BLOCK);
     barrier(KC_DSB_ISH);
 }
 
@@ -260,7 +301,7 @@ static void act(uint32_t cpu, void *arg)
 {
     const struct actor *a = arg;
     if (cpu == 0) {
-        stage_build(a->stage, a->ram);
+        stage_build(a->stage);
         __atomic_store_n(a->ready, 1, __ATOMIC_RELEASE);
     }
     while (__atomic_load_n(a->ready, __ATOMIC_ACQUIRE) == 0) {
@@ -293,18 +334,20 @@ bool scenario_plant(const struct scenario *sc)
     machine_boot_info(&info);
     uint64_t end = 0;
     for (uint32_t i = 0; i < info.range_count; i++) {
-        if (info.range[i].kind == KC_BOOT_RAM && info.range[i].size >= 2 * STAGE_BYTES) {
+        if (info.range[i].kind == KC_BOOT_RAM && info.range[i].size >= STAGE_RAM) {
             actor.ram = kc_pa_raw(info.range[i].base);
             end = actor.ram + info.range[i].size;
         }
     }
     if (end == 0 || sim_cpus() < cpus) {
         fprintf(stderr, "scenario %s needs %u CPUs and %u KiB of RAM\n", sc->name, cpus,
-                (unsigned)(2 * STAGE_BYTES / 1024));
+                (unsigned)(STAGE_RAM / 1024));
         return false;
     }
     stage.memory = end - STAGE_BYTES;
     stage.next = stage.memory;
+    stage.text = actor.ram & ~(STAGE_BLOCK_SZ - 1);
+    stage.block = (stage.memory & ~(STAGE_BLOCK_SZ - 1)) - STAGE_BLOCK_SZ;
     for (uint32_t i = 0; i < sim_cpus(); i++) {
         machine_cpu_reset(i);
     }

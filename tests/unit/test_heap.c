@@ -81,7 +81,7 @@ Test(heap, classes_are_tight_for_every_size)
     cr_assert_eq(kc_heap_granted(1), 8);
     cr_assert_eq(kc_heap_granted(8193), 3 * 4096);
     cr_assert_eq(kc_heap_granted(KC_HEAP_SIZE_MAX), KC_HEAP_SIZE_MAX);
-    cr_assert_eq(kc_heap_granted(KC_HEAP_SIZE_MAX + (size_t)1), 0);
+    cr_assert_eq(kc_heap_granted(KC_HEAP_SIZE_MAX + 1), 0);
     cr_assert_eq(kc_heap_granted(SIZE_MAX), 0);
     cr_assert_str_eq(heap.cache[15].name, "test-128");
 }
@@ -92,7 +92,7 @@ Test(heap, requests_outside_the_limits_are_refused)
     cr_expect_null(kc_heap_alloc(&heap, 0, 0));
     cr_expect_null(kc_heap_alloc(&heap, SIZE_MAX, 0));
     cr_expect_null(kc_heap_alloc(&heap, SIZE_MAX - 4095, 0));
-    cr_expect_null(kc_heap_alloc(&heap, KC_HEAP_SIZE_MAX + (size_t)1, 0));
+    cr_expect_null(kc_heap_alloc(&heap, KC_HEAP_SIZE_MAX + 1, 0));
     cr_expect_null(kc_heap_alloc(&heap, 8, 0x80));
     cr_expect_null(kc_heap_alloc_aligned(&heap, 8, 0, 0));
     cr_expect_null(kc_heap_alloc_aligned(&heap, 8, 3, 0));

@@ -37,6 +37,7 @@ static void order_is(const uint32_t *numbers, uint32_t count)
     }
     cr_assert_eq(n, count);
     for (struct kc_list *it = head.prev; it != &head; it = it->prev) {
+        cr_assert_gt(n, 0);
         n--;
         cr_assert_eq(kc_list_entry(it, struct item, link)->number, numbers[n]);
     }
@@ -114,16 +115,17 @@ Test(list, smashed_link_panics)
 Test(list, agrees_with_an_array)
 {
     uint64_t state = kc_test_seed();
-    uint32_t order[ITEMS];
+    uint32_t order[ITEMS] = {0};
     uint32_t count = 0;
     for (uint32_t step = 0; step < 4000; step++) {
         uint32_t i = (uint32_t)(kc_random(&state) >> 32) % ITEMS;
         if (kc_list_is_linked(&item[i].link)) {
             uint32_t at = 0;
             kc_list_del(&item[i].link);
-            while (order[at] != i) {
+            while (at < count && order[at] != i) {
                 at++;
             }
+            cr_assert_lt(at, count, "linked, but nowhere in the array");
             for (count--; at < count; at++) {
                 order[at] = order[at + 1];
             }

@@ -392,10 +392,10 @@ Test(pt, iteration_merges_runs)
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
-/* One operation with the n-th allocation failing, for n = 0, 1, ... until it succeeds. Returns how
-   many failed. */
-#define SWEEP(call)                                                                    \
-    ({                                                                                 \
+/* One operation with the n-th allocation failing, for n = 0, 1, ... until it succeeds. `want` of
+   them fail. */
+#define SWEEP(call, want)                                                              \
+    do {                                                                               \
         uint32_t failed_ = 0;                                                          \
         for (;; failed_++) {                                                           \
             uint64_t hash_ = ptm_hash(&pt);                                            \
@@ -411,24 +411,24 @@ Test(pt, iteration_merges_runs)
             cr_assert_eq(ptm_hash(&pt), hash_, "bit for bit as before");               \
             cr_assert_eq(kc_frame_owner_frames(&frames, KC_FRAME_OWNER_TABLE), held_); \
         }                                                                              \
-        failed_;                                                                       \
-    })
+        cr_expect_eq(failed_, (uint32_t)(want), "%s", #call);                          \
+    } while (0)
 
 Test(pt, fault_sweep)
 {
-    cr_expect_eq(SWEEP(map(GIB1 - 0x1000, OUT - 0x1000, 0x2000, rw)), 5,
-                 "level 1, then levels 2 and 3 on each side of 1 GiB");
-    cr_expect_eq(SWEEP(map(KC_BIT(47), OUT, 0x1000, rw)), 3);
+    /* level 1, then levels 2 and 3 on each side of 1 GiB */
+    SWEEP(map(GIB1 - 0x1000, OUT - 0x1000, 0x2000, rw), 5);
+    SWEEP(map(KC_BIT(47), OUT, 0x1000, rw), 3);
     cr_assert_eq(map(4 * GIB1, 4 * GIB1, GIB1, rw), KC_OK);
-    cr_expect_eq(SWEEP(kc_pt_unmap(&pt, kc_ia(4 * GIB1 + 0x1000), GIB1 - 0x2000)), 3,
-                 "one table of level 2, one of level 3 at each edge");
+    /* one table of level 2, one of level 3 at each edge */
+    SWEEP(kc_pt_unmap(&pt, kc_ia(4 * GIB1 + 0x1000), GIB1 - 0x2000), 3);
     cr_assert_eq(map(6 * GIB1, 6 * GIB1, GIB1, rw), KC_OK);
-    cr_expect_eq(SWEEP(kc_pt_protect(&pt, kc_ia(6 * GIB1 + 0x1000), 0x1000, ro)), 2);
+    SWEEP(kc_pt_protect(&pt, kc_ia(6 * GIB1 + 0x1000), 0x1000, ro), 2);
     cr_assert_eq(map(8 * GIB1, 8 * GIB1, GIB1, rw), KC_OK);
-    cr_expect_eq(SWEEP(kc_pt_split(&pt, kc_ia(8 * GIB1), 2)), 1);
-    cr_expect_eq(SWEEP(kc_pt_split(&pt, kc_ia(8 * GIB1), 3)), 1);
-    cr_expect_eq(SWEEP(kc_pt_join(&pt, kc_ia(8 * GIB1), 1)), 0, "needs no memory");
-    cr_expect_eq(SWEEP(kc_pt_unmap(&pt, kc_ia(8 * GIB1), GIB1)), 0);
+    SWEEP(kc_pt_split(&pt, kc_ia(8 * GIB1), 2), 1);
+    SWEEP(kc_pt_split(&pt, kc_ia(8 * GIB1), 3), 1);
+    SWEEP(kc_pt_join(&pt, kc_ia(8 * GIB1), 1), 0); /* needs no memory */
+    SWEEP(kc_pt_unmap(&pt, kc_ia(8 * GIB1), GIB1), 0);
 }
 
 Test(pt, tables_go_when_they_are_empty)
@@ -514,10 +514,9 @@ Test(pt, check_finds_each_broken_invariant)
     cr_assert_eq(map(ia, OUT, 0x1000, rw), KC_OK);
     struct kc_pt_walk w = walk(ia);
     kc_pa_t empty;
-    kc_pa_t link = kc_pa(0);
     uint64_t root = kc_plat_desc_load(pt.root);
     uint64_t level1 = root & KC_MASK(47, 12);
-    link = kc_pa(level1 + 8);
+    kc_pa_t link = kc_pa(level1 + 8);
     plant(w.desc_pa, w.desc & ~KC_BIT(0), "I2", ia);
     plant(w.desc_pa, w.desc & ~KC_BIT(1), "I2", ia);
     plant(w.desc_pa, w.desc & ~KC_BIT(10), "I3", ia);

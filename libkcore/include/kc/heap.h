@@ -14,9 +14,9 @@
 KC_EXTERN_C_BEGIN
 
 #define KC_HEAP_CLASSES    64u
-#define KC_HEAP_SMALL_MAX  8192u                               /* greatest class, in bytes */
-#define KC_HEAP_SIZE_MAX   (KC_FRAME_RUN_MAX * KC_FRAME_BYTES) /* greatest block: 4 MiB */
-#define KC_HEAP_ALIGN_MIN  8u                                  /* every block is aligned so */
+#define KC_HEAP_SMALL_MAX  8192u /* greatest class, in bytes */
+#define KC_HEAP_SIZE_MAX   ((size_t)KC_FRAME_RUN_MAX * KC_FRAME_BYTES) /* greatest block: 4 MiB */
+#define KC_HEAP_ALIGN_MIN  8u /* every block is aligned so */
 #define KC_HEAP_ALIGN_MAX  KC_HEAP_SIZE_MAX
 #define KC_HEAP_NAME_CHARS 24u
 

@@ -16,7 +16,8 @@
  */
 #include <kc/stats.h>
 
-KC_STATIC_ASSERT(sizeof(struct kc_counter) == KC_CPUS_MAX * KC_LINE_BYTES, "one line a CPU");
+KC_STATIC_ASSERT(sizeof(struct kc_counter) == (size_t)KC_CPUS_MAX * KC_LINE_BYTES,
+                 "one line a CPU");
 
 void kc_counter_init(struct kc_counter *c)
 {

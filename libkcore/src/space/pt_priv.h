@@ -13,7 +13,7 @@
 
 #include <kc/pt.h>
 
-#define KC_PT_DESC_BYTES 8u
+#define KC_PT_DESC_BYTES UINT64_C(8)
 #define KC_PT_PAGE_BYTES 4096u
 #define KC_PT_LAST_LEVEL 3u
 

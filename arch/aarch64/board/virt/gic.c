@@ -86,7 +86,7 @@ static uint64_t redistributor(uint32_t cpu)
 {
     uint64_t offset = 0;
     for (;;) {
-        if (kc_body_board.gic[1].size - offset < 2 * GICR_FRAME_BYTES) {
+        if (kc_body_board.gic[1].size - offset < UINT64_C(2) * GICR_FRAME_BYTES) {
             break;
         }
         uint64_t typer = kc_plat_mmio_read(at(1, offset + GICR_TYPER), 8);
