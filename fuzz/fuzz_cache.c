@@ -6,6 +6,41 @@
 #include "cache_model.h"
 #include <host_ram.h>
 
+/* Three caches of a set, each beside its model; how many empty slabs they keep is the input's. */
+static void fuzz_set(struct kc_frames *frames, struct kc_misuse *misuse, struct kc_bytes *o)
+{
+    static struct kc_cache_set set;
+    static struct kc_cache members[3];
+    static struct cache_model model[3];
+    struct kc_cache_set_config config = {"set", members, 3, 1u << kc_bytes_below(o, 4), 0, misuse};
+    FUZZ_REQUIRE(kc_cache_set_init(&set, &config, frames) == KC_OK);
+    for (uint32_t i = 0; i < 3; i++) {
+        struct kc_cache *c = NULL;
+        size_t bytes = 1 + kc_bytes_below(o, 2000) + i * 2500; /* so that no two are equal */
+        FUZZ_REQUIRE(kc_cache_set_get(&set, bytes, 0, &c) == KC_OK);
+        cache_model_init(&model[i], c, misuse, bytes, 8);
+        model[i].may_fail = true;
+    }
+    kc_frames_fail_run(frames, kc_bytes_u8(o), kc_bytes_below(o, 8));
+    for (uint32_t i = 0; i < 400 && !kc_bytes_is_empty(o); i++) {
+        struct cache_model *m = &model[kc_bytes_below(o, 3)];
+        m->reports = kc_misuse_total(misuse);
+        cache_model_step(m, o);
+        cache_model_check(m);
+        FUZZ_REQUIRE(kc_cache_set_check(&set, NULL) == KC_OK);
+        uint32_t empty = 0;
+        for (uint32_t k = 0; k < 3; k++) {
+            empty += members[k].slabs_empty;
+        }
+        FUZZ_REQUIRE(empty <= set.spares);
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        model[i].reports = kc_misuse_total(misuse);
+        cache_model_finish(&model[i]);
+    }
+    FUZZ_REQUIRE(kc_cache_set_fini(&set) == KC_OK);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     static struct kc_boot_info info;
@@ -21,11 +56,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     kc_misuse_init(&misuse, KC_MISUSE_SILENT);
     FUZZ_REQUIRE(kc_early_init(&early, &info) == KC_OK);
     FUZZ_REQUIRE(kc_frames_init(&frames, &early, &misuse) == KC_OK);
+    uint32_t what = kc_bytes_below(&o, 6);
     config.object_bytes = 1 + kc_bytes_below(&o, 5000);
     config.align = (size_t)8 << kc_bytes_below(&o, 10);
-    config.slab_order = kc_bytes_below(&o, 5);
+    config.slab_order = what < 5 ? what : 0;
     config.misuse = &misuse;
-    if (kc_cache_init(&cache, &config, &frames) == KC_OK) {
+    if (what == 5) {
+        fuzz_set(&frames, &misuse, &o);
+    } else if (kc_cache_init(&cache, &config, &frames) == KC_OK) {
         cache_model_init(&model, &cache, &misuse, config.object_bytes, config.align);
         model.may_fail = true;
         kc_frames_fail_run(&frames, kc_bytes_u8(&o), kc_bytes_below(&o, 8));

@@ -26,8 +26,16 @@
  */
 #include "replay.h"
 
-#define SLOT_LOG2  5u
-#define CACHE_LOG2 9u /* records for struct kc_cache */
+#define SLOT_LOG2 5u
+
+/*
+ * One set of caches for named types and heap: equal sizes share slabs. The array has room for as
+ * many caches as there can be; of it, what is used counts as footprint.
+ */
+#define CACHES_MAX (KC_TRACE_TYPES_MAX + KC_HEAP_CLASSES)
+#define CACHE_FRAMES \
+    ((uint32_t)((CACHES_MAX * sizeof(struct kc_cache) + KC_FRAME_BYTES - 1) / KC_FRAME_BYTES))
+#define CACHE_SPARES 2u /* empty slabs kept in all: as few as keep alternating sizes quick */
 
 /* ---- structures ------------------------------------------------------------------------------ */
 
@@ -50,7 +58,7 @@ struct slot {
     uint8_t unused[3];
 };
 KC_STATIC_ASSERT(sizeof(struct slot) == 1u << SLOT_LOG2, "SLOT_LOG2");
-KC_STATIC_ASSERT(sizeof(struct kc_cache) <= 1u << CACHE_LOG2, "CACHE_LOG2");
+KC_STATIC_ASSERT(CACHE_FRAMES <= KC_FRAME_RUN_MAX, "one run");
 KC_STATIC_ASSERT(KC_TRACE_PAGE_BYTES == KC_FRAME_BYTES, "page events are frames one to one");
 
 typedef unsigned __int128 wide;
@@ -105,10 +113,9 @@ struct kc_replay {
     uint64_t base_frames; /* of caches and heaps when the replay began */
     struct kc_trace_totals totals;
     struct kc_table slots;
-    struct kc_table caches;
+    struct kc_cache_set caches;
     uint32_t cpu_count;
     uint32_t frame_count; /* frames of this structure */
-    uint32_t cache_count;
     uint32_t type_count;
     uint32_t batch_count;
     kc_status_t status;
@@ -196,7 +203,8 @@ static void meter_read(const struct meter *m, bool footprint_known, struct kc_re
 
 static uint64_t structure_bytes(const struct kc_replay *r)
 {
-    return sizeof(struct kc_heap) + (uint64_t)r->cache_count * sizeof(struct kc_cache);
+    return sizeof(struct kc_heap) + sizeof(struct kc_cache_set) +
+           (uint64_t)kc_cache_set_count(&r->caches) * sizeof(struct kc_cache);
 }
 
 static uint64_t allocator_frames(const struct kc_replay *r)
@@ -445,7 +453,7 @@ static void do_event(struct kc_replay *r, struct cpu_state *c, const struct plan
 
 /* ---- planning -------------------------------------------------------------------------------- */
 
-/* A type is defined: a cache of its own, unless its objects belong to the heap. */
+/* A type is defined: a cache of its size, unless its objects belong to the heap. */
 static kc_status_t plan_type(struct kc_replay *r, const struct kc_event *e)
 {
     if (e->type != r->type_count || r->type_count == KC_TRACE_TYPES_MAX) {
@@ -454,19 +462,10 @@ static kc_status_t plan_type(struct kc_replay *r, const struct kc_event *e)
     struct type_state *t = &r->type[r->type_count];
     t->type = *e->definition;
     if (t->type.kind == KC_TYPE_CACHE && t->type.object_bytes <= KC_CACHE_OBJECT_MAX) {
-        kc_status_t s = kc_table_grow(&r->caches, r->cache_count);
+        kc_status_t s = kc_cache_set_get(&r->caches, t->type.object_bytes, 0, &t->cache);
         if (s != KC_OK) {
             return s;
         }
-        struct kc_cache *cache = kc_table_at(&r->caches, r->cache_count);
-        struct kc_cache_config config = {
-            .name = t->type.name, .object_bytes = t->type.object_bytes, .misuse = r->misuse};
-        s = kc_cache_init(cache, &config, r->frames);
-        if (s != KC_OK) {
-            return s;
-        }
-        t->cache = cache;
-        r->cache_count++;
     }
     r->type_count++;
     return KC_OK;
@@ -637,6 +636,28 @@ uint64_t kc_replay_progress(const struct kc_replay *r)
 
 /* ---- life cycle ------------------------------------------------------------------------------ */
 
+/* The set of caches, and the heap over it. */
+static kc_status_t make_allocators(struct kc_replay *r)
+{
+    kc_pa_t pa;
+    kc_status_t s = kc_frame_alloc_run(r->frames, CACHE_FRAMES, 0, 0, KC_FRAME_OWNER_TRACE, &pa);
+    if (s != KC_OK) {
+        return s;
+    }
+    struct kc_cache_set_config caches = {.name = "replay",
+                                         .cache = kc_plat_ram(pa),
+                                         .cache_max = CACHES_MAX,
+                                         .spares = CACHE_SPARES,
+                                         .misuse = r->misuse};
+    struct kc_heap_config heap = {.name = "replay", .misuse = r->misuse, .set = &r->caches};
+    s = kc_cache_set_init(&r->caches, &caches, r->frames);
+    if (s == KC_OK) {
+        s = kc_heap_init(&r->heap, &heap, r->frames);
+    }
+    KC_CHECK(s == KC_OK); /* neither takes memory, and the arguments are ours */
+    return KC_OK;
+}
+
 kc_status_t kc_replay_init(const struct kc_replay_config *config, struct kc_replay **out)
 {
     uint32_t count = (uint32_t)((sizeof(struct kc_replay) + KC_FRAME_BYTES - 1) / KC_FRAME_BYTES);
@@ -651,7 +672,6 @@ kc_status_t kc_replay_init(const struct kc_replay_config *config, struct kc_repl
         return s;
     }
     struct kc_replay *r = kc_plat_ram(pa);
-    struct kc_heap_config heap = {.name = "replay", .misuse = config->misuse};
     r->frames = config->frames;
     r->misuse = config->misuse;
     r->source = config->source;
@@ -670,9 +690,8 @@ kc_status_t kc_replay_init(const struct kc_replay_config *config, struct kc_repl
     r->base_frames = allocator_frames(r);
     kc_linux_model_init(&r->linux_model, r->frames);
     kc_table_init(&r->slots, r->frames, SLOT_LOG2, KC_FRAME_OWNER_TRACE);
-    kc_table_init(&r->caches, r->frames, CACHE_LOG2, KC_FRAME_OWNER_TRACE);
     kc_lock_init(&r->lock, "replay account", KC_RANK_KERNEL);
-    s = kc_heap_init(&r->heap, &heap, r->frames);
+    s = make_allocators(r);
     if (s != KC_OK) {
         (void)kc_frame_free_run(r->frames, pa, count);
         return s;
@@ -685,27 +704,32 @@ kc_status_t kc_replay_init(const struct kc_replay_config *config, struct kc_repl
 static void measure_end(struct kc_replay *r, struct kc_replay_result *out)
 {
     struct kc_heap_stats heap;
+    struct kc_cache_stats cache;
     kc_heap_stats(&r->heap, &heap);
     kc_frame_stats(r->frames, &out->frames);
-    out->heap_frames_bytes = heap.frames_bytes;
+    out->heap_frames_bytes = heap.large_bytes;
+    for (uint32_t i = 0; i < kc_cache_set_count(&r->caches); i++) {
+        kc_cache_stats(&r->caches.cache[i], &cache);
+        out->heap_frames_bytes += cache.frames_bytes;
+    }
     for (uint32_t i = 0; i < r->type_count; i++) {
         struct type_state *t = &r->type[i];
         t->end_frees = t->frees;
         t->end_live = t->live;
         t->end_requested = t->requested;
         if (t->cache != NULL) {
-            struct kc_cache_stats stats;
-            kc_cache_stats(t->cache, &stats);
-            t->frames_bytes = stats.frames_bytes;
-            out->cache_frames_bytes += stats.frames_bytes;
+            kc_cache_stats(t->cache, &cache);
+            t->frames_bytes = cache.live == 0 ? 0 : cache.frames_bytes * t->live / cache.live;
+            out->cache_frames_bytes += t->frames_bytes;
         } else {
             out->heap_requested_bytes += t->requested;
         }
     }
+    out->heap_frames_bytes -= out->cache_frames_bytes;
     out->frame_records_bytes = (allocator_frames(r) - r->base_frames) * sizeof(struct kc_frame);
     out->frame_table_bytes = out->frames.table_bytes;
     out->structure_bytes = structure_bytes(r);
-    out->cache_count = r->cache_count;
+    out->cache_count = kc_cache_set_count(&r->caches);
     out->cpu_count = r->cpu_count;
     out->trace = r->totals;
     out->failures = r->failures;
@@ -775,12 +799,10 @@ void kc_replay_shutdown(struct kc_replay *r, struct kc_replay_result *out)
         }
     }
     free_rest(r, out);
-    for (uint32_t i = 0; i < r->type_count; i++) {
-        if (r->type[i].cache != NULL && kc_cache_fini(r->type[i].cache) != KC_OK) {
-            out->leaks++;
-        }
-    }
     if (kc_heap_fini(&r->heap) != KC_OK) {
+        out->leaks++;
+    }
+    if (kc_cache_set_fini(&r->caches) != KC_OK) {
         out->leaks++;
     }
     uint64_t leaked = allocator_frames(r) - r->base_frames;
@@ -815,7 +837,8 @@ void kc_replay_fini(struct kc_replay *r)
     uint32_t count = r->frame_count;
     kc_linux_model_fini(&r->linux_model);
     kc_table_fini(&r->slots);
-    kc_table_fini(&r->caches);
-    kc_status_t s = kc_frame_free_run(frames, kc_plat_ram_pa(r), count);
+    kc_status_t s = kc_frame_free_run(frames, kc_plat_ram_pa(r->caches.cache), CACHE_FRAMES);
+    KC_CHECK(s == KC_OK);
+    s = kc_frame_free_run(frames, kc_plat_ram_pa(r), count);
     KC_CHECK(s == KC_OK);
 }

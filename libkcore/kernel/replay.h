@@ -2,7 +2,8 @@
 /**
  * replay.h: the workload that serves a recorded kernel's allocations with kcore's allocators.
  *
- * Each named cache of the trace is a kc_cache, the general heap is a kc_heap, page events go to the
+ * Named caches of the trace are kc_caches, shared by those of one size, the general heap is a
+ * kc_heap over the same set of caches, page events go to the
  * kc_frames. Every object is written full of a pattern when it is born and checked when it dies, so
  * two objects that overlap are found. Portable and freestanding: the same file runs in the
  * simulator, in the image and in hosted tests.
@@ -61,7 +62,8 @@ struct kc_replay_type {
     uint64_t peak_live;
     uint64_t requested_bytes; /* of those that live then */
     uint64_t failures;
-    uint64_t frames_bytes; /* a cache's, at the end of the trace; 0 for types of the heap */
+    /* At the end of the trace: its share, by live objects, of its cache's; 0 for the heap's. */
+    uint64_t frames_bytes;
 };
 
 /* Percentiles of latency, in nanoseconds. */
@@ -90,10 +92,10 @@ struct kc_replay_result {
     struct kc_replay_latency page_alloc;
     struct kc_replay_latency page_free;
     uint64_t heap_requested_bytes; /* at the end of the trace */
-    uint64_t heap_frames_bytes;
-    uint64_t cache_frames_bytes;
+    uint64_t heap_frames_bytes;   /* of large blocks, and of caches what is no named type's share */
+    uint64_t cache_frames_bytes;  /* the shares of named types */
     uint64_t frame_records_bytes; /* records of the frames of caches and heap */
-    uint64_t structure_bytes;     /* struct kc_heap and the struct kc_cache of each cache */
+    uint64_t structure_bytes;     /* struct kc_heap, kc_cache_set, and kc_cache of each cache */
     uint64_t frame_table_bytes;   /* the whole frame table */
     struct kc_frame_stats frames; /* at the end of the trace: what is free, and how scattered */
     uint32_t cache_count;

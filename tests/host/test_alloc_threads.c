@@ -24,6 +24,8 @@ static struct kc_early early;
 static struct kc_frames frames;
 static struct kc_misuse misuse;
 static struct kc_cache cache;
+static struct kc_cache_set set;
+static struct kc_cache members[KC_HEAP_CLASSES];
 static struct kc_heap heap;
 static struct kc_pool pool;
 static KC_ALIGNED(64) unsigned char pool_memory[32 * 1024];
@@ -136,9 +138,12 @@ Test(alloc_threads, every_block_has_one_owner)
     cr_assert_eq(kc_early_init(&early, &info), KC_OK);
     cr_assert_eq(kc_frames_init(&frames, &early, &misuse), KC_OK);
     struct kc_cache_config cc = {.name = "c", .object_bytes = 200, .misuse = &misuse};
-    struct kc_heap_config hc = {"h", &misuse, 0, 0};
+    struct kc_heap_config hc = {"h", &misuse, 0, 0, &set};
+    /* With one spare, sizes push each other's empty slabs out all the time. */
+    struct kc_cache_set_config sc = {"s", members, KC_HEAP_CLASSES, 1, 0, &misuse};
     struct kc_pool_config pc = {"p", pool_memory, sizeof(pool_memory), 100, 0, &misuse, 0};
     cr_assert_eq(kc_cache_init(&cache, &cc, &frames), KC_OK);
+    cr_assert_eq(kc_cache_set_init(&set, &sc, &frames), KC_OK);
     cr_assert_eq(kc_heap_init(&heap, &hc, &frames), KC_OK);
     cr_assert_eq(kc_pool_init(&pool, &pc), KC_OK);
 
@@ -165,7 +170,9 @@ Test(alloc_threads, every_block_has_one_owner)
     cr_expect_eq(kc_misuse_total(&misuse), 0);
     cr_expect_eq(kc_pool_fini(&pool), KC_OK);
     cr_expect_eq(kc_cache_fini(&cache), KC_OK);
+    cr_expect_eq(kc_heap_check(&heap, NULL), KC_OK);
     cr_expect_eq(kc_heap_fini(&heap), KC_OK);
+    cr_expect_eq(kc_cache_set_fini(&set), KC_OK);
     kc_frame_stats(&frames, &s);
     cr_expect_eq(s.used_frames, 0);
     cr_expect_gt(s.alloc_count, 100);
@@ -204,7 +211,7 @@ Test(alloc_threads, misuse_races_are_refused)
     cr_assert_eq(host_ram_create(KC_MIB(8), &info), KC_OK);
     cr_assert_eq(kc_early_init(&early, &info), KC_OK);
     cr_assert_eq(kc_frames_init(&frames, &early, &misuse), KC_OK);
-    struct kc_heap_config hc = {"h", &misuse, 0, 0};
+    struct kc_heap_config hc = {"h", &misuse, 0, 0, NULL};
     cr_assert_eq(kc_heap_init(&heap, &hc, &frames), KC_OK);
     for (uint32_t i = 0; i < THREADS; i++) {
         thread_seed[i] = kc_random(&seed);

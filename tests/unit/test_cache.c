@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* cache: the contract of kc/cache.h, and the invariants C1 to C6 of src/mem/cache.c. */
+/* cache: the contract of kc/cache.h, and the invariants C1 to C7 of src/mem/cache.c. */
 #include <kc_test.h>
 
 #include <kc/cache.h>
@@ -377,6 +377,149 @@ Test(cache, write_after_free_is_noticed_at_the_next_allocation)
 }
 #endif
 
+static struct kc_cache_set set;
+static struct kc_cache members[6];
+
+static void make_set(uint32_t spares)
+{
+    struct kc_cache_set_config config = {"set",  members, KC_ARRAY_COUNT(members),
+                                         spares, 0,       &misuse};
+    cr_assert_eq(kc_cache_set_init(&set, &config, &frames), KC_OK);
+}
+
+static struct kc_cache *member(size_t bytes, size_t align)
+{
+    struct kc_cache *c = NULL;
+    cr_assert_eq(kc_cache_set_get(&set, bytes, align, &c), KC_OK);
+    return c;
+}
+
+Test(cache, set_refuses_what_is_malformed)
+{
+    struct kc_cache_set_config config = {"set", members, 1, 1, 0, &misuse};
+    struct kc_cache *c = &cache;
+    cr_expect_eq(kc_cache_set_init(NULL, &config, &frames), KC_ERR_ARG);
+    cr_expect_eq(kc_cache_set_init(&set, NULL, &frames), KC_ERR_ARG);
+    cr_expect_eq(kc_cache_set_init(&set, &config, NULL), KC_ERR_ARG);
+    config.cache = NULL;
+    cr_expect_eq(kc_cache_set_init(&set, &config, &frames), KC_ERR_ARG);
+    config.cache = members;
+    config.frame_flags = KC_FRAME_ZERO;
+    cr_expect_eq(kc_cache_set_init(&set, &config, &frames), KC_ERR_ARG);
+    config.frame_flags = 0;
+    config.cache_max = 0;
+    cr_expect_eq(kc_cache_set_init(&set, &config, &frames), KC_ERR_RANGE);
+    config.cache_max = 1;
+    static const uint32_t spares[] = {0, 3, 2 * KC_CACHE_SPARES_MAX};
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(spares); i++) {
+        config.spares = spares[i];
+        cr_expect_eq(kc_cache_set_init(&set, &config, &frames), KC_ERR_RANGE);
+    }
+    config.spares = KC_CACHE_SPARES_MAX;
+    cr_assert_eq(kc_cache_set_init(&set, &config, &frames), KC_OK);
+    cr_expect_eq(kc_cache_set_get(&set, 0, 8, &c), KC_ERR_RANGE);
+    cr_expect_eq(kc_cache_set_get(&set, KC_CACHE_OBJECT_MAX + 1, 8, &c), KC_ERR_RANGE);
+    cr_expect_eq(kc_cache_set_get(&set, 8, 2 * KC_CACHE_ALIGN_MAX, &c), KC_ERR_RANGE);
+    cr_expect_eq(kc_cache_set_get(&set, 8, 4, &c), KC_ERR_ARG);
+    cr_expect_eq(kc_cache_set_get(&set, 8, 24, &c), KC_ERR_ARG);
+    cr_expect_eq(kc_cache_set_count(&set), 0);
+    cr_expect_eq(kc_cache_set_get(&set, 8, 8, &c), KC_OK);
+    cr_expect_eq(c, &members[0]);
+    c = &cache;
+    cr_expect_eq(kc_cache_set_get(&set, 16, 8, &c), KC_ERR_NOMEM);
+    cr_expect_eq(c, &cache, "untouched");
+    cr_expect_eq(kc_cache_set_get(&set, 7, 8, &c), KC_OK, "what is there is found");
+    cr_expect_eq(kc_cache_set_fini(&set), KC_OK);
+}
+
+Test(cache, set_gives_equal_sizes_one_cache)
+{
+    make_set(1);
+    struct kc_cache *a = member(100, 8);
+    cr_expect_eq(member(104, 0), a);
+    cr_expect_eq(member(97, 8), a);
+    cr_expect_neq(member(105, 8), a);
+    cr_expect_eq(member(100, 16), member(112, 8));
+    cr_expect_eq(kc_cache_set_count(&set), 2);
+    cr_expect_str_eq(a->name, "set-104");
+    for (uint32_t i = 0; i < 50; i++) {
+        cr_assert(kc_is_aligned((uintptr_t)kc_cache_alloc(member(100, 16), 0), 16));
+    }
+    EXPECT_MISUSE(kc_cache_set_fini(&set), KC_ERR_STATE, KC_MISUSE_BUSY);
+    cr_expect_eq(kc_cache_set_check(&set, NULL), KC_OK);
+}
+
+/* With two spares: the third cache that empties takes the place, and the slab, of the first. */
+Test(cache, set_keeps_as_many_empty_slabs_as_it_was_told)
+{
+    struct kc_cache *c[4];
+    make_set(2);
+    for (uint32_t i = 0; i < 4; i++) {
+        c[i] = member(64 * (i + 1), 8);
+        for (uint32_t again = 0; again < 3; again++) { /* to and fro: not counted twice */
+            cr_assert_eq(kc_cache_free(c[i], kc_cache_alloc(c[i], 0)), KC_OK);
+            cr_assert_eq(c[i]->slabs_empty, 1);
+            cr_assert_eq(c[i]->grow_count, 1);
+        }
+        cr_assert_eq(kc_cache_set_check(&set, NULL), KC_OK);
+        uint32_t empty = 0;
+        for (uint32_t k = 0; k <= i; k++) {
+            cr_expect_eq(c[k]->slabs_empty, k + 2 > i ? 1 : 0, "%u of %u", k, i);
+            empty += c[k]->slabs;
+        }
+        cr_expect_eq(empty, i < 2 ? i + 1 : 2);
+    }
+    /* One that is in the ring and not empty just now gives nothing, and loses its place. */
+    void *p = kc_cache_alloc(c[2], 0);
+    cr_assert_eq(kc_cache_free(c[0], kc_cache_alloc(c[0], 0)), KC_OK);
+    cr_expect_eq(c[2]->slabs, 1);
+    cr_expect_eq(c[3]->slabs_empty, 1);
+    cr_assert_eq(kc_cache_free(c[2], p), KC_OK);
+    cr_expect_eq(c[3]->slabs_empty, 0);
+    cr_expect_eq(kc_cache_set_check(&set, NULL), KC_OK);
+    cr_expect_eq(kc_cache_set_shrink(&set), 2);
+    cr_expect_eq(kc_frame_owner_frames(&frames, KC_FRAME_OWNER_CACHE), 0);
+    cr_expect_eq(kc_cache_set_check(&set, NULL), KC_OK);
+    cr_expect_eq(kc_cache_set_fini(&set), KC_OK);
+    expect_nothing_held();
+}
+
+/* Several caches of a set, some of them one and the same, each beside its model. */
+Test(cache, set_random_operations_agree_with_the_models)
+{
+    static const size_t bytes_of[] = {8, 16, 100, 700, 2048, 5000};
+    static struct cache_model m[KC_ARRAY_COUNT(bytes_of)];
+    static uint8_t bytes[6000];
+    uint64_t seed = kc_test_seed();
+    for (uint32_t spares = 1; spares <= KC_CACHE_SPARES_MAX; spares *= 2) {
+        struct kc_bytes o = {bytes, sizeof(bytes), 0};
+        kc_random_fill(&seed, bytes, sizeof(bytes));
+        make_set(spares);
+        for (uint32_t i = 0; i < KC_ARRAY_COUNT(m); i++) {
+            cache_model_init(&m[i], member(bytes_of[i], 0), &misuse, bytes_of[i], 8);
+            m[i].may_fail = true;
+        }
+        while (!kc_bytes_is_empty(&o)) {
+            struct cache_model *one = &m[kc_bytes_below(&o, KC_ARRAY_COUNT(m))];
+            one->reports = kc_misuse_total(&misuse);
+            cache_model_step(one, &o);
+            cache_model_check(one);
+            uint32_t empty = 0;
+            for (uint32_t i = 0; i < KC_ARRAY_COUNT(m); i++) {
+                empty += m[i].c->slabs_empty;
+            }
+            cr_assert_leq(empty, spares);
+            cr_assert_eq(kc_cache_set_check(&set, NULL), KC_OK);
+        }
+        for (uint32_t i = 0; i < KC_ARRAY_COUNT(m); i++) {
+            m[i].reports = kc_misuse_total(&misuse);
+            cache_model_finish(&m[i]);
+        }
+        cr_assert_eq(kc_cache_set_fini(&set), KC_OK);
+    }
+    expect_nothing_held();
+}
+
 #define EXPECT_BROKEN(n, place, wrong)                                         \
     do {                                                                       \
         struct kc_cache_fault where_ = {0, 0, 0, 0};                           \
@@ -410,5 +553,35 @@ Test(cache, check_sees_each_broken_invariant)
     EXPECT_BROKEN(4, cache.slabs_empty, 0u);
     EXPECT_BROKEN(5, cache.flags, KC_CACHE_KEEP_NONE);
     cr_assert_eq(kc_cache_fini(&cache), KC_OK);
+    expect_nothing_held();
+}
+
+Test(cache, check_sees_a_broken_set)
+{
+    make_set(2);
+    struct kc_cache *a = member(64, 8);
+    struct kc_cache *b = member(72, 8);
+    struct kc_cache_fault where = {0, 0, 0, 0};
+    cr_assert_eq(kc_cache_free(a, kc_cache_alloc(a, 0)), KC_OK);
+    cr_assert_eq(kc_cache_set_check(&set, &where), KC_OK);
+#define EXPECT_BROKEN_SET(place, wrong)                                         \
+    do {                                                                        \
+        __typeof__(place) saved_ = (place);                                     \
+        (place) = (wrong);                                                      \
+        where.invariant = 0;                                                    \
+        cr_expect_eq(kc_cache_set_check(&set, &where), KC_ERR_CORRUPT, #place); \
+        cr_expect_eq(where.invariant, 7, #place);                               \
+        (place) = saved_;                                                       \
+    } while (0)
+    EXPECT_BROKEN_SET(set.spare[0], 0u);
+    EXPECT_BROKEN_SET(set.spare[1], 1u);
+    EXPECT_BROKEN_SET(a->in_ring, 0);
+    EXPECT_BROKEN_SET(b->in_ring, 1);
+    EXPECT_BROKEN_SET(set.count, KC_ARRAY_COUNT(members) + 1);
+    EXPECT_BROKEN_SET(b->set, NULL);
+    EXPECT_BROKEN_SET(b->object_bytes, 65u);
+    EXPECT_BROKEN_SET(b->stride, 64u);
+    cr_assert_eq(kc_cache_set_check(&set, &where), KC_OK);
+    cr_assert_eq(kc_cache_set_fini(&set), KC_OK);
     expect_nothing_held();
 }

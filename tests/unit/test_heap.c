@@ -14,11 +14,19 @@ static struct kc_early early;
 static struct kc_frames frames;
 static struct kc_misuse misuse;
 static struct kc_heap heap, other;
+static struct kc_cache_set set;
+static struct kc_cache members[4];
 
 static kc_status_t make(struct kc_heap *h, const char *name)
 {
-    struct kc_heap_config config = {name, &misuse, 0, 0};
+    struct kc_heap_config config = {name, &misuse, 0, 0, NULL};
     return kc_heap_init(h, &config, &frames);
+}
+
+static void make_set(uint32_t members_max)
+{
+    struct kc_cache_set_config config = {"set", members, members_max, 1, 0, &misuse};
+    cr_assert_eq(kc_cache_set_init(&set, &config, &frames), KC_OK);
 }
 
 static void set_up(void)
@@ -53,7 +61,7 @@ static void expect_nothing_held(void)
 
 Test(heap, init_refuses_what_is_malformed)
 {
-    struct kc_heap_config config = {"test", &misuse, 0, 0};
+    struct kc_heap_config config = {"test", &misuse, 0, 0, NULL};
     cr_expect_eq(kc_heap_init(NULL, &config, &frames), KC_ERR_ARG);
     cr_expect_eq(kc_heap_init(&other, NULL, &frames), KC_ERR_ARG);
     cr_expect_eq(kc_heap_init(&other, &config, NULL), KC_ERR_ARG);
@@ -62,6 +70,51 @@ Test(heap, init_refuses_what_is_malformed)
     config.unused = 0;
     config.frame_flags = 0x80;
     cr_expect_eq(kc_heap_init(&other, &config, &frames), KC_ERR_ARG);
+    config.frame_flags = KC_FRAME_DMA32;
+    config.set = &set;
+    make_set(4);
+    cr_expect_eq(kc_heap_init(&other, &config, &frames), KC_ERR_ARG, "the set's flags are others");
+    config.set = NULL;
+    config.frame_flags = 0;
+    kc_frames_fail_after(&frames, 0);
+    cr_expect_eq(kc_heap_init(&other, &config, &frames), KC_ERR_NOMEM);
+}
+
+/* What named caches and the heap have of one size lies in one slab; what only looks alike does not
+ * pass for the heap's. */
+Test(heap, shares_a_set_with_named_caches)
+{
+    struct kc_heap_config config = {"shared", &misuse, 0, 0, &set};
+    struct kc_cache *named, *odd;
+    struct kc_heap_stats s;
+    make_set(3);
+    uint64_t before = kc_frame_owner_frames(&frames, KC_FRAME_OWNER_HEAP);
+    cr_assert_eq(kc_heap_init(&other, &config, &frames), KC_OK);
+    cr_expect_eq(kc_frame_owner_frames(&frames, KC_FRAME_OWNER_HEAP), before);
+    cr_assert_eq(kc_cache_set_get(&set, 93, 0, &named), KC_OK);
+    cr_assert_eq(kc_cache_set_get(&set, 200 - 56, 16, &odd), KC_OK);
+    cr_assert_eq(kc_cache_set_get(&set, 1000 / 8 * 8 + 8, 0, &odd), KC_OK);
+    unsigned char *a = kc_heap_alloc(&other, 90, 0);
+    unsigned char *b = kc_cache_alloc(named, 0);
+    unsigned char *c = kc_cache_alloc(odd, 0);
+    cr_expect_eq(b - a, 96);
+    cr_expect_eq(named->live, 2);
+    cr_expect_eq(kc_heap_usable(&other, b), 96);
+    cr_expect_eq(kc_heap_usable(&other, c), 0, "1008 is no class");
+    EXPECT_MISUSE(kc_heap_free(&other, c), KC_ERR_PERM, KC_MISUSE_WRONG_OWNER);
+    kc_heap_stats(&other, &s);
+    cr_expect_eq(s.live, 2);
+    cr_expect_eq(s.alloc_count, 2);
+    cr_expect_null(kc_heap_alloc(&other, 8, 0), "the set is full");
+    cr_expect_eq(kc_heap_check(&other, NULL), KC_OK);
+    EXPECT_MISUSE(kc_cache_set_fini(&set), KC_ERR_STATE, KC_MISUSE_BUSY);
+    cr_expect_eq(kc_heap_free(&other, a), KC_OK);
+    cr_expect_eq(kc_cache_free(odd, c), KC_OK);
+    cr_expect_eq(kc_heap_fini(&other), KC_OK, "what is live in the set is not the heap's");
+    cr_expect_eq(kc_cache_free(named, b), KC_OK);
+    cr_expect_eq(kc_cache_set_check(&set, NULL), KC_OK);
+    cr_expect_eq(kc_cache_set_fini(&set), KC_OK);
+    expect_nothing_held();
 }
 
 /* Every size up to the greatest class: the least class that holds it, with the waste stated. */
@@ -83,7 +136,10 @@ Test(heap, classes_are_tight_for_every_size)
     cr_assert_eq(kc_heap_granted(KC_HEAP_SIZE_MAX), KC_HEAP_SIZE_MAX);
     cr_assert_eq(kc_heap_granted(KC_HEAP_SIZE_MAX + 1), 0);
     cr_assert_eq(kc_heap_granted(SIZE_MAX), 0);
-    cr_assert_str_eq(heap.cache[15].name, "test-128");
+    cr_assert_null(heap.cache[15], "not before it is asked for");
+    void *p = kc_heap_alloc(&heap, 121, 0);
+    cr_assert_str_eq(heap.cache[15]->name, "test-128");
+    cr_assert_eq(kc_heap_free(&heap, p), KC_OK);
 }
 
 Test(heap, requests_outside_the_limits_are_refused)
@@ -135,6 +191,7 @@ Test(heap, every_alignment_with_sizes_below_and_above)
 Test(heap, large_blocks_take_exactly_their_frames)
 {
     struct kc_heap_stats s;
+    uint64_t own = kc_frame_owner_frames(&frames, KC_FRAME_OWNER_HEAP);
     unsigned char *p = kc_heap_alloc(&heap, 5 * 4096 - 1, KC_HEAP_ZERO);
     cr_assert_not_null(p);
     kc_heap_stats(&heap, &s);
@@ -142,7 +199,7 @@ Test(heap, large_blocks_take_exactly_their_frames)
     cr_assert_eq(s.large_live, 1);
     cr_assert_eq(s.frames_bytes, 5 * 4096);
     cr_assert_eq(kc_heap_usable(&heap, p), 5 * 4096);
-    cr_assert_eq(kc_frame_owner_frames(&frames, KC_FRAME_OWNER_HEAP), 5);
+    cr_assert_eq(kc_frame_owner_frames(&frames, KC_FRAME_OWNER_HEAP), own + 5);
     __builtin_memset(p, 0xff, 5 * 4096);
     cr_assert_eq(kc_heap_check(&heap, NULL), KC_OK);
     EXPECT_MISUSE(kc_heap_free(&heap, p + 1), KC_ERR_ALIGN, KC_MISUSE_INTERIOR);
@@ -272,6 +329,7 @@ Test(heap, every_frame_may_fail)
         kc_frame_stats(&frames, &now);
         cr_assert_eq(now.used_frames, 0);
     }
+    cr_assert_eq(make(&heap, "test"), KC_OK);
     expect_nothing_held();
 }
 
@@ -292,8 +350,11 @@ Test(heap, check_sees_each_broken_invariant)
     void *q = kc_heap_alloc(&heap, 8, 0);
     cr_assert(kc_frame_find(&frames, kc_plat_ram_pa(p), &first));
     cr_assert(kc_frame_find(&frames, kc_plat_ram_pa(p + 4 * 4096), &further));
-    EXPECT_BROKEN(1, heap.cache[0].live, 9u);
-    EXPECT_BROKEN(1, heap.cache[3].stride, 24u);
+    EXPECT_BROKEN(1, heap.cache[0]->live, 9u);
+    EXPECT_BROKEN(1, heap.cache[0]->stride, 24u);
+    EXPECT_BROKEN(1, heap.cache[0]->set, NULL);
+    EXPECT_BROKEN(1, heap.cache[1], heap.cache[0]);
+    EXPECT_BROKEN(1, heap.own.count, 0u);
     EXPECT_BROKEN(2, first.record->word, 9u);
     EXPECT_BROKEN(2, first.record->word, 0u);
     EXPECT_BROKEN(2, further.record->word, 5u);

@@ -200,7 +200,8 @@ Test(replay, footprint_counts_frames_records_and_structures)
     script_time = 1000;
     death(0);
     cr_assert_eq(run(), KC_OK);
-    uint64_t structures = sizeof(struct kc_heap) + sizeof(struct kc_cache);
+    uint64_t structures =
+        sizeof(struct kc_heap) + sizeof(struct kc_cache_set) + sizeof(struct kc_cache);
     cr_assert_eq(result.structure_bytes, structures);
     uint64_t in_frames = result.kcore.peak_footprint_bytes - structures;
     cr_assert_eq(in_frames % (4096 + 16), 0);

@@ -3,7 +3,8 @@
  * kc/cache.h: objects of one size, in slabs of page frames.
  *
  * A cache grows by slabs of one to eight frames and gives them back when they empty, but for one
- * that it keeps. What is free is recorded outside the objects. A slab is found from a pointer
+ * that it keeps; caches of a set share slabs where sizes are equal, and keep a few empty slabs
+ * together. What is free is recorded outside the objects. A slab is found from a pointer
  * through the frame records, so there is no header before an object, and any pointer at all may be
  * handed to kc_cache_free(): a wrong one is refused and reported.
  */
@@ -25,10 +26,10 @@ KC_EXTERN_C_BEGIN
 #define KC_CACHE_ZERO       0x1u /* flag of kc_cache_alloc(): contents are zero */
 
 #define KC_CACHE_KEEP_NONE  0x1u /* flag of a cache: give an empty slab back at once */
-#define KC_CACHE_MERGEABLE \
-    0x2u /* flag of a cache: may share slabs with equals (a hint, for later) */
 
-#define KC_CACHE_SLAB_AUTO 0u /* slab_order: the cache chooses, by waste and population */
+#define KC_CACHE_SPARES_MAX 64u /* empty slabs that all caches of a set may keep together */
+
+#define KC_CACHE_SLAB_AUTO  0u /* slab_order: the cache chooses, by waste and population */
 
 struct kc_cache_config {
     const char *name;    /* copied, cut to KC_CACHE_NAME_CHARS - 1; NULL is "" */
@@ -40,42 +41,45 @@ struct kc_cache_config {
      */
     void (*ctor)(void *object);
     uint32_t slab_order;      /* KC_CACHE_SLAB_AUTO, or 1 plus the order of every slab */
-    uint32_t flags;           /* KC_CACHE_KEEP_NONE, KC_CACHE_MERGEABLE */
+    uint32_t flags;           /* KC_CACHE_KEEP_NONE */
     uint32_t frame_flags;     /* for its frames: KC_FRAME_DMA32 or 0 */
     struct kc_misuse *misuse; /* NULL as in kc_misuse_raise() */
 };
 
 /* How a slab of one order is laid out. Private. */
 struct kc_cache_shape {
-    uint32_t objects;      /* 0: this order is not used */
-    uint32_t state_offset; /* of the slab's state in the slab; 0: in its second frame record */
+    uint16_t objects;      /* 0: this order is not used */
+    uint16_t state_offset; /* of the slab's state in the slab; 0: in its second frame record */
 };
+
+struct kc_cache_set;
 
 /* The cache. Placed by the caller, private member by member. */
 struct kc_cache {
     struct kc_lock lock;
     struct kc_frames *frames;
     struct kc_misuse *misuse;
+    struct kc_cache_set *set; /* that it belongs to; NULL: none */
     void (*ctor)(void *object);
     uint32_t stride;     /* bytes from object to object */
     uint32_t reciprocal; /* of stride, see src/mem/cache.c */
     uint32_t object_bytes;
-    uint32_t align;
-    uint32_t flags;
-    uint32_t frame_flags;
-    uint32_t order_first; /* of slabs while there are few */
-    uint32_t order_more;  /* of slabs after that */
+    uint16_t flags;
+    uint16_t frame_flags;
+    uint8_t order_first; /* of slabs while few objects live */
+    uint8_t order_more;  /* the greatest, when many do */
+    uint8_t in_ring;     /* atomic: the set lets it keep an empty slab */
     struct kc_cache_shape shape[KC_CACHE_ORDERS];
     /* Lists of slabs by first frame record: empty, then eighths of fullness, then full. */
     uint32_t bin[KC_CACHE_BINS + 2u];
     uint32_t bin_mask; /* bit b: bin b is not empty */
     uint32_t slabs;    /* all, empty ones included */
     uint32_t slabs_empty;
-    uint64_t live;
+    uint32_t frames_held, peak_frames;
+    uint64_t live;     /* objects handed out; what was freed is what was allocated less these */
     uint64_t capacity; /* objects in all slabs */
-    uint64_t frames_held;
-    uint64_t peak_live, peak_frames;
-    uint64_t alloc_count, free_count, fail_count, grow_count, shrink_count;
+    uint64_t peak_live;
+    uint64_t alloc_count, fail_count, grow_count; /* slabs given back: those made less those held */
     char name[KC_CACHE_NAME_CHARS];
 };
 
@@ -135,7 +139,8 @@ KC_NODISCARD kc_status_t kc_cache_fini(struct kc_cache *c);
 KC_NODISCARD void *kc_cache_alloc(struct kc_cache *c, uint32_t flags);
 
 /**
- * Give an object back. A slab that empties goes back to the frames if another empty one is held.
+ * Give an object back. A slab that empties goes back to the frames if another empty one is held;
+ * in a set, it may be another cache's that goes.
  *
  * ptr     from kc_cache_alloc() of this cache; NULL is KC_OK and does nothing
  *
@@ -144,7 +149,8 @@ KC_NODISCARD void *kc_cache_alloc(struct kc_cache *c, uint32_t flags);
  *          KC_ERR_PERM   WRONG_OWNER: ptr lies in another cache's slab
  *          KC_ERR_ALIGN  INTERIOR: ptr is not the first byte of an object
  *          KC_ERR_STATE  DOUBLE_FREE: the object is free, or ptr lies in free frames
- * Cost:    O(log spans + objects in a slab / 32); one lock hold
+ * Cost:    O(log spans + objects in a slab / 32); one lock hold, and when a slab empties in a set
+ *          perhaps another, with one kc_frame_free()
  * Context: any, interrupts included
  */
 kc_status_t kc_cache_free(struct kc_cache *c, void *ptr);
@@ -163,6 +169,83 @@ void kc_cache_stats(struct kc_cache *c, struct kc_cache_stats *out);
 
 /** True if ptr is the first byte of a live object of this cache. Any value is allowed. */
 bool kc_cache_is_live(struct kc_cache *c, const void *ptr);
+
+/* ---- sets: caches that share slabs ---------------------------------------------------------- */
+
+struct kc_cache_set_config {
+    const char *name; /* of the set; its caches are called NAME-BYTES */
+    /* Room for its caches; the caller's, untouched by others until kc_cache_set_fini(). */
+    struct kc_cache *cache;
+    uint32_t cache_max;       /* how many fit; 1 or more */
+    uint32_t spares;          /* empty slabs kept in all: power of two, 1 to KC_CACHE_SPARES_MAX */
+    uint32_t frame_flags;     /* for frames: KC_FRAME_DMA32 or 0 */
+    struct kc_misuse *misuse; /* of its caches; NULL as in kc_misuse_raise() */
+};
+
+/*
+ * A set of caches of different sizes. Whoever asks for a size that is there already shares its
+ * cache: objects of several types then fill the same slabs, which is what saves memory where each
+ * type is few. The price: a free of one type's object as another's of the same size is not seen.
+ * Empty slabs are kept for the set, not for each cache: beyond config.spares, one that empties
+ * sends back the one that emptied longest ago. Placed by the caller, private member by member.
+ */
+struct kc_cache_set {
+    struct kc_lock lock; /* for making caches */
+    struct kc_frames *frames;
+    struct kc_misuse *misuse;
+    struct kc_cache *cache;
+    uint32_t cache_max;
+    uint32_t count; /* atomic: caches made; only grows */
+    uint32_t frame_flags;
+    uint32_t spares;
+    uint32_t spare_next;                 /* atomic: place in the ring that is used next */
+    uint32_t spare[KC_CACHE_SPARES_MAX]; /* atomic: number + 1 of the cache in that place; 0 none */
+    char name[KC_CACHE_NAME_CHARS];
+};
+
+/**
+ * Make an empty set. It takes no frame.
+ *
+ * Errors:  KC_ERR_ARG    s, config, frames or config->cache is NULL, or an unknown frame flag
+ *          KC_ERR_RANGE  cache_max is 0, or spares is no power of two or outside its limits
+ * Context: nobody else uses it
+ */
+KC_NODISCARD kc_status_t kc_cache_set_init(struct kc_cache_set *s,
+                                           const struct kc_cache_set_config *config,
+                                           struct kc_frames *frames);
+
+/**
+ * End the set and all its caches, giving their slabs back.
+ *
+ * Errors:  KC_ERR_STATE  objects are live (misuse BUSY of the first cache that has some):
+ *                        unchanged, but for empty slabs, which may be gone
+ * Context: nobody else uses it
+ */
+KC_NODISCARD kc_status_t kc_cache_set_fini(struct kc_cache_set *s);
+
+/**
+ * The cache of the set for objects of a size; made if it is not there.
+ *
+ * object_bytes, align   as in struct kc_cache_config
+ * out                   untouched on error
+ *
+ * The cache may be shared with others and is the set's: it is not ended by its user, its objects
+ * have all bytes of the stride, and it has no constructor.
+ *
+ * Errors:  KC_ERR_ARG    align is no power of two or below KC_CACHE_ALIGN_MIN
+ *          KC_ERR_RANGE  as kc_cache_init()
+ *          KC_ERR_NOMEM  the set has as many caches as fit
+ * Cost:    O(caches of the set); one lock hold
+ * Context: any, interrupts included
+ */
+KC_NODISCARD kc_status_t kc_cache_set_get(struct kc_cache_set *s, size_t object_bytes, size_t align,
+                                          struct kc_cache **out);
+
+/** Caches made so far; number i is s->cache[i]. */
+uint32_t kc_cache_set_count(const struct kc_cache_set *s);
+
+/** Give all empty slabs of all caches back. Returns the number of frames that went. */
+uint64_t kc_cache_set_shrink(struct kc_cache_set *s);
 
 /* Position of kc_cache_next_live(); all zero to begin. Private. */
 struct kc_cache_cursor {
@@ -194,6 +277,14 @@ struct kc_cache_fault {
  * Cost:    O(capacity); holds the lock meanwhile
  */
 KC_NODISCARD kc_status_t kc_cache_check(struct kc_cache *c, struct kc_cache_fault *where);
+
+/**
+ * The same for every cache of a set, and for the invariants of the set itself.
+ *
+ * Errors:  KC_ERR_CORRUPT  one is broken; *where, if not NULL, says which
+ * Context: nobody allocates or frees meanwhile
+ */
+KC_NODISCARD kc_status_t kc_cache_set_check(struct kc_cache_set *s, struct kc_cache_fault *where);
 
 KC_EXTERN_C_END
 

@@ -2,9 +2,9 @@
 /**
  * kc/heap.h: blocks of any size.
  *
- * Small sizes go to a kc_cache for each of 64 size classes: 8-byte steps to 128 bytes, then eight
- * steps to each doubling, up to KC_HEAP_SMALL_MAX. Larger ones are runs of whole frames. No block
- * has a header: what a pointer is, is found through the frame records.
+ * Small sizes go to a kc_cache for each of 64 size classes, made when first asked for: 8-byte steps
+ * to 128 bytes, then eight steps to each doubling, up to KC_HEAP_SMALL_MAX. Larger ones are runs of
+ * whole frames. No block has a header: what a pointer is, is found through the frame records.
  */
 #ifndef KC_HEAP_H
 #define KC_HEAP_H
@@ -27,13 +27,20 @@ struct kc_heap_config {
     struct kc_misuse *misuse; /* NULL as in kc_misuse_raise() */
     uint32_t frame_flags;     /* for its frames: KC_FRAME_DMA32 or 0 */
     uint32_t unused;          /* 0 */
+    /*
+     * Where the classes have their caches, shared with whoever else uses the set; it outlives the
+     * heap, and its frames and frame_flags are the heap's. NULL: a set of the heap's own.
+     */
+    struct kc_cache_set *set;
 };
 
-/* The heap. Placed by the caller, about 20 KiB, private member by member. */
+/* The heap. Placed by the caller, private member by member. */
 struct kc_heap {
     struct kc_frames *frames;
     struct kc_misuse *misuse;
     uint32_t frame_flags;
+    uint32_t own_frames; /* that the caches of its own set lie in; 0: the set is shared */
+    struct kc_cache_set *set;
     struct kc_lock lock; /* for what follows */
     uint64_t large_live;
     uint64_t large_frames;
@@ -42,13 +49,14 @@ struct kc_heap {
     uint64_t refused_count; /* requests outside the limits */
     uint64_t large_fail_count;
     char name[KC_HEAP_NAME_CHARS];
-    struct kc_cache cache[KC_HEAP_CLASSES];
+    struct kc_cache *cache[KC_HEAP_CLASSES]; /* atomic: of the set; NULL: not asked for yet */
+    struct kc_cache_set own;
 };
 
 struct kc_heap_stats {
     uint64_t live;          /* blocks handed out now */
     uint64_t granted_bytes; /* usable bytes of those */
-    uint64_t frames_bytes;  /* held in frames now, bookkeeping in them and empty slabs included */
+    uint64_t frames_bytes;  /* held in frames now, slabs' state and empty slabs included */
     uint64_t large_live, large_bytes; /* of these, runs of frames */
     uint64_t alloc_count, free_count; /* successes since init */
     uint64_t fail_count;              /* found no memory */
@@ -56,23 +64,26 @@ struct kc_heap_stats {
 };
 
 /**
- * Make a heap. It takes no frame until the first allocation.
+ * Make a heap. With a shared set it takes no frame until the first allocation; with its own, the
+ * few frames (owner HEAP) that its caches' structures lie in.
  *
  * h        zero or garbage
  * config   read during the call only
  * frames   where memory comes from; outlives the heap
  *
- * Errors:  KC_ERR_ARG  h, config or frames is NULL, or an unknown flag
+ * Errors:  KC_ERR_ARG    h, config or frames is NULL, an unknown flag, or a set whose frames or
+ *                        frame_flags are others
+ *          KC_ERR_NOMEM  no frames for the structures
  * Context: nobody else uses it
  */
 KC_NODISCARD kc_status_t kc_heap_init(struct kc_heap *h, const struct kc_heap_config *config,
                                       struct kc_frames *frames);
 
 /**
- * End it, giving everything back.
+ * End it, giving everything back; what lies in a shared set stays the set's.
  *
- * Errors:  KC_ERR_STATE  blocks are live (misuse BUSY; kc_heap_next_live() lists them): unchanged
- * Context: nobody else uses it
+ * Errors:  KC_ERR_STATE  blocks are live (with a shared set: large ones) (misuse BUSY;
+ * kc_heap_next_live() lists them): unchanged Context: nobody else uses it
  */
 KC_NODISCARD kc_status_t kc_heap_fini(struct kc_heap *h);
 
@@ -152,13 +163,17 @@ size_t kc_heap_usable(struct kc_heap *h, const void *ptr);
 /** What kc_heap_alloc(size) would grant; 0 for a size outside the limits. Pure. */
 size_t kc_heap_granted(size_t size);
 
-/** Give back all that is free. Returns the number of frames that went. */
+/** Give back all that is free, of the whole set. Returns the number of frames that went. */
 uint64_t kc_heap_shrink(struct kc_heap *h);
 
-/** Counts; each class is consistent in itself. Cost: O(classes). */
+/**
+ * Counts; each class is consistent in itself. Those of a shared set are of all that lies in the
+ * heap's classes, whoever allocated it; so are kc_heap_class_stats() and kc_heap_next_live().
+ * Cost: O(classes).
+ */
 void kc_heap_stats(struct kc_heap *h, struct kc_heap_stats *out);
 
-/** Counts of one class, 0 to KC_HEAP_CLASSES - 1. False beyond. */
+/** Counts of one class, 0 to KC_HEAP_CLASSES - 1; zero if nobody asked for it yet. False beyond. */
 KC_NODISCARD bool kc_heap_class_stats(struct kc_heap *h, uint32_t index,
                                       struct kc_cache_stats *out);
 

@@ -19,15 +19,21 @@
  * and mostly falls into what the division leaves over anyway. Nothing stands between or before
  * objects.
  *
- * Which order. Most caches of a kernel hold few objects, so that what costs them memory is the rest
- * of their last slab: while a cache has less than SLABS_FEW, its slabs are of the least order that
- * wastes no more than a quarter. Beyond that they are of the least order such that no greater one
- * would save another WASTE_STEP. Slabs of both orders may live side by side; the frame record
- * tells.
+ * Which order. What a cache costs beside its objects is the waste in each slab, which is less in
+ * great ones, and the rest of its last slab, which is less in small ones. When a slab is made, its
+ * order is the one with the least sum for the objects now live: few objects lie in small slabs,
+ * many in those that pack best. Slabs of several orders live side by side; the frame record tells.
  *
  * Which slab. An allocation takes from the fullest bin that has a free object, so that the emptier
  * ones get their chance to empty. One empty slab is kept, so that a cache that goes to and fro over
  * the edge of a slab does not go to the frames each time; a second one goes back at once.
+ *
+ * Sets. Where each of many types has few objects, what is lost is the rest of each type's last slab
+ * and the empty slab that each cache keeps. A *set* has one cache for each size, whoever asks, and
+ * a *ring* of a few caches that may keep an empty slab. A cache whose slab has emptied enters the
+ * ring, and the cache whose place it takes gives its empty slab back. What goes to and fro over the
+ * edge of a slab does not leave the ring; what is idle is pushed out. The ring is written without a
+ * lock, after that of the cache is released: two caches are never locked together.
  *
  * Invariants
  *  C1  Every slab's first record is CLAIMED by owner CACHE with this cache as data, and its order
@@ -36,7 +42,8 @@
  * exactly one bin, that of its fullness; links are mutual; bit b of bin_mask is set if and only if
  * bin b is not empty. C4  slabs, slabs_empty, live, capacity and frames_held are what the slabs add
  * up to. C5  At most one slab is empty; with KEEP_NONE, none. C6  Hardening full, no constructor:
- * the object_bytes of a free object are zero.
+ * the object_bytes of a free object are zero. C7  In a set, strides differ, members know the set,
+ * and while nobody frees, each cache that has an empty slab is in the ring.
  *
  * Cost and locking. One lock, rank CACHE, interrupts masked; frames are taken and claimed under it,
  * so that a slab found through its record while the lock is held stays this cache's slab. That is
@@ -50,13 +57,15 @@
  */
 #include "cache_priv.h"
 
-#define SLABS_FEW       4u  /* with fewer slabs than this, slabs are small */
-#define WASTE_FIRST_MAX 4u  /* a small slab wastes at most 1 / this of itself */
-#define WASTE_STEP      32u /* a greater order must save more than 1 / this of the memory */
+/* What a slab's size costs beside its waste: its last one is, on average, about this part empty. */
+#define REST_NUMERATOR   3u
+#define REST_DENOMINATOR 4u
+#define LIVE_WEIGHED_MAX (1u << 20) /* beyond so many objects, waste alone decides anyway */
 
 KC_STATIC_ASSERT((KC_FRAME_BYTES << KC_CACHE_ORDER_MAX) >= 2 * KC_CACHE_OBJECT_MAX,
                  "every object has a slab");
 KC_STATIC_ASSERT(KC_CACHE_ORDER_MAX <= KC_FRAME_ORDER_MAX, "slabs are blocks");
+KC_STATIC_ASSERT(KC_FRAME_BYTES << KC_CACHE_ORDER_MAX <= UINT16_MAX, "struct kc_cache_shape");
 
 /*
  * index = offset * reciprocal >> 32, with reciprocal = floor(2^32 / stride) + 1, is exact while
@@ -167,15 +176,37 @@ static bool grow_order(struct kc_cache *c, uint32_t order)
     c->slabs++;
     c->slabs_empty++;
     c->capacity += v.objects;
-    c->frames_held += (uint64_t)1 << order;
+    c->frames_held += 1u << order;
     c->peak_frames = c->frames_held > c->peak_frames ? c->frames_held : c->peak_frames;
     c->grow_count++;
     return true;
 }
 
+/* What slabs of that order waste, and the rest of the last one, with so many objects live. */
+static uint64_t cost_of(const struct kc_cache *c, uint32_t order, uint32_t live)
+{
+    uint32_t objects = c->shape[order].objects;
+    uint64_t bytes = (uint64_t)KC_FRAME_BYTES << order;
+    uint64_t waste = bytes - (uint64_t)objects * c->stride;
+    return waste * live / objects + bytes * REST_NUMERATOR / REST_DENOMINATOR;
+}
+
+/* The order of least cost from first to last; the first of them that holds an object counts. */
+static uint32_t cheapest(const struct kc_cache *c, uint32_t first, uint32_t last, uint32_t live)
+{
+    uint32_t best = last;
+    for (uint32_t o = last; o-- > first;) {
+        if (c->shape[o].objects != 0 && cost_of(c, o, live) <= cost_of(c, best, live)) {
+            best = o;
+        }
+    }
+    return best;
+}
+
 static bool grow(struct kc_cache *c)
 {
-    uint32_t order = c->slabs < SLABS_FEW ? c->order_first : c->order_more;
+    uint32_t live = c->live < LIVE_WEIGHED_MAX ? (uint32_t)c->live + 1 : LIVE_WEIGHED_MAX;
+    uint32_t order = cheapest(c, c->order_first, c->order_more, live);
     if (grow_order(c, order)) {
         return true;
     }
@@ -190,8 +221,7 @@ static void drop(struct kc_cache *c, const struct slab_view *v)
     c->slabs--;
     c->slabs_empty--;
     c->capacity -= v->objects;
-    c->frames_held -= (uint64_t)1 << v->order;
-    c->shrink_count++;
+    c->frames_held -= 1u << v->order;
     kc_frame_unclaim(c->frames, pa, v->order);
     kc_status_t status = kc_frame_free(c->frames, pa, v->order);
     KC_CHECK(status == KC_OK);
@@ -215,42 +245,28 @@ static uint64_t drop_empty(struct kc_cache *c)
 static struct kc_cache_shape shape_of(uint32_t stride, uint32_t order, uint32_t *waste)
 {
     uint32_t bytes = KC_FRAME_BYTES << order;
-    struct kc_cache_shape s = {bytes / stride, 0};
-    if (order == 0 || s.objects > SLAB_RECORD_OBJECTS) {
-        while (s.objects != 0 &&
-               s.objects * stride + SLAB_FIXED_BYTES + 4 * slab_map_words(s.objects) > bytes) {
-            s.objects--;
+    uint32_t objects = bytes / stride;
+    uint32_t state_offset = 0;
+    if (order == 0 || objects > SLAB_RECORD_OBJECTS) {
+        while (objects != 0 &&
+               objects * stride + SLAB_FIXED_BYTES + 4 * slab_map_words(objects) > bytes) {
+            objects--;
         }
-        s.state_offset = bytes - SLAB_FIXED_BYTES - 4 * slab_map_words(s.objects);
+        state_offset = bytes - SLAB_FIXED_BYTES - 4 * slab_map_words(objects);
     }
-    *waste = bytes - s.objects * stride;
-    return s;
+    *waste = bytes - objects * stride;
+    return (struct kc_cache_shape){(uint16_t)objects, (uint16_t)state_offset};
 }
 
-/* Chooses order_first and order_more; see the theory. */
+/* The least and the greatest order that a population could make cheapest; see the theory. */
 static void choose_orders(struct kc_cache *c)
 {
-    uint32_t waste[KC_CACHE_ORDERS];
+    uint32_t waste;
     for (uint32_t o = 0; o < KC_CACHE_ORDERS; o++) {
-        c->shape[o] = shape_of(c->stride, o, &waste[o]);
+        c->shape[o] = shape_of(c->stride, o, &waste);
     }
-    uint32_t first = 0;
-    while (first < KC_CACHE_ORDER_MAX &&
-           (c->shape[first].objects == 0 || waste[first] * WASTE_FIRST_MAX > KC_FRAME_BYTES
-                                                                                 << first)) {
-        first++;
-    }
-    uint32_t more = first;
-    for (uint32_t o = first + 1; o < KC_CACHE_ORDERS; o++) {
-        /* Both wastes as of the greatest slab. */
-        uint32_t now = waste[more] << (KC_CACHE_ORDER_MAX - more);
-        uint32_t then = waste[o] << (KC_CACHE_ORDER_MAX - o);
-        if (then < now && (now - then) * WASTE_STEP > KC_FRAME_BYTES << KC_CACHE_ORDER_MAX) {
-            more = o;
-        }
-    }
-    c->order_first = first;
-    c->order_more = more;
+    c->order_first = (uint8_t)cheapest(c, 0, KC_CACHE_ORDER_MAX, 1);
+    c->order_more = (uint8_t)cheapest(c, 0, KC_CACHE_ORDER_MAX, LIVE_WEIGHED_MAX);
 }
 
 static void set_name(char *to, const char *from)
@@ -262,24 +278,37 @@ static void set_name(char *to, const char *from)
     to[i] = 0;
 }
 
+/* Bytes from object to object. Objects start on a frame, so what divides it is their alignment. */
+static kc_status_t stride_of(size_t object_bytes, size_t align, uint32_t *stride)
+{
+    size_t a = align == 0 ? KC_CACHE_ALIGN_MIN : align;
+    if (!kc_is_pow2(a) || a < KC_CACHE_ALIGN_MIN) {
+        return KC_ERR_ARG;
+    }
+    if (a > KC_CACHE_ALIGN_MAX || object_bytes == 0 || object_bytes > KC_CACHE_OBJECT_MAX) {
+        return KC_ERR_RANGE;
+    }
+    *stride = (uint32_t)((object_bytes + a - 1) & ~(a - 1));
+    return KC_OK;
+}
+
 kc_status_t kc_cache_init(struct kc_cache *c, const struct kc_cache_config *config,
                           struct kc_frames *frames)
 {
     if (c == NULL || config == NULL || frames == NULL ||
-        (config->flags & ~(KC_CACHE_KEEP_NONE | KC_CACHE_MERGEABLE)) != 0 ||
+        (config->flags & ~KC_CACHE_KEEP_NONE) != 0 ||
         (config->frame_flags & ~KC_FRAME_DMA32) != 0) {
         return KC_ERR_ARG;
     }
-    size_t align = config->align == 0 ? KC_CACHE_ALIGN_MIN : config->align;
-    if (!kc_is_pow2(align) || align < KC_CACHE_ALIGN_MIN) {
-        return KC_ERR_ARG;
+    uint32_t stride;
+    uint32_t waste;
+    kc_status_t status = stride_of(config->object_bytes, config->align, &stride);
+    if (status != KC_OK) {
+        return status;
     }
-    if (align > KC_CACHE_ALIGN_MAX || config->object_bytes == 0 ||
-        config->object_bytes > KC_CACHE_OBJECT_MAX || config->slab_order > 1 + KC_CACHE_ORDER_MAX) {
+    if (config->slab_order > 1 + KC_CACHE_ORDER_MAX) {
         return KC_ERR_RANGE;
     }
-    uint32_t stride = (uint32_t)((config->object_bytes + align - 1) & ~(align - 1));
-    uint32_t waste;
     if (config->slab_order != KC_CACHE_SLAB_AUTO &&
         shape_of(stride, config->slab_order - 1, &waste).objects == 0) {
         return KC_ERR_RANGE;
@@ -293,12 +322,11 @@ kc_status_t kc_cache_init(struct kc_cache *c, const struct kc_cache_config *conf
     c->stride = stride;
     c->reciprocal = (uint32_t)(KC_BIT(32) / stride + 1);
     c->object_bytes = (uint32_t)config->object_bytes;
-    c->align = (uint32_t)align;
-    c->flags = config->flags;
-    c->frame_flags = config->frame_flags;
+    c->flags = (uint16_t)config->flags;
+    c->frame_flags = (uint16_t)config->frame_flags;
     choose_orders(c);
     if (config->slab_order != KC_CACHE_SLAB_AUTO) {
-        c->order_first = c->order_more = config->slab_order - 1;
+        c->order_first = c->order_more = (uint8_t)(config->slab_order - 1);
     }
     for (uint32_t b = 0; b < CACHE_BIN_COUNT; b++) {
         c->bin[b] = CACHE_NONE;
@@ -425,6 +453,26 @@ static struct finding find(struct kc_cache *c, const void *ptr)
     return x;
 }
 
+/*
+ * An empty slab of c is kept: puts c into the ring, if it is not there, and sends back the slab of
+ * whoever was there longest. No lock is held. If c is found in the ring, nothing is to be done even
+ * when somebody takes it out just now: he says so before he locks c, hence he has not locked it
+ * before we did (or we would have seen what he said), and will see the slab.
+ */
+static KC_COLD void enter_ring(struct kc_cache_set *s, struct kc_cache *c)
+{
+    if (__atomic_exchange_n(&c->in_ring, 1, __ATOMIC_ACQ_REL) != 0) {
+        return;
+    }
+    uint32_t at = __atomic_fetch_add(&s->spare_next, 1, __ATOMIC_RELAXED) & (s->spares - 1);
+    uint32_t number = (uint32_t)(c - s->cache) + 1;
+    uint32_t last = __atomic_exchange_n(&s->spare[at], number, __ATOMIC_ACQ_REL);
+    if (last != 0) {
+        __atomic_store_n(&s->cache[last - 1].in_ring, 0, __ATOMIC_RELEASE);
+        (void)kc_cache_shrink(&s->cache[last - 1]);
+    }
+}
+
 kc_status_t kc_cache_free(struct kc_cache *c, void *ptr)
 {
     if (ptr == NULL) {
@@ -446,12 +494,19 @@ kc_status_t kc_cache_free(struct kc_cache *c, void *ptr)
     x.v.slab->map[x.object / 32] |= 1u << x.object % 32;
     set_free(c, &x.v, x.v.record->word + 1);
     c->live--;
-    c->free_count++;
-    uint32_t keep = (c->flags & KC_CACHE_KEEP_NONE) != 0 ? 0 : 1;
-    if (c->slabs_empty > keep) {
-        drop(c, &x.v);
+    bool spare = false;
+    if (KC_UNLIKELY(x.v.record->word == x.v.objects)) {
+        uint32_t keep = (c->flags & KC_CACHE_KEEP_NONE) != 0 ? 0 : 1;
+        if (c->slabs_empty > keep) {
+            drop(c, &x.v);
+        } else {
+            spare = c->set != NULL && __atomic_load_n(&c->in_ring, __ATOMIC_ACQUIRE) == 0;
+        }
     }
     kc_lock_release_irqrestore(&c->lock, irq);
+    if (KC_UNLIKELY(spare)) {
+        enter_ring(c->set, c);
+    }
     return KC_OK;
 }
 
@@ -474,6 +529,120 @@ uint64_t kc_cache_shrink(struct kc_cache *c)
     return frames;
 }
 
+/* ---- sets ----------------------------------------------------------------------------------- */
+
+kc_status_t kc_cache_set_init(struct kc_cache_set *s, const struct kc_cache_set_config *config,
+                              struct kc_frames *frames)
+{
+    if (s == NULL || config == NULL || frames == NULL || config->cache == NULL ||
+        (config->frame_flags & ~KC_FRAME_DMA32) != 0) {
+        return KC_ERR_ARG;
+    }
+    if (config->cache_max == 0 || config->spares > KC_CACHE_SPARES_MAX ||
+        !kc_is_pow2(config->spares)) {
+        return KC_ERR_RANGE;
+    }
+    __builtin_memset(s, 0, sizeof(*s));
+    kc_lock_init(&s->lock, "cache set", KC_RANK_CACHE);
+    s->frames = frames;
+    s->misuse = config->misuse;
+    s->cache = config->cache;
+    s->cache_max = config->cache_max;
+    s->frame_flags = config->frame_flags;
+    s->spares = config->spares;
+    set_name(s->name, config->name);
+    return KC_OK;
+}
+
+kc_status_t kc_cache_set_fini(struct kc_cache_set *s)
+{
+    for (uint32_t i = 0; i < s->count; i++) {
+        if (s->cache[i].live != 0) {
+            raise(&s->cache[i], KC_MISUSE_BUSY, __func__, NULL, 0, s->cache[i].live);
+            return KC_ERR_STATE;
+        }
+    }
+    for (uint32_t i = 0; i < s->count; i++) {
+        kc_status_t status = kc_cache_fini(&s->cache[i]);
+        KC_CHECK(status == KC_OK);
+    }
+    return KC_OK;
+}
+
+/* "NAME-BYTES", the name cut so that the size is whole. */
+static void member_name(char *to, const char *set, uint32_t bytes)
+{
+    char digits[8];
+    uint32_t count = 0;
+    uint32_t i = 0;
+    for (; bytes != 0; bytes /= 10) {
+        digits[count++] = (char)('0' + bytes % 10);
+    }
+    for (; set[i] != 0 && i + count + 2 < KC_CACHE_NAME_CHARS; i++) {
+        to[i] = set[i];
+    }
+    to[i++] = '-';
+    while (count > 0) {
+        to[i++] = digits[--count];
+    }
+    to[i] = 0;
+}
+
+/* The cache with that stride, made if it is not there; the set's lock is held. */
+static kc_status_t member(struct kc_cache_set *s, uint32_t stride, struct kc_cache **out)
+{
+    for (uint32_t i = 0; i < s->count; i++) {
+        if (s->cache[i].stride == stride) {
+            *out = &s->cache[i];
+            return KC_OK;
+        }
+    }
+    if (s->count == s->cache_max) {
+        return KC_ERR_NOMEM;
+    }
+    char name[KC_CACHE_NAME_CHARS];
+    member_name(name, s->name, stride);
+    struct kc_cache_config config = {name, stride,         0,        NULL, KC_CACHE_SLAB_AUTO,
+                                     0,    s->frame_flags, s->misuse};
+    struct kc_cache *c = &s->cache[s->count];
+    kc_status_t status = kc_cache_init(c, &config, s->frames);
+    if (status == KC_OK) {
+        c->set = s;
+        *out = c;
+        /* Release: who counts it in sees it made. */
+        __atomic_store_n(&s->count, s->count + 1, __ATOMIC_RELEASE);
+    }
+    return status;
+}
+
+kc_status_t kc_cache_set_get(struct kc_cache_set *s, size_t object_bytes, size_t align,
+                             struct kc_cache **out)
+{
+    uint32_t stride;
+    kc_status_t status = stride_of(object_bytes, align, &stride);
+    if (status == KC_OK) {
+        uint64_t irq = kc_lock_acquire_irqsave(&s->lock);
+        status = member(s, stride, out);
+        kc_lock_release_irqrestore(&s->lock, irq);
+    }
+    return status;
+}
+
+uint32_t kc_cache_set_count(const struct kc_cache_set *s)
+{
+    return __atomic_load_n(&s->count, __ATOMIC_ACQUIRE);
+}
+
+uint64_t kc_cache_set_shrink(struct kc_cache_set *s)
+{
+    uint64_t frames = 0;
+    uint32_t count = kc_cache_set_count(s);
+    for (uint32_t i = 0; i < count; i++) {
+        frames += kc_cache_shrink(&s->cache[i]);
+    }
+    return frames;
+}
+
 /* ---- queries -------------------------------------------------------------------------------- */
 
 void kc_cache_stats(struct kc_cache *c, struct kc_cache_stats *out)
@@ -486,13 +655,13 @@ void kc_cache_stats(struct kc_cache *c, struct kc_cache_stats *out)
     out->capacity = c->capacity;
     out->slabs = c->slabs;
     out->slabs_empty = c->slabs_empty;
-    out->frames_bytes = c->frames_held << KC_FRAME_LOG2;
-    out->peak_frames_bytes = c->peak_frames << KC_FRAME_LOG2;
+    out->frames_bytes = (uint64_t)c->frames_held << KC_FRAME_LOG2;
+    out->peak_frames_bytes = (uint64_t)c->peak_frames << KC_FRAME_LOG2;
     out->alloc_count = c->alloc_count;
-    out->free_count = c->free_count;
+    out->free_count = c->alloc_count - c->live;
     out->fail_count = c->fail_count;
     out->grow_count = c->grow_count;
-    out->shrink_count = c->shrink_count;
+    out->shrink_count = c->grow_count - c->slabs;
     kc_lock_release_irqrestore(&c->lock, irq);
 }
 

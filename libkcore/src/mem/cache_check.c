@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Deep validator of cache: judges C1 to C6 of cache.c and names the first that is broken. */
+/* Deep validator of cache: judges C1 to C7 of cache.c and names the first that is broken. */
 #include "cache_priv.h"
 
 struct tally {
@@ -162,4 +162,38 @@ kc_status_t kc_cache_check(struct kc_cache *c, struct kc_cache_fault *where)
     kc_status_t status = check_all(c, where);
     kc_lock_release_irqrestore(&c->lock, irq);
     return status;
+}
+
+/* C7 for one member. */
+static bool member_is_sound(const struct kc_cache_set *s, uint32_t i)
+{
+    const struct kc_cache *c = &s->cache[i];
+    uint32_t places = 0;
+    bool same = false;
+    for (uint32_t k = 0; k < s->spares; k++) {
+        places += s->spare[k] == i + 1;
+    }
+    for (uint32_t k = 0; k < i; k++) {
+        same = same || s->cache[k].stride == c->stride;
+    }
+    return places == c->in_ring && (places == 1 || c->slabs_empty == 0) && !same && c->set == s &&
+           c->ctor == NULL && c->object_bytes == c->stride;
+}
+
+kc_status_t kc_cache_set_check(struct kc_cache_set *s, struct kc_cache_fault *where)
+{
+    uint32_t count = kc_cache_set_count(s);
+    if (count > s->cache_max) {
+        return broken(where, 7, CACHE_NONE, s->cache_max, count);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        kc_status_t status = kc_cache_check(&s->cache[i], where);
+        if (status != KC_OK) {
+            return status;
+        }
+        if (!member_is_sound(s, i)) {
+            return broken(where, 7, CACHE_NONE, i, s->cache[i].slabs_empty);
+        }
+    }
+    return KC_OK;
 }

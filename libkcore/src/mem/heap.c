@@ -2,10 +2,11 @@
 /*
  * heap: blocks of any size. Theory.
  *
- * Nouns. A *class* is a block size with a kc_cache of its own. A *small* block is an object of a
- * class. A *large* block is a run of frames (kc_frame_alloc_run()), whose frame blocks are claimed
- * by the heap: the record of the first says how many frames, those of further ones how far behind
- * the first they are.
+ * Nouns. A *class* is a block size with a kc_cache, which the heap gets from a kc_cache_set when
+ * the class is first asked for. The set is the heap's own, or shared with caches that may have the
+ * same sizes. A *small* block is an object of a class. A *large* block is a run of frames
+ * (kc_frame_alloc_run()), whose frame blocks are claimed by the heap: the record of the first says
+ * how many frames, those of further ones how far behind the first they are.
  *
  *     classes    8 16 24 ... 128 | 144 160 ... 256 | 288 320 ... 512 | ... | 4608 5120 ... 8192
  *                 8 bytes apart     16 apart          32 apart               512 apart
@@ -23,7 +24,8 @@
  * a frame go to runs, which take any up to their greatest order.
  *
  * Invariants
- *  H1  Class i is a sound cache of objects of heap_class_bytes(i) bytes, and classes ascend.
+ *  H1  Class i, if it was asked for, is a sound cache of the set with objects of
+ * heap_class_bytes(i) bytes, and classes ascend; the set is sound.
  *  H2  Of the frame blocks of owner HEAP that carry this heap: each is the first of a run of as
  * many frames as its word says, or a further one, whose word leads back to a first that reaches it.
  *  H3  large_live and large_frames are what those runs add up to.
@@ -59,23 +61,35 @@ static void set_name(char *to, const char *from)
     to[i] = 0;
 }
 
-/* "NAME-SIZE", the name cut so that the size is whole. */
-static void class_name(char *to, const char *heap, uint32_t bytes)
+#define OWN_FRAMES \
+    ((uint32_t)((KC_HEAP_CLASSES * sizeof(struct kc_cache) + KC_FRAME_BYTES - 1) >> KC_FRAME_LOG2))
+#define OWN_SPARES KC_HEAP_CLASSES /* empty slabs kept: one of each class */
+
+KC_STATIC_ASSERT(OWN_SPARES <= KC_CACHE_SPARES_MAX && (OWN_SPARES & (OWN_SPARES - 1)) == 0,
+                 "a ring for all classes");
+
+/* A set of the heap's own, with room for all classes. */
+static kc_status_t own_set(struct kc_heap *h)
 {
-    char digits[8];
-    uint32_t count = 0;
-    uint32_t i = 0;
-    for (; bytes != 0; bytes /= 10) {
-        digits[count++] = (char)('0' + bytes % 10);
+    kc_pa_t pa;
+    kc_status_t status =
+        kc_frame_alloc_run(h->frames, OWN_FRAMES, 0, h->frame_flags, KC_FRAME_OWNER_HEAP, &pa);
+    if (status != KC_OK) {
+        return status;
     }
-    for (; heap[i] != 0 && i + count + 2 < KC_CACHE_NAME_CHARS; i++) {
-        to[i] = heap[i];
-    }
-    to[i++] = '-';
-    while (count > 0) {
-        to[i++] = digits[--count];
-    }
-    to[i] = 0;
+    struct kc_cache_set_config config;
+    __builtin_memset(&config, 0, sizeof(config));
+    config.name = h->name;
+    config.cache = (struct kc_cache *)kc_plat_ram(pa);
+    config.cache_max = KC_HEAP_CLASSES;
+    config.spares = OWN_SPARES;
+    config.frame_flags = h->frame_flags;
+    config.misuse = h->misuse;
+    status = kc_cache_set_init(&h->own, &config, h->frames);
+    KC_CHECK(status == KC_OK);
+    h->own_frames = OWN_FRAMES;
+    h->set = &h->own;
+    return KC_OK;
 }
 
 kc_status_t kc_heap_init(struct kc_heap *h, const struct kc_heap_config *config,
@@ -85,42 +99,56 @@ kc_status_t kc_heap_init(struct kc_heap *h, const struct kc_heap_config *config,
         (config->frame_flags & ~KC_FRAME_DMA32) != 0) {
         return KC_ERR_ARG;
     }
+    struct kc_cache_set *set = config->set;
+    if (set != NULL && (set->frames != frames || set->frame_flags != config->frame_flags)) {
+        return KC_ERR_ARG;
+    }
     struct kc_misuse *misuse = config->misuse;
     uint32_t frame_flags = config->frame_flags;
     __builtin_memset(h, 0, sizeof(*h));
     h->frames = frames;
     h->misuse = misuse;
     h->frame_flags = frame_flags;
+    h->set = set;
     kc_lock_init(&h->lock, "heap", KC_RANK_HEAP);
     set_name(h->name, config->name);
-    for (uint32_t i = 0; i < KC_HEAP_CLASSES; i++) {
-        char name[KC_CACHE_NAME_CHARS];
-        struct kc_cache_config class_config;
-        __builtin_memset(&class_config, 0, sizeof(class_config));
-        class_name(name, h->name, heap_class_bytes(i));
-        class_config.name = name;
-        class_config.object_bytes = heap_class_bytes(i);
-        class_config.frame_flags = frame_flags;
-        class_config.misuse = misuse;
-        kc_status_t status = kc_cache_init(&h->cache[i], &class_config, frames);
-        KC_CHECK(status == KC_OK);
-    }
-    return KC_OK;
+    return set != NULL ? KC_OK : own_set(h);
 }
 
 kc_status_t kc_heap_fini(struct kc_heap *h)
 {
     struct kc_heap_stats stats;
     kc_heap_stats(h, &stats);
-    if (stats.live != 0) {
-        raise(h, KC_MISUSE_BUSY, __func__, NULL, 0, stats.live);
+    uint64_t live = h->own_frames != 0 ? stats.live : stats.large_live;
+    if (live != 0) {
+        raise(h, KC_MISUSE_BUSY, __func__, NULL, 0, live);
         return KC_ERR_STATE;
     }
-    for (uint32_t i = 0; i < KC_HEAP_CLASSES; i++) {
-        kc_status_t status = kc_cache_fini(&h->cache[i]);
+    if (h->own_frames != 0) {
+        kc_status_t status = kc_cache_set_fini(&h->own);
+        KC_CHECK(status == KC_OK);
+        status = kc_frame_free_run(h->frames, kc_plat_ram_pa(h->own.cache), h->own_frames);
         KC_CHECK(status == KC_OK);
     }
     return KC_OK;
+}
+
+/* The cache of a class, or NULL: nobody has asked for it yet. */
+static struct kc_cache *class_cache(const struct kc_heap *h, uint32_t index)
+{
+    return __atomic_load_n(&h->cache[index], __ATOMIC_ACQUIRE);
+}
+
+/* The same, made; NULL if a shared set is full. Two CPUs may get here at once: to the same end. */
+static KC_COLD struct kc_cache *make_class(struct kc_heap *h, uint32_t index)
+{
+    struct kc_cache *c;
+    if (kc_cache_set_get(h->set, heap_class_bytes(index), 0, &c) != KC_OK) {
+        return NULL;
+    }
+    /* Release: who finds it here sees it made. */
+    __atomic_store_n(&h->cache[index], c, __ATOMIC_RELEASE);
+    return c;
 }
 
 /* ---- large blocks --------------------------------------------------------------------------- */
@@ -235,11 +263,16 @@ static enum what look_up(struct kc_heap *h, const void *ptr, struct kc_cache **c
     }
     if (found.owner == KC_FRAME_OWNER_CACHE) {
         /* Compared as a number: it may be another cache's address, or one that died since. */
-        uint64_t offset = found.data - (uintptr_t)h->cache;
-        if (offset >= sizeof(h->cache)) {
+        uint64_t index = (found.data - (uintptr_t)h->set->cache) / sizeof(struct kc_cache);
+        if (index >= kc_cache_set_count(h->set)) {
             return WHAT_OTHER;
         }
-        *cache = &h->cache[offset / sizeof(h->cache[0])];
+        struct kc_cache *c = &h->set->cache[index];
+        if (h->own_frames == 0 &&
+            (c->stride > KC_HEAP_SMALL_MAX || class_cache(h, heap_class(c->stride)) != c)) {
+            return WHAT_OTHER; /* a shared set's, of a size that is no class */
+        }
+        *cache = c;
         return WHAT_SMALL;
     }
     if (found.owner != KC_FRAME_OWNER_HEAP || (found.data & ~HEAP_FURTHER) != heap_claim_data(h)) {
@@ -267,7 +300,15 @@ void *kc_heap_alloc(struct kc_heap *h, size_t size, uint32_t flags)
     if (KC_UNLIKELY(size > KC_HEAP_SMALL_MAX)) {
         return large_alloc(h, size, KC_HEAP_ALIGN_MIN, flags);
     }
-    return kc_cache_alloc(&h->cache[heap_class((uint32_t)size)], flags);
+    uint32_t index = heap_class((uint32_t)size);
+    struct kc_cache *c = class_cache(h, index);
+    if (KC_UNLIKELY(c == NULL)) {
+        c = make_class(h, index);
+        if (c == NULL) {
+            return refuse(h);
+        }
+    }
+    return kc_cache_alloc(c, flags);
 }
 
 void *kc_heap_alloc_aligned(struct kc_heap *h, size_t size, size_t align, uint32_t flags)
@@ -427,14 +468,21 @@ size_t kc_heap_granted(size_t size)
 
 uint64_t kc_heap_shrink(struct kc_heap *h)
 {
-    uint64_t frames = 0;
-    for (uint32_t i = 0; i < KC_HEAP_CLASSES; i++) {
-        frames += kc_cache_shrink(&h->cache[i]);
-    }
-    return frames;
+    return kc_cache_set_shrink(h->set);
 }
 
 /* ---- queries -------------------------------------------------------------------------------- */
+
+static void class_stats(struct kc_heap *h, uint32_t index, struct kc_cache_stats *out)
+{
+    struct kc_cache *c = class_cache(h, index);
+    if (c != NULL) {
+        kc_cache_stats(c, out);
+        return;
+    }
+    __builtin_memset(out, 0, sizeof(*out));
+    out->object_bytes = out->stride_bytes = heap_class_bytes(index);
+}
 
 void kc_heap_stats(struct kc_heap *h, struct kc_heap_stats *out)
 {
@@ -451,7 +499,7 @@ void kc_heap_stats(struct kc_heap *h, struct kc_heap_stats *out)
     kc_lock_release_irqrestore(&h->lock, irq);
     for (uint32_t i = 0; i < KC_HEAP_CLASSES; i++) {
         struct kc_cache_stats c;
-        kc_cache_stats(&h->cache[i], &c);
+        class_stats(h, i, &c);
         out->live += c.live;
         out->granted_bytes += c.live * c.stride_bytes;
         out->frames_bytes += c.frames_bytes;
@@ -466,15 +514,15 @@ bool kc_heap_class_stats(struct kc_heap *h, uint32_t index, struct kc_cache_stat
     if (index >= KC_HEAP_CLASSES) {
         return false;
     }
-    kc_cache_stats(&h->cache[index], out);
+    class_stats(h, index, out);
     return true;
 }
 
 void *kc_heap_next_live(struct kc_heap *h, struct kc_heap_cursor *cursor, size_t *usable_bytes)
 {
     while (cursor->index < KC_HEAP_CLASSES) {
-        struct kc_cache *c = &h->cache[cursor->index];
-        void *object = kc_cache_next_live(c, &cursor->cache);
+        struct kc_cache *c = class_cache(h, cursor->index);
+        void *object = c != NULL ? kc_cache_next_live(c, &cursor->cache) : NULL;
         if (object != NULL) {
             if (usable_bytes != NULL) {
                 *usable_bytes = c->stride;

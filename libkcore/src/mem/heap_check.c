@@ -17,20 +17,24 @@ static kc_status_t check_classes(struct kc_heap *h, struct kc_heap_fault *where)
 {
     uint32_t before = 0;
     for (uint32_t i = 0; i < KC_HEAP_CLASSES; i++) {
-        uint32_t bytes = h->cache[i].stride;
-        struct kc_cache_fault fault = {0, 0, 0, 0};
+        const struct kc_cache *c = h->cache[i];
+        uint32_t bytes = c != NULL ? c->stride : heap_class_bytes(i);
         if (bytes != heap_class_bytes(i) || bytes <= before || heap_class(bytes) != i ||
             heap_class(before + 1) != i) {
             return broken(where, 1, i, heap_class_bytes(i), bytes);
         }
-        if (kc_cache_check(&h->cache[i], &fault) != KC_OK) {
-            kc_status_t status = broken(where, 1, i, fault.expected, fault.found);
-            if (where != NULL) {
-                where->cache = fault;
-            }
-            return status;
+        if (c != NULL && (c < h->set->cache || c >= h->set->cache + h->set->count)) {
+            return broken(where, 1, i, h->set->count, 0);
         }
         before = bytes;
+    }
+    struct kc_cache_fault fault = {0, 0, 0, 0};
+    if (kc_cache_set_check(h->set, &fault) != KC_OK) {
+        kc_status_t status = broken(where, 1, 0, fault.expected, fault.found);
+        if (where != NULL) {
+            where->cache = fault;
+        }
+        return status;
     }
     return KC_OK;
 }
