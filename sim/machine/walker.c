@@ -499,7 +499,9 @@ void walker_store(struct cpu *c, uint64_t pa, uint64_t value)
     if (t != NULL && old != value) {
         capture(t, pa, old, NULL);
     }
-    if (old != value) {
+    /* A store of what is there already still comes after another CPU's pending one (coherence). */
+    struct unseen *u = unseen_find(pa);
+    if (old != value || (u != NULL && u->cpu != c->id)) {
         pend(c, pa, old);
     }
     __atomic_store_n(at, value, __ATOMIC_RELAXED);

@@ -502,8 +502,8 @@ static void order_and_walk(uint32_t cpu, void *arg)
     sim_translate(cpu, VA(4), &fresh_walk);
 }
 
-/* CPU 0 stores a descriptor, then CPU 1 another one to the same place; `who` orders its store. */
-static struct machine_result two_stores(uint32_t who)
+/* CPU 0 stores a descriptor, then CPU 1 `second` to the same place; `who` orders its store. */
+static struct machine_result two_stores_of(machine_cpu_fn second, uint32_t who)
 {
     struct machine_result r;
     machine_cpu_fn fn[2] = {NULL, boot1};
@@ -511,12 +511,17 @@ static struct machine_result two_stores(uint32_t who)
     run1(boot0);
     machine_run(fn, NULL, 2, NULL);
     run1(store_first);
-    fn[1] = store_second;
+    fn[1] = second;
     machine_run(fn, NULL, 2, NULL);
     fn[0] = who == 0 ? order_and_walk : NULL;
     fn[1] = who == 1 ? order_and_walk : NULL;
     machine_run(fn, NULL, 2, &r);
     return r;
+}
+
+static struct machine_result two_stores(uint32_t who)
+{
+    return two_stores_of(store_second, who);
 }
 
 /* Coherence (B2.3, "Coherence order"): once the younger store is visible, so is the older one. */
@@ -533,6 +538,16 @@ Test(machine, a_visible_store_leaves_no_older_pending_store_of_another_cpu)
 Test(machine, a_visible_store_hides_what_preceded_it_though_a_younger_one_is_pending)
 {
     struct machine_result r = two_stores(0);
+    cr_assert_eq(r.end, MACHINE_END_DONE, "%s", r.text);
+    cr_assert(fresh_walk.ok);
+    cr_assert_eq(fresh_walk.entry.pa, DATA(0));
+    machine_destroy();
+}
+
+/* The younger store may be of the very same value: it is a store, and hides what came before. */
+Test(machine, a_visible_store_of_the_same_value_leaves_no_older_pending_one)
+{
+    struct machine_result r = two_stores_of(store_first, 1);
     cr_assert_eq(r.end, MACHINE_END_DONE, "%s", r.text);
     cr_assert(fresh_walk.ok);
     cr_assert_eq(fresh_walk.entry.pa, DATA(0));
