@@ -388,8 +388,9 @@ static void gather(const struct session_config *config, const struct session *s,
     const struct cli_options *o = config->options;
     bool replayed = run->source.fill != NULL;
     int n = snprintf(
-        g->repeat, sizeof(g->repeat), "ksim %s%s%s --seed %llu --cpus %u --ram %llu --speed %s%s%s%s",
-        o->command, o->argument != NULL ? " " : "", o->argument != NULL ? o->argument : "",
+        g->repeat, sizeof(g->repeat),
+        "ksim %s%s%s --seed %llu --cpus %u --ram %llu --speed %s%s%s%s", o->command,
+        o->argument != NULL ? " " : "", o->argument != NULL ? o->argument : "",
         (unsigned long long)o->seed, s->info.cpu_count, (unsigned long long)ram_bytes_of(&s->info),
         machine_is_exact() ? "exact" : "native", o->random_policy ? " --policy random" : "",
         o->plant != NULL ? " --plant " : "", o->plant != NULL ? o->plant : "");

@@ -341,7 +341,7 @@ static inline const char *ptm_begin(struct pt_model *m, struct kc_frames *frames
                                       .pa_bits = 40,
                                       .upper = (how & 4) != 0};
     if ((how & 8) != 0) {
-        c.format.features = KC_A64_FEAT_TLBIRANGE | KC_A64_FEAT_TTL;
+        c.format.features = ptm_features();
     }
     c.any_asid = (how & 16) != 0;
     c.level_min = (how & 32) != 0 ? 2 + (how >> 7) : 0;

@@ -465,7 +465,8 @@ static KC_COLD void enter_ring(struct kc_cache_set *s, struct kc_cache *c)
         return;
     }
     uint32_t at = __atomic_fetch_add(&s->spare_next, 1, __ATOMIC_RELAXED) & (s->spares - 1);
-    uint32_t number = (uint32_t)(c - s->cache) + 1;
+    size_t offset = (size_t)((const char *)c - (const char *)s->cache);
+    uint32_t number = (uint32_t)(offset / sizeof(*c)) + 1;
     uint32_t last = __atomic_exchange_n(&s->spare[at], number, __ATOMIC_ACQ_REL);
     if (last != 0) {
         __atomic_store_n(&s->cache[last - 1].in_ring, 0, __ATOMIC_RELEASE);
