@@ -171,10 +171,10 @@ void judge_group_use(struct monitor *m, uint32_t cpu, const struct sim_tlb_entry
     uint64_t first = s->desc_pa & ~(uint64_t)(GROUP_BYTES - 1);
     uint64_t oa = vm_leaf_oa(s->value, s->level) - (s->desc_pa - first) / 8 * vm_span(s->level);
     for (uint32_t i = 0; i < GROUP; i++) {
-        uint64_t d = mem_read(m, first + 8u * i);
+        uint64_t d = mem_read(m, first + UINT64_C(8) * i);
         if (((d ^ s->value) & ~ignore) != 0 ||
             vm_leaf_oa(d, s->level) != oa + i * vm_span(s->level)) {
-            report_group(m, cpu, first + 8u * i, e->va, d,
+            report_group(m, cpu, first + UINT64_C(8) * i, e->va, d,
                          (d & 1) == 0 ? "used while one of its 16 entries is invalid"
                                       : "used while its 16 entries do not agree",
                          "16 valid entries of equal attributes and consecutive addresses before "
@@ -359,7 +359,7 @@ void judge_new_table(struct monitor *m, uint32_t cpu, uint64_t page)
 bool holds_anything(const struct monitor *m, const struct table *root)
 {
     for (uint32_t i = 0; i < VM_SLOTS; i++) {
-        if ((mem_read(m, root->pa + 8u * i) & 1) != 0) {
+        if ((mem_read(m, root->pa + UINT64_C(8) * i) & 1) != 0) {
             return true;
         }
     }

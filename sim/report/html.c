@@ -310,7 +310,7 @@ static void type_row(struct markup *m, const struct report_type *t)
 
 static void type_table(struct markup *m, const struct report_data *d)
 {
-    const struct report_type **order = calloc(d->type_count + 1u, sizeof(*order));
+    const struct report_type **order = calloc(d->type_count + 1u, sizeof(struct report_type *));
     if (order == NULL) {
         m->failed = true;
         return;
@@ -318,7 +318,7 @@ static void type_table(struct markup *m, const struct report_data *d)
     for (uint32_t i = 0; i < d->type_count; i++) {
         order[i] = &d->type[i];
     }
-    qsort(order, d->type_count, sizeof(*order), by_allocs);
+    qsort(order, d->type_count, sizeof(struct report_type *), by_allocs);
     open_table(m, "All types as a table");
     markup_raw(m, "<tr><th>type</th><th>object</th><th>allocations</th><th>peak live</th>"
                   "<th>live at end</th><th>asked at end</th><th>held at end</th><th>refused</th>"
