@@ -332,6 +332,16 @@ static int usage(FILE *to)
 }
 
 /* 0 to go on, else the exit status plus one. */
+/* An option with its value, if it is one that this program knows. */
+static bool takes_value(const char *word, const char *value, struct options *o)
+{
+    if (strcmp(word, "--seed") == 0) {
+        return number(value, &o->seed);
+    }
+    return strcmp(word, "--cpus") == 0 && number(value, &o->cpus) && o->cpus >= 1 &&
+           o->cpus <= SIM_CPUS_MAX;
+}
+
 static int parse(int argc, char **argv, struct options *o, struct kc_test_run *run)
 {
     for (int i = 1; i < argc; i++) {
@@ -342,10 +352,7 @@ static int parse(int argc, char **argv, struct options *o, struct kc_test_run *r
             run->list = true;
         } else if (strcmp(argv[i], "--random") == 0) {
             o->random = true;
-        } else if (strcmp(argv[i], "--seed") == 0 && more && number(argv[i + 1], &o->seed)) {
-            i++;
-        } else if (strcmp(argv[i], "--cpus") == 0 && more && number(argv[i + 1], &o->cpus) &&
-                   o->cpus >= 1 && o->cpus <= SIM_CPUS_MAX) {
+        } else if (more && takes_value(argv[i], argv[i + 1], o)) {
             i++;
         } else if (strcmp(argv[i], "--help") == 0) {
             return usage(stdout) + 1;
