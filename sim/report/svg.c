@@ -178,7 +178,8 @@ void svg_timeline(const struct timeline *t, uint64_t first_ns, bool source_known
 
 static uint64_t bar_count(const struct kc_hist *h, uint32_t bar)
 {
-    return h->bucket[bar * BAR_BUCKETS] + h->bucket[bar * BAR_BUCKETS + 1];
+    size_t first = (size_t)bar * BAR_BUCKETS;
+    return h->bucket[first] + h->bucket[first + 1];
 }
 
 static void draw_ticks(uint32_t first, uint32_t last, const struct svg_size *size, double step,
@@ -204,7 +205,8 @@ static void draw_mark(const struct kc_hist *h, uint32_t part, const char *name, 
                       uint32_t first, double step, const struct svg_size *size, struct markup *out)
 {
     uint64_t ns = kc_hist_percentile(h, part);
-    double x = (kc_hist_bucket(ns) / BAR_BUCKETS - (double)first + 1) * step;
+    uint32_t bar = kc_hist_bucket(ns) / BAR_BUCKETS;
+    double x = ((double)bar - (double)first + 1) * step;
     bool turned = x > size->width - 110.0;
     markup_fmt(out,
                "<path class=\"mark\" d=\"M%.1f %.1fV%u\"/><text class=\"name\" x=\"%.1f\" "
