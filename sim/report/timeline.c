@@ -39,7 +39,7 @@ static void take_in(struct timeline_point *p, const struct timeline_point *with)
 /* Only when all points are whole: I2 holds for the doubled stride. */
 static void halve(struct timeline *t)
 {
-    for (uint32_t i = 0; i < TIMELINE_POINTS / 2; i++) {
+    for (size_t i = 0; i < TIMELINE_POINTS / 2; i++) {
         t->point[i] = t->point[2 * i];
         take_in(&t->point[i], &t->point[2 * i + 1]);
     }
