@@ -16,11 +16,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     uint32_t bytes = kc_bytes_below(&o, sizeof(memory) + 1);
     uint32_t block = 1 + kc_bytes_below(&o, 300);
     uint32_t align = 8u << kc_bytes_below(&o, 4);
-    uint32_t flags = kc_bytes_below(&o, 2) != 0 ? KC_POOL_UNLOCKED : 0;
-    struct kc_pool_config c = {"fuzz", memory, bytes, block, align, &misuse, flags};
+    uint32_t mode = kc_bytes_below(&o, 3); /* locked, unlocked, with a magazine */
+    uint32_t flags = mode == 1 ? KC_POOL_UNLOCKED : 0;
+    struct kc_pool_config c = {"fuzz", memory, bytes, block, align, &misuse, flags, mode == 2};
     kc_status_t status = kc_pool_init(&pool, &c);
     if (status != KC_OK) {
-        FUZZ_REQUIRE(status == KC_ERR_NOMEM && bytes < block + align + 3);
+        FUZZ_REQUIRE(status == KC_ERR_NOMEM &&
+                     bytes < KC_POOL_MEMORY_BYTES(block, align, 1, mode == 2));
         return 0;
     }
     if (pool.capacity > POOL_MODEL_BLOCKS) {

@@ -27,12 +27,14 @@ static struct kc_cache cache;
 static struct kc_cache_set set;
 static struct kc_cache members[KC_HEAP_CLASSES];
 static struct kc_heap heap;
-static struct kc_pool pool;
-static KC_ALIGNED(64) unsigned char pool_memory[32 * 1024];
+static struct kc_pool pool;  /* with magazines */
+static struct kc_pool alone; /* without */
+static KC_ALIGNED(64) unsigned char pool_memory[64 * 1024], alone_memory[32 * 1024];
 static uint32_t wrong; /* things seen that should not be */
 
 enum kind {
     KIND_POOL,
+    KIND_ALONE,
     KIND_CACHE,
     KIND_HEAP,
     KIND_FRAME,
@@ -56,6 +58,9 @@ static void *get(enum kind kind, uint64_t x)
     switch (kind) {
     case KIND_POOL:
         p = kc_pool_alloc(&pool);
+        break;
+    case KIND_ALONE:
+        p = kc_pool_alloc(&alone);
         break;
     case KIND_CACHE:
         p = kc_cache_alloc(&cache, 0);
@@ -82,6 +87,9 @@ static void put(enum kind kind, void *p)
     switch (kind) {
     case KIND_POOL:
         status = kc_pool_free(&pool, p);
+        break;
+    case KIND_ALONE:
+        status = kc_pool_free(&alone, p);
         break;
     case KIND_CACHE:
         status = kc_cache_free(&cache, p);
@@ -115,7 +123,7 @@ static void *work(void *arg)
         }
         if (x % 512 == 1) {
             note_wrong(kc_cache_check(&cache, NULL) != KC_OK);
-            note_wrong(kc_pool_check(&pool, NULL) != KC_OK);
+            note_wrong(kc_pool_check(&alone, NULL) != KC_OK);
         }
         if (x % 64 == 2) {
             /* Questions about anything, also about what others are just changing. */
@@ -141,11 +149,13 @@ Test(alloc_threads, every_block_has_one_owner)
     struct kc_heap_config hc = {"h", &misuse, 0, 0, &set};
     /* With one spare, sizes push each other's empty slabs out all the time. */
     struct kc_cache_set_config sc = {"s", members, KC_HEAP_CLASSES, 1, 0, &misuse};
-    struct kc_pool_config pc = {"p", pool_memory, sizeof(pool_memory), 100, 0, &misuse, 0};
+    struct kc_pool_config pc = {"p", pool_memory, sizeof(pool_memory), 100, 0, &misuse, 0, THREADS};
     cr_assert_eq(kc_cache_init(&cache, &cc, &frames), KC_OK);
     cr_assert_eq(kc_cache_set_init(&set, &sc, &frames), KC_OK);
     cr_assert_eq(kc_heap_init(&heap, &hc, &frames), KC_OK);
+    struct kc_pool_config ac = {"a", alone_memory, sizeof(alone_memory), 100, 0, &misuse, 0, 0};
     cr_assert_eq(kc_pool_init(&pool, &pc), KC_OK);
+    cr_assert_eq(kc_pool_init(&alone, &ac), KC_OK);
 
     for (uint32_t i = 0; i < THREADS; i++) {
         thread_seed[i] = kc_random(&seed);
@@ -168,7 +178,9 @@ Test(alloc_threads, every_block_has_one_owner)
     }
     cr_expect_eq(wrong, 0);
     cr_expect_eq(kc_misuse_total(&misuse), 0);
+    cr_expect_eq(kc_pool_check(&pool, NULL), KC_OK);
     cr_expect_eq(kc_pool_fini(&pool), KC_OK);
+    cr_expect_eq(kc_pool_fini(&alone), KC_OK);
     cr_expect_eq(kc_cache_fini(&cache), KC_OK);
     cr_expect_eq(kc_heap_check(&heap, NULL), KC_OK);
     cr_expect_eq(kc_heap_fini(&heap), KC_OK);

@@ -75,7 +75,44 @@ KC_NODISCARD uint64_t kc_lock_acquire_irqsave(struct kc_lock *l);
 void kc_lock_release_irqrestore(struct kc_lock *l, uint64_t saved);
 
 /** True if this CPU holds it. For assertions. */
-bool kc_lock_is_mine(const struct kc_lock *l);
+KC_INLINE bool kc_lock_is_mine(const struct kc_lock *l)
+{
+    return __atomic_load_n(&l->holder, __ATOMIC_RELAXED) == kc_plat_cpu(); /* L3 in lock.c */
+}
+
+/* ---- the same, inline: for the few places where a call would show -----------------------------
+ */
+
+/* Wait until it is the ticket's turn. Private. */
+KC_COLD void kc_lock_wait(const struct kc_lock *l, uint32_t ticket);
+
+/* What the holder does first. Private. */
+KC_INLINE void kc_lock_took(struct kc_lock *l)
+{
+    __atomic_store_n(&l->holder, kc_plat_cpu(), __ATOMIC_RELAXED);
+    kc_plat_note(KC_NOTE_LOCK_TAKEN, (uintptr_t)l, l->rank, NULL); /* L4 */
+}
+
+/** kc_lock_acquire() and kc_lock_release(), inline. */
+KC_INLINE void kc_lock_enter(struct kc_lock *l)
+{
+    KC_CHECK(!kc_lock_is_mine(l));
+    uint32_t ticket = __atomic_fetch_add(&l->next, 1, __ATOMIC_RELAXED);
+    /* Acquire pairs with the release of `serving`: what the last holder wrote is seen from here. */
+    if (KC_UNLIKELY(__atomic_load_n(&l->serving, __ATOMIC_ACQUIRE) != ticket)) {
+        kc_lock_wait(l, ticket);
+    }
+    kc_lock_took(l);
+}
+
+KC_INLINE void kc_lock_leave(struct kc_lock *l)
+{
+    KC_CHECK(kc_lock_is_mine(l));
+    kc_plat_note(KC_NOTE_LOCK_RELEASED, (uintptr_t)l, l->rank, NULL); /* L4 */
+    __atomic_store_n(&l->holder, KC_LOCK_NO_CPU, __ATOMIC_RELAXED);
+    uint32_t serving = __atomic_load_n(&l->serving, __ATOMIC_RELAXED); /* L2 */
+    __atomic_store_n(&l->serving, serving + 1, __ATOMIC_RELEASE);
+}
 
 KC_EXTERN_C_END
 

@@ -2,15 +2,26 @@
 /**
  * kc/pool.h: blocks of one size in one range of memory that the caller gives.
  *
- * Capacity is fixed at init, allocation and free are O(1), and all bookkeeping lies outside the
- * blocks: nothing is ever written into a free block (but at hardening full, which clears it), so
- * that blocks may be DMA buffers, and overruns do not reach the state. It needs no other module and
- * works before there are frames.
+ * Capacity is fixed at init, every operation is bounded, and all bookkeeping lies outside the
+ * blocks: nothing is ever written into a free block (but at hardening full), so that blocks may be
+ * DMA buffers, and overruns do not reach the state. It needs no other module and works before there
+ * are frames.
+ *
+ * Each CPU may have a magazine (kc/mag.h) over the stock that all share. The forms of a call:
+ *
+ *     kc_pool_alloc()          any context: masks interrupts for the call
+ *     kc_pool_alloc_pinned()   the caller is *pinned*: it stays on its CPU, and nobody else on that
+ *                              CPU (interrupt, other thread) uses the pool meanwhile
+ *     kc_pool_alloc_here()     the same, inline, through the handle that kc_pool_here() gives
+ *     kc_pool_alloc_bulk()     many at once; the caller is pinned
+ *
+ * and so for free. Without magazines (cpu_count 0) every call takes the lock, and which block comes
+ * next depends on nothing but the order of calls: the deterministic mode.
  */
 #ifndef KC_POOL_H
 #define KC_POOL_H
 
-#include <kc/lock.h>
+#include <kc/mag.h>
 
 KC_EXTERN_C_BEGIN
 
@@ -18,39 +29,109 @@ KC_EXTERN_C_BEGIN
 #define KC_POOL_ALIGN_MIN  8u         /* blocks are aligned at least so, and memory must be */
 #define KC_POOL_NAME_CHARS 24u
 
-#define KC_POOL_ZERO_ALLOC 0x1u /* flag: every block is handed out zeroed */
-#define KC_POOL_UNLOCKED   0x2u /* flag: the caller serialises all calls; the pool takes no lock */
+#define KC_POOL_CPU_BLOCKS 32u /* blocks in a magazine, at most */
+#define KC_POOL_RUN_BLOCKS 64u /* untouched blocks that a CPU takes at once, at most */
+/* Published bound: no CPU keeps more free blocks from the others. */
+#define KC_POOL_CPU_KEEPS (KC_POOL_CPU_BLOCKS + KC_POOL_RUN_BLOCKS)
+
+/*
+ * An entry of a magazine. Where a free looks at the state byte it has the block's index at hand,
+ * and indexes are small; at hardening off it has not.
+ */
+#if KC_MAG_HAS_STATE
+typedef uint32_t kc_pool_entry;
+#define KC_POOL_ENTRY_BYTES 4u
+#else
+typedef void *kc_pool_entry;
+#define KC_POOL_ENTRY_BYTES ((uint32_t)sizeof(void *))
+#endif
+
+#define KC_POOL_UNLOCKED 0x1u /* flag: the caller serialises all calls; no lock, no magazines */
+
+/* Bytes of bookkeeping: for each block, for each CPU with a magazine, and beside these. */
+#if KC_HARDENING == KC_HARDENING_OFF
+#define KC_POOL_META_SHORT ((uint32_t)sizeof(void *)) /* up to KC_POOL_SHORT_MAX blocks */
+#define KC_POOL_META_LONG  KC_POOL_META_SHORT
+#elif KC_HARDENING == KC_HARDENING_CHECKED
+#define KC_POOL_META_SHORT 3u
+#define KC_POOL_META_LONG  4u
+#else
+#define KC_POOL_META_SHORT (3u + (uint32_t)sizeof(void *)) /* and the site of the last call */
+#define KC_POOL_META_LONG  (4u + (uint32_t)sizeof(void *))
+#endif
+#define KC_POOL_SHORT_MAX  65536u
+#define KC_POOL_CPU_BYTES  (KC_LINE_BYTES + KC_POOL_CPU_BLOCKS * KC_POOL_ENTRY_BYTES)
+#define KC_POOL_REST_BYTES (KC_LINE_BYTES + 8u) /* for alignment between the parts */
+
+/*
+ * Bytes of memory in which a pool certainly has `count` blocks; a constant expression where its
+ * arguments are. For pools laid out at compile time. Arguments within the limits of the config.
+ */
+#if KC_HARDENING >= KC_HARDENING_FULL
+#define KC_POOL_REDZONE_BYTES 8u
+#else
+#define KC_POOL_REDZONE_BYTES 0u
+#endif
+#define KC_POOL_STRIDE(block_bytes, align) \
+    (((block_bytes) + KC_POOL_REDZONE_BYTES + (align)-1) & ~((size_t)(align)-1))
+#define KC_POOL_MEMORY_BYTES(block_bytes, align, count, cpus)                                     \
+    ((size_t)(count) * (KC_POOL_STRIDE(block_bytes, align) +                                      \
+                        ((count) > KC_POOL_SHORT_MAX ? KC_POOL_META_LONG : KC_POOL_META_SHORT)) + \
+     (size_t)(cpus)*KC_POOL_CPU_BYTES + KC_POOL_REST_BYTES)
 
 struct kc_pool_config {
     const char *name; /* copied, cut to KC_POOL_NAME_CHARS - 1; NULL is "" */
     void *memory;     /* aligned to `align`; need not be zero */
     size_t memory_bytes;
     size_t block_bytes;       /* what the caller will use of a block; 1 or more */
-    size_t align;             /* power of two, 8 or more; 0 is 8 */
+    size_t align;             /* power of two, 8 or more; 0 is 8. A line's: KC_LINE_BYTES */
     struct kc_misuse *misuse; /* NULL as in kc_misuse_raise() */
     uint32_t flags;           /* KC_POOL_x */
+    uint32_t cpu_count;       /* CPUs 0 to cpu_count - 1 have magazines; others take the lock */
 };
+
+struct kc_pool;
+
+/* What one CPU has of a pool, or (its `none`) what a CPU without a magazine has. Private. */
+struct kc_pool_cpu {
+    struct kc_mag mag;
+    /* Copies of the pool's constants, so that a call touches one line: */
+    uintptr_t base;    /* first block */
+    size_t stride;     /* bytes from block to block */
+    uintptr_t inverse; /* of the stride's odd part; kc_mag_quotient() */
+    uint8_t *state;    /* checked: one byte a block */
+    uint32_t shift;    /* of the stride: its trailing zeros */
+    uint32_t known;    /* blocks below this were handed out or taken: their states are written */
+    struct kc_pool *pool;
+    uint32_t run, run_end; /* untouched blocks that are this CPU's; read by whoever counts */
+};
+
+KC_STATIC_ASSERT(sizeof(struct kc_pool_cpu) <= KC_LINE_BYTES, "one line");
 
 /* The pool. Placed by the caller, private member by member. */
 struct kc_pool {
-    uintptr_t base;      /* first block */
-    size_t stride;       /* bytes from block to block */
-    uint64_t reciprocal; /* of stride, see src/mem/pool.c */
-    uint32_t reciprocal_shift;
-    uint32_t capacity; /* blocks */
-    uint32_t fresh;    /* blocks from here on were never handed out */
-    uint32_t depth;    /* blocks on the stack of free ones */
-    void *stack;       /* their indexes: uint16_t up to 65,536 blocks, else uint32_t */
-    uint8_t *state;    /* one byte a block */
+    struct kc_pool_cpu none;              /* of CPUs without a magazine */
+    struct kc_pool_cpu *cpu[KC_CPUS_MAX]; /* of each CPU: its own, or &none */
+    struct kc_lock lock;                  /* for what follows */
+    uint32_t capacity;                    /* blocks */
+    uint32_t fresh;                       /* blocks from here on were never handed out */
+    uint32_t depth;                       /* blocks in the stock; atomic: peeked at */
+    uint32_t head;                        /* hardening full: first of the queue that it is then */
+    uint32_t lost;                        /* blocks found corrupted, never handed out again */
+    uint32_t peak_out;                    /* full: most blocks out of the stock at a time */
+    uint32_t run_blocks;                  /* size of a run */
+    uint32_t quick_depth; /* from this depth of the stock, a refill is the quick one */
+    uint64_t fail_count;
+    uint64_t random;
+    void *stack;             /* off: void *; else uint16_t, the low halves of indexes */
+    uint8_t *stack_high;     /* more than KC_POOL_SHORT_MAX blocks: the high bytes; else NULL */
+    uintptr_t *site;         /* hardening full: who called last for the block */
+    struct kc_pool_cpu *own; /* the first magazine; NULL: none */
     size_t block_bytes;
     size_t memory_bytes;
-    size_t align;
     uint32_t flags;
-    uint32_t lost; /* blocks found corrupted, never handed out again */
-    uint32_t peak; /* most blocks live at a time */
-    uint64_t fail_count;
+    uint32_t cpu_count;
     struct kc_misuse *misuse;
-    struct kc_lock lock;
     char name[KC_POOL_NAME_CHARS];
 };
 
@@ -58,12 +139,14 @@ struct kc_pool_stats {
     size_t block_bytes;  /* as configured */
     size_t stride_bytes; /* as laid out */
     uint32_t capacity;   /* blocks */
-    uint32_t live;       /* handed out now */
-    uint32_t peak;       /* most at a time */
+    uint32_t live;       /* handed out now; while others allocate, as of some moment each */
+    uint32_t peak;       /* most blocks at a time that were live or in a CPU's keeping */
+    uint32_t kept;       /* free, in the keeping of CPUs: at most KC_POOL_CPU_KEEPS a CPU */
     uint32_t lost;       /* found corrupted at hardening full, out of use */
     uint64_t fail_count; /* allocations that found nothing */
     size_t memory_bytes; /* as configured */
-    size_t meta_bytes;   /* of it: bookkeeping, at most 3.2 bytes a block up to 65,536 blocks */
+    size_t meta_bytes;   /* of it: bookkeeping of blocks, KC_POOL_META_SHORT or _LONG each */
+    size_t cpu_bytes;    /* of it: magazines */
 };
 
 /**
@@ -74,12 +157,12 @@ struct kc_pool_stats {
  *
  * Owner:   the pool has the memory until kc_pool_fini()
  * Errors:  KC_ERR_ARG    p, config or memory is NULL, block_bytes is 0, align is no power of two or
- *                        below KC_POOL_ALIGN_MIN, an unknown flag
+ *                        below KC_POOL_ALIGN_MIN, an unknown flag, or KC_POOL_UNLOCKED with CPUs
  *          KC_ERR_ALIGN  memory is not aligned to align
- *          KC_ERR_RANGE  memory_bytes wraps around the address space, or block_bytes rounded up to
- *                        align exceeds a size_t
+ *          KC_ERR_RANGE  memory_bytes wraps around the address space, block_bytes rounded up to
+ *                        align exceeds a size_t, or cpu_count exceeds KC_CPUS_MAX
  *          KC_ERR_NOMEM  memory is too small for one block and its bookkeeping
- * Cost:    O(1): memory is touched only as blocks are handed out
+ * Cost:    O(CPUs): blocks and their bookkeeping are touched only as blocks are handed out
  * Context: nobody else uses it
  */
 KC_NODISCARD kc_status_t kc_pool_init(struct kc_pool *p, const struct kc_pool_config *config);
@@ -93,37 +176,179 @@ KC_NODISCARD kc_status_t kc_pool_init(struct kc_pool *p, const struct kc_pool_co
 KC_NODISCARD kc_status_t kc_pool_fini(struct kc_pool *p);
 
 /**
- * Allocate a block: the one freed last, else the next in address order.
+ * Allocate a block: the one that this CPU freed last, else one from the stock (the one that came
+ * there last), else one never used, in address order. At hardening full: one never used, else a
+ * random one of those longest free.
  *
- * Returns NULL if all are live. Contents are undefined, or zero with KC_POOL_ZERO_ALLOC. At
- * hardening full, a block that was written after its free is reported as misuse (CORRUPT), is never
- * handed out again, and the next one is tried.
+ * Returns NULL if there is none: all blocks are live, lost, or in other CPUs' keeping, of which
+ * each keeps KC_POOL_CPU_KEEPS at most. Contents are undefined. At hardening full, a block that was
+ * written after its free is reported as misuse (CORRUPT), is never handed out again, and the next
+ * one is tried; and what lies between block_bytes and the stride is a redzone, judged at the free.
  *
  * Owner:   the caller, until kc_pool_free()
- * Cost:    O(1) (full: also O(block_bytes), and once for each corrupted block)
- * Context: any, interrupts included
+ * Cost:    O(1): a pop; or one lock hold in which at most 8 blocks move (full: also O(block_bytes),
+ *          and once for each corrupted block)
+ * Context: any, interrupts included; the pinned forms: see the top
  */
-KC_NODISCARD void *kc_pool_alloc(struct kc_pool *p);
+void *kc_pool_alloc(struct kc_pool *p);
+void *kc_pool_alloc_pinned(struct kc_pool *p);
+
+/** The same, of zeros: block_bytes of them. Any context. */
+void *kc_pool_alloc_zeroed(struct kc_pool *p);
 
 /**
  * Give a block back.
  *
- * ptr     from kc_pool_alloc() of this pool; NULL is KC_OK and does nothing
+ * ptr     from kc_pool_alloc() of this pool, on any CPU; NULL is KC_OK and does nothing
  *
- * Errors (all are misuse, reported once; state is as before). At hardening off only FOREIGN is
- * noticed for certain.
+ * Errors (all are misuse, reported once; state is as before). At hardening off none is noticed
+ * where there is a magazine, and without one FOREIGN alone, and DOUBLE_FREE when no block is live.
  *          KC_ERR_RANGE  FOREIGN: ptr is in no block of this pool
  *          KC_ERR_ALIGN  INTERIOR: ptr is not the first byte of its block
  *          KC_ERR_STATE  DOUBLE_FREE: the block is free, or was never handed out
- * Cost:    O(1) (full: also O(block_bytes))
- * Context: any, interrupts included
+ *          KC_ERR_CORRUPT  CORRUPT (full): bytes behind the block were written; it *is* free now
+ * Cost:    as kc_pool_alloc()
+ * Context: any, interrupts included; the pinned forms: see the top
  */
 kc_status_t kc_pool_free(struct kc_pool *p, void *ptr);
+kc_status_t kc_pool_free_pinned(struct kc_pool *p, void *ptr);
 
-/** One consistent snapshot. Cost: O(1); one lock hold. */
+/**
+ * Allocate n blocks, or none.
+ *
+ * n        any number; 0 is true and does nothing
+ * out      room for n pointers; on false, contents are undefined
+ *
+ * Returns false if there are not n.
+ * Cost:    O(n); a lock hold for every 8 that the CPU does not have
+ * Context: pinned
+ */
+KC_NODISCARD bool kc_pool_alloc_bulk(struct kc_pool *p, size_t n, void **out);
+
+/**
+ * Give n blocks back, each as kc_pool_free(): those that are refused are reported, the others
+ * freed.
+ *
+ * Errors:  of the first that was refused
+ * Context: pinned
+ */
+kc_status_t kc_pool_free_bulk(struct kc_pool *p, size_t n, void *const *ptr);
+
+/* ---- inline forms ---------------------------------------------------------------------------- */
+
+/** This CPU's handle, good as long as the caller stays on the CPU and the pool lives. Pinned. */
+KC_INLINE struct kc_pool_cpu *kc_pool_here(struct kc_pool *p)
+{
+    return p->cpu[kc_plat_cpu()];
+}
+
+/* The entries of a magazine follow it. Private. */
+KC_INLINE kc_pool_entry *kc_pool_entries(struct kc_pool_cpu *m)
+{
+    return (kc_pool_entry *)(void *)(m + 1);
+}
+
+/* What is not the fast path. Private. */
+void *kc_pool_alloc_slow(struct kc_pool_cpu *m);
+kc_status_t kc_pool_free_slow(struct kc_pool_cpu *m, void *ptr);
+
+/** kc_pool_alloc_pinned(), inline. */
+KC_INLINE void *kc_pool_alloc_here(struct kc_pool_cpu *m)
+{
+#if KC_MAG_IS_USED
+    uint32_t count = kc_mag_count(&m->mag);
+    if (KC_LIKELY(count != 0)) {
+        kc_pool_entry e = kc_pool_entries(m)[count - 1];
+#if KC_MAG_HAS_STATE
+        if (KC_UNLIKELY(m->state[e] != KC_MAG_FREE)) {
+            return kc_pool_alloc_slow(m);
+        }
+        m->state[e] = KC_MAG_LIVE;
+        void *block = (void *)(m->base + e * m->stride);
+#else
+        void *block = e;
+#endif
+        kc_mag_set_count(&m->mag, count - 1);
+        kc_plat_note(KC_NOTE_ALLOC, (uintptr_t)block, m->pool->block_bytes, m->pool);
+        return block;
+    }
+#endif
+    return kc_pool_alloc_slow(m);
+}
+
+/** kc_pool_free_pinned(), inline. */
+KC_INLINE kc_status_t kc_pool_free_here(struct kc_pool_cpu *m, void *ptr)
+{
+#if KC_MAG_IS_USED
+    uint32_t count = kc_mag_count(&m->mag);
+    if (KC_UNLIKELY(count >= m->mag.limit)) {
+        return kc_pool_free_slow(m, ptr);
+    }
+#if KC_MAG_HAS_STATE
+    uintptr_t index = kc_mag_quotient((uintptr_t)ptr - m->base, m->inverse, m->shift);
+    if (KC_UNLIKELY(index >= m->known || m->state[index] != KC_MAG_LIVE)) {
+        return kc_pool_free_slow(m, ptr);
+    }
+    kc_pool_entry e = (kc_pool_entry)index;
+    m->state[index] = KC_MAG_FREE;
+#else
+    kc_pool_entry e = ptr;
+#endif
+    kc_plat_note(KC_NOTE_FREE, (uintptr_t)ptr, m->pool->block_bytes, m->pool);
+    kc_pool_entries(m)[count] = e;
+    kc_mag_set_count(&m->mag, count + 1);
+    return KC_OK;
+#else
+    return kc_pool_free_slow(m, ptr);
+#endif
+}
+
+/**
+ * Typed forms: KC_POOL_OF(name, type) defines name##_alloc(pool) and name##_free(pool, ptr), any
+ * context, and name##_alloc_here(handle) and name##_free_here(handle, ptr), inline, for objects of
+ * that type; the pool's block_bytes is at least sizeof(type).
+ */
+#define KC_POOL_OF(name, type)                                                 \
+    KC_INLINE type *name##_alloc(struct kc_pool *p_)                           \
+    {                                                                          \
+        return (type *)kc_pool_alloc(p_);                                      \
+    }                                                                          \
+    KC_INLINE kc_status_t name##_free(struct kc_pool *p_, type *ptr_)          \
+    {                                                                          \
+        return kc_pool_free(p_, ptr_);                                         \
+    }                                                                          \
+    KC_INLINE type *name##_alloc_here(struct kc_pool_cpu *m_)                  \
+    {                                                                          \
+        return (type *)kc_pool_alloc_here(m_);                                 \
+    }                                                                          \
+    KC_INLINE kc_status_t name##_free_here(struct kc_pool_cpu *m_, type *ptr_) \
+    {                                                                          \
+        return kc_pool_free_here(m_, ptr_);                                    \
+    }
+
+/* ---- CPUs that stop, queries ------------------------------------------------------------------
+ */
+
+/**
+ * Bring what a CPU keeps back to the stock.
+ *
+ * cpu      any number; one without a magazine keeps nothing
+ *
+ * Returns the number of blocks that came back.
+ * Cost:    O(KC_POOL_CPU_KEEPS); one lock hold
+ * Context: on that CPU, pinned; or on another when that CPU is off and was seen to be
+ */
+uint32_t kc_pool_drain(struct kc_pool *p, uint32_t cpu);
+
+/** Counts. Cost: O(CPUs); one lock hold. Context: any. */
 void kc_pool_stats(struct kc_pool *p, struct kc_pool_stats *out);
 
-/** True if ptr is the first byte of a live block of this pool. Any value is allowed. */
+/**
+ * True if ptr is the first byte of a live block of this pool. Any value is allowed.
+ *
+ * Cost:    O(1); at hardening off O(capacity)
+ * Context: nobody allocates or frees that block meanwhile (at hardening off: any block)
+ */
 bool kc_pool_is_live(struct kc_pool *p, const void *ptr);
 
 /**
@@ -131,8 +356,9 @@ bool kc_pool_is_live(struct kc_pool *p, const void *ptr);
  *
  * cursor   0 to begin; else as the last call left it
  *
- * Returns NULL when there are no more. A block that comes or goes between two calls may be missed.
- * Cost:    over a whole pass O(blocks ever handed out); one lock hold a call
+ * Returns NULL when there are no more.
+ * Cost:    over a whole pass O(blocks ever handed out), at hardening off times capacity; a lock
+ * hold a call Context: with magazines, nobody allocates or frees meanwhile
  */
 void *kc_pool_next_live(struct kc_pool *p, uint32_t *cursor);
 
@@ -147,7 +373,8 @@ struct kc_pool_fault {
  * Walk everything and judge every invariant of src/mem/pool.c.
  *
  * Errors:  KC_ERR_CORRUPT  one is broken; *where, if not NULL, says which
- * Cost:    O(blocks ever handed out); holds the lock meanwhile
+ * Cost:    O(blocks ever handed out), at hardening off squared; holds the lock meanwhile
+ * Context: with magazines, nobody allocates or frees meanwhile
  */
 KC_NODISCARD kc_status_t kc_pool_check(struct kc_pool *p, struct kc_pool_fault *where);
 

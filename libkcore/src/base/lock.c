@@ -27,26 +27,16 @@ void kc_lock_init(struct kc_lock *l, const char *name, enum kc_lock_rank rank)
     *l = fresh;
 }
 
-bool kc_lock_is_mine(const struct kc_lock *l)
+void kc_lock_wait(const struct kc_lock *l, uint32_t ticket)
 {
-    return __atomic_load_n(&l->holder, __ATOMIC_RELAXED) == kc_plat_cpu(); /* L3 */
-}
-
-static void took(struct kc_lock *l)
-{
-    __atomic_store_n(&l->holder, kc_plat_cpu(), __ATOMIC_RELAXED);
-    kc_plat_note(KC_NOTE_LOCK_TAKEN, (uintptr_t)l, l->rank, NULL); /* L4 */
+    while (__atomic_load_n(&l->serving, __ATOMIC_ACQUIRE) != ticket) {
+        kc_plat_relax();
+    }
 }
 
 void kc_lock_acquire(struct kc_lock *l)
 {
-    KC_CHECK(!kc_lock_is_mine(l));
-    uint32_t ticket = __atomic_fetch_add(&l->next, 1, __ATOMIC_RELAXED);
-    /* Acquire pairs with the release of `serving`: what the last holder wrote is seen from here. */
-    while (__atomic_load_n(&l->serving, __ATOMIC_ACQUIRE) != ticket) {
-        kc_plat_relax();
-    }
-    took(l);
+    kc_lock_enter(l);
 }
 
 bool kc_lock_try(struct kc_lock *l)
@@ -61,28 +51,24 @@ bool kc_lock_try(struct kc_lock *l)
                                      __ATOMIC_RELAXED)) {
         return false;
     }
-    took(l);
+    kc_lock_took(l);
     return true;
 }
 
 void kc_lock_release(struct kc_lock *l)
 {
-    KC_CHECK(kc_lock_is_mine(l));
-    kc_plat_note(KC_NOTE_LOCK_RELEASED, (uintptr_t)l, l->rank, NULL); /* L4 */
-    __atomic_store_n(&l->holder, KC_LOCK_NO_CPU, __ATOMIC_RELAXED);
-    uint32_t serving = __atomic_load_n(&l->serving, __ATOMIC_RELAXED); /* L2 */
-    __atomic_store_n(&l->serving, serving + 1, __ATOMIC_RELEASE);
+    kc_lock_leave(l);
 }
 
 uint64_t kc_lock_acquire_irqsave(struct kc_lock *l)
 {
     uint64_t saved = kc_plat_irq_save();
-    kc_lock_acquire(l);
+    kc_lock_enter(l);
     return saved;
 }
 
 void kc_lock_release_irqrestore(struct kc_lock *l, uint64_t saved)
 {
-    kc_lock_release(l);
+    kc_lock_leave(l);
     kc_plat_irq_restore(saved);
 }

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * kc/mag.h: magazines: a CPU's own stack of free objects, and the fast path of all allocators.
+ *
+ * An allocator of equal objects (kc/pool.h, kc/cache.h) gives each CPU a magazine. An allocation
+ * pops, a free pushes, without lock and without atomic read-modify-write, since nobody else touches
+ * it: only when it is empty, or full, a few objects move between it and what all CPUs share, under
+ * a lock. At hardening checked each object has a *state byte* somewhere, which says whether it is
+ * live; so a double free is seen at the free, and an object that reached two magazines by a race of
+ * two wrong frees is seen when it is popped.
+ *
+ * Here is what those allocators share; what an entry is, each says itself.
+ */
+#ifndef KC_MAG_H
+#define KC_MAG_H
+
+#include <kc/lock.h>
+
+KC_EXTERN_C_BEGIN
+
+/* At hardening full every call is judged under the lock: there are no magazines. */
+#define KC_MAG_IS_USED   (KC_HARDENING < KC_HARDENING_FULL)
+#define KC_MAG_HAS_STATE (KC_HARDENING >= KC_HARDENING_CHECKED)
+
+/* The state byte of an object. */
+enum kc_mag_state {
+    KC_MAG_FREE = 0x5a, /* free: in a magazine, or in what the CPUs share */
+    KC_MAG_LIVE = 0xa5, /* handed out */
+    KC_MAG_LOST = 0x3c  /* found corrupted, never handed out again */
+};
+
+/*
+ * The stack. Its entries lie in the allocator's own structure. limit 0: a magazine that is always
+ * empty and always full, and so sends every call to the slow path.
+ */
+struct kc_mag {
+    uint32_t count; /* atomic, relaxed: written by its CPU, read by whoever counts */
+    uint32_t limit; /* constant */
+};
+
+KC_INLINE uint32_t kc_mag_count(const struct kc_mag *m)
+{
+    return __atomic_load_n(&m->count, __ATOMIC_RELAXED);
+}
+
+KC_INLINE void kc_mag_set_count(struct kc_mag *m, uint32_t count)
+{
+    __atomic_store_n(&m->count, count, __ATOMIC_RELAXED);
+}
+
+/* ---- exact division -------------------------------------------------------------------------- */
+
+/*
+ * Which of the multiples of a stride d = odd * 2^shift an offset is: with the inverse of `odd`
+ * modulo the word, n * inverse rotated right by shift is n / d where d divides n, and greater than
+ * every quotient where it does not: the map is a bijection, and the multiples of d fill the values
+ * up to the greatest quotient. So one comparison with the number of objects judges bounds, sign and
+ * alignment of any pointer at all. (P. L. Montgomery's exact division, as in H. S. Warren, Hacker's
+ * Delight, 2nd ed., 10-17 "Test for Zero Remainder after Division by a Constant".)
+ */
+
+/** Quotient, or something greater than every quotient. */
+KC_INLINE uintptr_t kc_mag_quotient(uintptr_t offset, uintptr_t inverse, uint32_t shift)
+{
+    uintptr_t product = offset * inverse;
+    return product >> shift | product << (-shift & (sizeof(uintptr_t) * 8 - 1));
+}
+
+/** The inverse of an odd number modulo the word. Newton: right to 5 bits, then twice as many. */
+KC_INLINE uintptr_t kc_mag_inverse(uintptr_t odd)
+{
+    uintptr_t x = 3 * odd ^ 2;
+    for (uint32_t bits = 5; bits < sizeof(uintptr_t) * 8; bits *= 2) {
+        x *= 2 - odd * x;
+    }
+    return x;
+}
+
+KC_EXTERN_C_END
+
+#endif
