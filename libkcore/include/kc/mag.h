@@ -63,7 +63,8 @@ KC_INLINE void kc_mag_set_count(struct kc_mag *m, uint32_t count)
 KC_INLINE uintptr_t kc_mag_quotient(uintptr_t offset, uintptr_t inverse, uint32_t shift)
 {
     uintptr_t product = offset * inverse;
-    return product >> shift | product << (-shift & (sizeof(uintptr_t) * 8 - 1));
+    uint32_t bits = (uint32_t)sizeof(uintptr_t) * 8;
+    return product >> shift | product << ((bits - shift) & (bits - 1));
 }
 
 /** The inverse of an odd number modulo the word. Newton: right to 5 bits, then twice as many. */
