@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Device trees of the bare-metal body, from anywhere: what the reader accepts and libfdt accepts,
- * both walk alike; what kc_dt_read() hands to the kernel keeps its invariants.
+ * both walk alike; what kc_dt_read() hands to the kernel keeps its invariants, and what early
+ * memory makes of it has no page free that the tree reserves.
  */
 #include <libfdt.h>
 #include <string.h>
+
+#include <kc/early.h>
 
 #include "../arch/aarch64/board/dt.h"
 #include "fuzz.h"
@@ -43,6 +46,24 @@ static void compare(const struct kc_fdt *f, const void *blob)
     }
 }
 
+static void no_reserved_byte_is_free(const struct kc_boot_info *info)
+{
+    static struct kc_early early;
+    uint32_t cursor = 0;
+    kc_pa_range_t free;
+    if (kc_early_init(&early, info) != KC_OK) {
+        return; /* overlaps, absurd sizes: early memory judges them */
+    }
+    FUZZ_REQUIRE(kc_early_check(&early, NULL) == KC_OK);
+    while (kc_early_next_free(&early, &cursor, &free)) {
+        for (uint32_t i = 0; i < info->range_count; i++) {
+            const struct kc_boot_range *r = &info->range[i];
+            FUZZ_REQUIRE(r->kind == KC_BOOT_RAM || !kc_range_meets(kc_pa_raw(free.base), free.size,
+                                                                   kc_pa_raw(r->base), r->size));
+        }
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     struct kc_boot_info info;
@@ -69,6 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
             FUZZ_REQUIRE(kc_range_fits(kc_pa_raw(info.range[i].base), info.range[i].size));
             FUZZ_REQUIRE(info.range[i].size != 0);
         }
+        no_reserved_byte_is_free(&info);
     }
     free(blob);
     return 0;

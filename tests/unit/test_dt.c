@@ -6,6 +6,8 @@
 #include "../../arch/aarch64/board/dt.h"
 #include "kc_test.h"
 
+#include <kc/early.h>
+
 /* ---- a writer of trees ---------------------------------------------------------------------- */
 
 #define BLOB_BYTES 16384u
@@ -153,6 +155,7 @@ enum spoil {
     GIC_SMALL,
     UART_NO_REG,
     RESERVED_WRAPS,
+    RESERVED_CONTRADICTS,
     MANY_RANGES,
     SPOIL_COUNT
 };
@@ -224,9 +227,25 @@ static void write_reserved(enum spoil s)
     prop_cells("reg", CELLS(0, 0x41000000, s == RESERVED_WRAPS ? 0xffffffff : 0,
                             s == RESERVED_WRAPS ? 0xf0000000 : 0x1000));
     prop("no-map", "", 0);
+    if (s == RESERVED_CONTRADICTS) {
+        prop("reusable", "", 0);
+    }
     end();
     begin("buffer@42000000");
     prop_cells("reg", CELLS(0, 0x42000000, 0, 0x3000));
+    end();
+    begin("pool@46000000"); /* a driver's; others could use it meanwhile */
+    prop_text("compatible", "shared-dma-pool");
+    prop("reusable", "", 0);
+    prop_cells("reg", CELLS(0, 0x46000000, 0, 0x200000, 0, 0x46400000, 0, 0x1000));
+    end();
+    begin("anywhere"); /* of the system's choice, for a driver */
+    prop("reusable", "", 0);
+    prop_cells("size", CELLS(0, 0x100000));
+    end();
+    begin("off@47000000");
+    prop_text("status", "disabled");
+    prop_cells("reg", CELLS(0, 0x47000000, 0, 0x1000));
     end();
     for (uint32_t i = 0; s == MANY_RANGES && i < KC_BOOT_RANGES_MAX; i++) {
         begin("more");
@@ -350,7 +369,9 @@ Test(dt, a_machine_is_read_whole)
     cr_expect(has_range(0x9000000, 0x1000, KC_BOOT_MMIO));
     cr_expect(has_range(0x8000000, 0x10000, KC_BOOT_MMIO));
     cr_expect(has_range(0x80a0000, 4 * 0x20000, KC_BOOT_MMIO), "as many frames as CPUs");
-    cr_expect_eq(info.range_count, 10);
+    cr_expect(has_range(0x46000000, 0x200000, KC_BOOT_RESERVED), "reusable");
+    cr_expect(has_range(0x46400000, 0x1000, KC_BOOT_RESERVED), "its second entry");
+    cr_expect_eq(info.range_count, 12);
     cr_expect_str_eq(info.cmdline, "seed=7 run");
     cr_expect_eq(board.psci, KC_BOARD_PSCI_SMC);
     cr_expect_eq(board.gic_version, 3);
@@ -358,6 +379,34 @@ Test(dt, a_machine_is_read_whole)
     cr_expect_eq(board.initrd.size, 0x123);
     cr_expect_eq(board.seed_bytes, 16);
     cr_expect_eq(board.seed[15], 'f');
+}
+
+/* What the tree says of memory, through early memory to frames: no reserved byte is handed on. */
+Test(dt, reserved_memory_of_every_kind_is_never_free)
+{
+    static struct kc_early early;
+    uint32_t size = machine(NOTHING, 1);
+    cr_assert_eq(read_as(size, 0), KC_OK);
+    /* The kernel's own image comes from the caller. */
+    cr_assert(kc_dt_add(&info, kc_pa(0x40200000), 0x200000, KC_BOOT_TEXT));
+    cr_assert(kc_dt_add(&info, kc_pa(0x40400000), 0x100000, KC_BOOT_DATA));
+    cr_assert_eq(kc_early_init(&early, &info), KC_OK);
+    uint32_t cursor = 0;
+    uint64_t bytes = 0;
+    kc_pa_range_t free;
+    while (kc_early_next_free(&early, &cursor, &free)) {
+        bytes += free.size;
+        for (uint32_t i = 0; i < info.range_count; i++) {
+            const struct kc_boot_range *r = &info.range[i];
+            cr_expect(r->kind == KC_BOOT_RAM || !kc_range_meets(kc_pa_raw(free.base), free.size,
+                                                                kc_pa_raw(r->base), r->size),
+                      "a %s range", kc_boot_kind_name(r->kind));
+        }
+    }
+    /* RAM less: no-map, buffer, memreserve, pool, its second, initrd, tree, image. */
+    uint64_t tree = (size + 0xfff) & ~(uint64_t)0xfff;
+    cr_expect_eq(bytes, 0x10200000 - (0x1000 + 0x3000 + 0x1000 + 0x200000 + 0x1000 + 0x1000 + tree +
+                                      0x300000));
 }
 
 Test(dt, the_cpu_that_boots_is_number_0)
@@ -423,6 +472,7 @@ Test(dt, each_defect_is_refused_with_its_own_words)
         {GIC_SMALL, KC_ERR_RANGE, "intc@8000000"},
         {UART_NO_REG, KC_ERR_ABSENT, "pl011@9000000"},
         {RESERVED_WRAPS, KC_ERR_RANGE, "firmware@41000000"},
+        {RESERVED_CONTRADICTS, KC_ERR_ARG, "firmware@41000000"},
         {MANY_RANGES, KC_ERR_NOMEM, "more"},
     };
     cr_assert_eq(KC_ARRAY_COUNT(want), SPOIL_COUNT - 1u);

@@ -6,7 +6,10 @@
  *
  *   /                       cells
  *   /memory*                device_type "memory": RAM
- *   /reserved-memory/x      RESERVED, or NOMAP with `no-map`
+ *   /reserved-memory/x      RESERVED, or NOMAP with `no-map`. `reusable` memory stays RESERVED: it
+ *                           could be used until a driver wants it back, but nobody here could move
+ *                           what is in it. A node without reg, which asks for memory of the
+ *                           system's choice, is for a driver too: nothing is taken for it.
  *   /chosen                 bootargs, linux,initrd-*, rng-seed, kaslr-seed
  *   /cpus/cpu*              device_type "cpu": affinity
  *   /psci, /timer, /intc*, /pl011*   by compatible; `status` other than okay: not there
@@ -28,7 +31,7 @@ struct node {
     const char *name;
     struct kc_fdt_item reg, compatible, device_type, status, method, interrupts;
     uint32_t address_cells, size_cells; /* for its children */
-    bool no_map;
+    bool no_map, reusable;
 };
 
 struct reader {
@@ -256,6 +259,15 @@ static kc_status_t take_psci(struct reader *r, const struct node *n)
     return KC_OK;
 }
 
+/* `no-map` and `reusable` exclude each other (3.5.4 of the specification). */
+static kc_status_t take_reserved(struct reader *r, const struct node *n, const struct node *parent)
+{
+    if (n->no_map && n->reusable) {
+        return refuse(r, n->name, "no-map or reusable, not both", KC_ERR_ARG);
+    }
+    return each_reg(r, n, parent, n->no_map ? KC_BOOT_NOMAP : KC_BOOT_RESERVED);
+}
+
 static kc_status_t take_node(struct reader *r, uint32_t depth)
 {
     const struct node *n = &r->node[depth], *parent = &r->node[depth - 1];
@@ -263,8 +275,7 @@ static kc_status_t take_node(struct reader *r, uint32_t depth)
         return is_type(n, "cpu") ? take_cpu(r, n, parent) : KC_OK;
     }
     if (depth == 3 && named(parent, "reserved-memory")) {
-        return is_okay(n) ? each_reg(r, n, parent, n->no_map ? KC_BOOT_NOMAP : KC_BOOT_RESERVED)
-                          : KC_OK;
+        return is_okay(n) ? take_reserved(r, n, parent) : KC_OK;
     }
     if (depth != 2 || !is_okay(n)) {
         return KC_OK;
@@ -358,6 +369,8 @@ static kc_status_t take_property(struct reader *r, const struct kc_fdt_item *p)
         n->interrupts = *p;
     } else if (kc_fdt_same(p->name, "no-map")) {
         n->no_map = true;
+    } else if (kc_fdt_same(p->name, "reusable")) {
+        n->reusable = true;
     }
     if (p->depth == 2 && named(n, "chosen")) {
         return take_chosen(r, p);
@@ -380,7 +393,7 @@ static kc_status_t walk(struct reader *r)
             n->method = n->interrupts = none;
             n->address_cells = 2; /* the specification's defaults (2.3.5) */
             n->size_cells = 1;
-            n->no_map = false;
+            n->no_map = n->reusable = false;
             break;
         }
         case KC_FDT_PROP:

@@ -59,6 +59,7 @@ struct kc_dt_error {
  * On error info and board are unspecified.
  * Errors:  those of kc_fdt_open()
  *          KC_ERR_ABSENT       a node or property that this body needs
+ *          KC_ERR_ARG          reserved memory that contradicts itself
  *          KC_ERR_RANGE        a reg, address or size that wraps, or has a wrong length; a command
  *                              line that is too long
  *          KC_ERR_NOMEM        more ranges than KC_BOOT_RANGES_MAX
