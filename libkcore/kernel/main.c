@@ -101,6 +101,20 @@ static void log_memory(struct kc_kernel *k)
     }
 }
 
+/*
+ * Marks: 1/256 of all frames, 1 MiB at least where that is no more than an eighth, is for tables (a
+ * mapping may need one to be undone); twice as much free is little, and three times is enough
+ * again. Low memory is kept for devices by 1/256 of what is above it.
+ */
+static kc_status_t set_marks(struct kc_kernel *k, uint64_t frame_count)
+{
+    uint64_t least = KC_MIB(1) >> KC_FRAME_LOG2;
+    least = least < frame_count / 8 ? least : frame_count / 8;
+    uint64_t min = frame_count / 256 > least ? frame_count / 256 : least;
+    struct kc_frame_marks marks = {.min = min, .low = 2 * min, .high = 3 * min, .keep_log2 = 8};
+    return kc_frames_set_marks(&k->frames, &marks);
+}
+
 static kc_status_t start_frames(struct kc_kernel *k)
 {
     log_memory(k);
@@ -113,6 +127,10 @@ static kc_status_t start_frames(struct kc_kernel *k)
     kc_kernel_log(k, "frames: %llu free, records take %llu KiB",
                   (unsigned long long)stats.free_frames,
                   (unsigned long long)(stats.table_bytes >> 10));
+    st = set_marks(k, stats.frame_count);
+    if (st != KC_OK) {
+        return st;
+    }
     struct kc_pt_source source = {.early = NULL, .frames = &k->frames};
     st = kc_pt_set_source(&k->linear, &source);
     if (st == KC_OK) {

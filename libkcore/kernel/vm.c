@@ -8,6 +8,8 @@
  *               (which splits the block), read all three places, unmap
  *     stack     map two pages between guards, say that they are a stack, fill it down, unmap
  *     heap      take and give a few sizes of the kernel heap
+ *     reclaim   ask for frames back, as one does who is short of them: the slabs that heap left
+ *               empty, on whatever CPU, while others use their caches
  *     user      make a space with a lazy area, run in it, copy out and in, copy over the end of the
  *               area, leave it, destroy it
  *     kill      build up a service, one tracked thing after the other (frame, space, area, mapping
@@ -373,6 +375,13 @@ static kc_status_t heap_step(struct worker *w)
     return st;
 }
 
+static kc_status_t reclaim_step(struct worker *w)
+{
+    w->counts->reclaimed += kc_frames_reclaim(&w->k->frames, 1 + w->round % 8);
+    w->counts->reclaimed += kc_frames_balance(&w->k->frames);
+    return KC_OK;
+}
+
 /* ---- user spaces ---------------------------------------------------------------------------- */
 
 static void fill_bytes(struct worker *w, unsigned char *to, uint64_t salt)
@@ -729,7 +738,7 @@ static kc_status_t allowing_no_memory(struct worker *w, kc_status_t st)
 static kc_status_t one_round(struct worker *w)
 {
     static kc_status_t (*const steps[])(struct worker *) = {pages_step, remake_step, block_step,
-                                                            stack_step, heap_step};
+                                                            stack_step, heap_step,   reclaim_step};
     kc_status_t st = KC_OK;
     if (w->k->info.dynamic_bytes != 0) {
         for (size_t i = 0; i < KC_ARRAY_COUNT(steps) && st == KC_OK; i++) {
@@ -800,6 +809,7 @@ void kc_vm_total(const struct kc_vm *vm, struct kc_vm_counts *out)
         t.user_spaces += c->user_spaces;
         t.user_bytes += c->user_bytes;
         t.user_faults += c->user_faults;
+        t.reclaimed += c->reclaimed;
         t.no_memory += c->no_memory;
         t.kills += c->kills;
         t.cleanups += c->cleanups;

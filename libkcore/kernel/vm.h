@@ -28,6 +28,7 @@ struct kc_vm_counts {
     uint64_t kills;       /* services killed while they held several things */
     uint64_t cleanups;    /* things that kills cleaned */
     uint64_t lazy_faults; /* pages that appeared at their first access */
+    uint64_t reclaimed;   /* frames that empty slabs gave back */
     uint64_t no_memory;   /* steps left out for want of frames */
 };
 

@@ -125,6 +125,7 @@ static void mapping(const struct page *p, const struct kc_vm_counts *v)
             grouped(v->user_faults), grouped(v->lazy_faults));
     fprintf(p->to, "  %s services killed, %s things of theirs cleaned, nothing left\n",
             grouped(v->kills), grouped(v->cleanups));
+    fprintf(p->to, "  %s frames reclaimed from empty slabs meanwhile\n", grouped(v->reclaimed));
     if (v->no_memory != 0) {
         fprintf(p->to, "  %s steps left out for want of memory\n", grouped(v->no_memory));
     }

@@ -44,8 +44,10 @@ int main(void)
     if (kc_frame_alloc(&frames, 3, 0, KC_FRAME_OWNER_HEAP, &block) != KC_OK) {
         return 1;
     }
-    const struct kc_frame_span *s = &frames.span[0];
-    some_frame = &frames.table[s->index + kc_pa_raw(block) / KC_FRAME_BYTES - s->pfn];
+    struct kc_frame_info at;
+    kc_frame_info(&frames, block, &at);
+    some_frame = kc_frame_claim(&frames, block, 3, 1);
+    kc_frame_unclaim(&frames, block, 3);
     some_pa = kc_pa(0x90001234);
     some_range = kc_va_range(kc_va(0x1000), 0x2000);
     stop_here();

@@ -231,7 +231,8 @@ static struct kc_misuse misuse;
 
 static void *misuse_much(void *arg)
 {
-    struct kc_misuse_report r = {KC_MISUSE_FOREIGN, "f", "o", (uintptr_t)arg, 0, (uintptr_t)arg};
+    struct kc_misuse_report r = {KC_MISUSE_FOREIGN, "f", "o", (uintptr_t)arg, 0,
+                                 (uintptr_t)arg,    0,   NULL};
     arrive(arg);
     for (uint32_t i = 0; i < 50 * ROUNDS; i++) {
         kc_misuse_raise(&misuse, &r);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * frame_model: the slow twin of kc/frame.h. A byte for each frame says whether it is used, a table
- * of what was handed out says by whom. An allocation must succeed exactly if an aligned window of
- * free frames exists in one span: the buddy merges all it can, so it may not fail for any other
- * reason.
+ * frame_model: the slow twin of kc/frame.h. RAM is a few *windows* of frames; a byte for each frame
+ * says whether it is used, a table of what was handed out says by whom. An allocation must succeed
+ * exactly if, below its limit, in a zone that holds enough beside what is kept there, and within
+ * what the marks leave, an aligned run of free frames exists in one span: the buddy merges all it
+ * can, so it may not fail for any other reason. A reclaimer that holds some frames gives them back
+ * when it is asked, and only then.
  */
 #ifndef FRAME_MODEL_H
 #define FRAME_MODEL_H
@@ -11,8 +13,15 @@
 #include "kc_bytes.h"
 #include <kc/frame.h>
 
-#define FRAME_MODEL_FRAMES 4096u /* 16 MiB */
-#define FRAME_MODEL_BLOCKS 256u
+#define FRAME_MODEL_FRAMES  4096u /* 16 MiB */
+#define FRAME_MODEL_BLOCKS  256u
+#define FRAME_MODEL_WINDOWS 8u
+#define FRAME_MODEL_HOARD   16u
+
+struct frame_model_window {
+    uint64_t pfn;
+    uint32_t count, first; /* first: its place among the frames of all windows */
+};
 
 struct frame_model_block {
     kc_pa_t pa;
@@ -25,57 +34,154 @@ struct frame_model_block {
 struct frame_model {
     struct kc_frames *f;
     struct kc_misuse *misuse;
-    uint64_t base_pfn;                /* of RAM */
-    uint32_t frames;                  /* of RAM, holes included */
+    struct frame_model_window window[FRAME_MODEL_WINDOWS];
+    uint32_t windows;
+    uint32_t frames;                  /* of all windows */
     uint8_t used[FRAME_MODEL_FRAMES]; /* 1: handed out, 2: never was the allocator's */
     struct frame_model_block block[FRAME_MODEL_BLOCKS];
     uint64_t owner_frames[KC_FRAME_OWNER_COUNT];
     uint64_t used_frames;
     uint64_t reports; /* misuse that must have been reported so far */
+    struct kc_frame_marks marks;
+    struct kc_frame_reclaimer reclaimer;
+    struct frame_model_block hoard[FRAME_MODEL_HOARD]; /* what the reclaimer can give back */
+    uint32_t hoarded, asked;                           /* blocks; times it was asked */
 };
 
-/* RAM is base .. base + frames, at most FRAME_MODEL_FRAMES; f was just made. */
+/* Place of a frame, or the number of frames: it is in no window. */
+static inline uint32_t frame_model_at(const struct frame_model *m, uint64_t pfn)
+{
+    for (uint32_t i = 0; i < m->windows; i++) {
+        if (pfn - m->window[i].pfn < m->window[i].count) {
+            return m->window[i].first + (uint32_t)(pfn - m->window[i].pfn);
+        }
+    }
+    return m->frames;
+}
+
+/* More RAM: what of it the allocator does not have is never handed out. */
+static inline void frame_model_add(struct frame_model *m, kc_pa_t base, uint32_t frames)
+{
+    struct frame_model_window w = {kc_pa_raw(base) >> KC_FRAME_LOG2, frames, m->frames};
+    MODEL_REQUIRE(m->windows < FRAME_MODEL_WINDOWS && m->frames + frames <= FRAME_MODEL_FRAMES);
+    m->window[m->windows++] = w;
+    for (uint32_t i = 0; i < frames; i++) {
+        struct kc_frame_info info;
+        kc_frame_info(m->f, kc_pa((w.pfn + i) << KC_FRAME_LOG2), &info);
+        m->used[m->frames++] = info.state == KC_FRAME_FREE ? 0 : 2;
+    }
+}
+
+static inline uint64_t frame_model_give_back(void *context, uint64_t frames);
+
+/* f was just made, out of RAM base .. base + frames and perhaps more (frame_model_add()). */
 static inline void frame_model_init(struct frame_model *m, struct kc_frames *f,
                                     struct kc_misuse *misuse, kc_pa_t base, uint32_t frames)
 {
     __builtin_memset(m, 0, sizeof(*m));
     m->f = f;
     m->misuse = misuse;
-    m->frames = frames;
-    m->base_pfn = kc_pa_raw(base) >> KC_FRAME_LOG2;
     m->reports = kc_misuse_total(misuse);
-    for (uint32_t i = 0; i < frames; i++) {
-        struct kc_frame_info info;
-        kc_frame_info(f, kc_pa((m->base_pfn + i) << KC_FRAME_LOG2), &info);
-        m->used[i] = info.state == KC_FRAME_FREE ? 0 : 2;
+    m->reclaimer.name = "model";
+    m->reclaimer.reclaim = frame_model_give_back;
+    m->reclaimer.context = m;
+    MODEL_REQUIRE(kc_frames_reclaimer_add(f, &m->reclaimer) == KC_OK);
+    MODEL_REQUIRE(kc_frames_reclaimer_add(f, &m->reclaimer) == KC_ERR_EXISTS);
+    frame_model_add(m, base, frames);
+}
+
+/* Bits of an address of that frame, 24 or more. */
+static inline uint32_t frame_model_bits(uint64_t pfn)
+{
+    uint32_t bits = KC_FRAME_BITS_MIN;
+    while (pfn >> (bits - KC_FRAME_LOG2) != 0) {
+        bits++;
+    }
+    return bits;
+}
+
+/* One zone as the model sees it; largest: order of the largest free block, or -1. */
+struct frame_model_zone {
+    uint64_t frames, free;
+    int32_t largest;
+};
+
+/* By bits of the address. */
+struct frame_model_survey {
+    struct frame_model_zone zone[53];
+    uint64_t free;
+    int32_t largest;
+};
+
+/* A run of free frames of one zone that ends: the greatest aligned block in it. */
+static inline void frame_model_run(struct frame_model_survey *v, struct frame_model_zone *z,
+                                   uint64_t pfn, uint64_t end)
+{
+    for (int32_t o = KC_FRAME_ORDER_MAX; o > z->largest && pfn != end; o--) {
+        uint64_t block = UINT64_C(1) << o;
+        if ((pfn + block - 1) / block * block + block <= end) {
+            z->largest = o;
+        }
+    }
+    v->largest = z->largest > v->largest ? z->largest : v->largest;
+}
+
+static inline void frame_model_look(const struct frame_model *m, struct frame_model_survey *v)
+{
+    __builtin_memset(v, 0, sizeof(*v));
+    v->largest = -1;
+    for (uint32_t b = 0; b < KC_ARRAY_COUNT(v->zone); b++) {
+        v->zone[b].largest = -1;
+    }
+    for (uint32_t i = 0; i < m->windows; i++) {
+        const struct frame_model_window *w = &m->window[i];
+        for (uint64_t pfn = w->pfn; pfn < w->pfn + w->count;) {
+            uint32_t bits = frame_model_bits(pfn);
+            struct frame_model_zone *z = &v->zone[bits];
+            uint64_t end = UINT64_C(1) << (bits - KC_FRAME_LOG2);
+            end = end < w->pfn + w->count ? end : w->pfn + w->count;
+            uint64_t run = pfn;
+            for (; pfn < end; pfn++) {
+                uint8_t is = m->used[w->first + (pfn - w->pfn)];
+                z->frames += is != 2;
+                z->free += is == 0;
+                if (is != 0) {
+                    frame_model_run(v, z, run, pfn);
+                    run = pfn + 1;
+                }
+            }
+            frame_model_run(v, z, run, pfn);
+        }
+    }
+    for (uint32_t b = 0; b < KC_ARRAY_COUNT(v->zone); b++) {
+        v->free += v->zone[b].free;
     }
 }
 
-static inline bool frame_model_window(const struct frame_model *m, uint32_t at, uint32_t frames)
+/* Bits of the zone that must serve a request; 0: it must fail. limit: 0 is none. */
+static inline uint32_t frame_model_serves(const struct frame_model *m, uint32_t count,
+                                          uint32_t order, uint32_t limit, bool urgent)
 {
-    for (uint32_t i = 0; i < frames; i++) {
-        if (at + i >= m->frames || m->used[at + i] != 0) {
-            return false;
+    struct frame_model_survey v;
+    uint64_t above = 0;
+    frame_model_look(m, &v);
+    if (v.free < count + (urgent ? 0 : m->marks.min)) {
+        return 0;
+    }
+    for (uint32_t bits = limit == 0 ? 52 : limit; bits >= KC_FRAME_BITS_MIN; bits--) {
+        const struct frame_model_zone *z = &v.zone[bits];
+        uint64_t keep = bits <= 32 && m->marks.keep_log2 != 0 ? above >> m->marks.keep_log2 : 0;
+        above += z->frames;
+        if (z->free >= count + keep && z->largest >= (int32_t)order) {
+            return bits;
         }
     }
-    return true;
-}
-
-static inline bool frame_model_fits(const struct frame_model *m, uint32_t order)
-{
-    uint32_t frames = 1u << order;
-    uint32_t skew = (uint32_t)(m->base_pfn % frames);
-    for (uint32_t at = (frames - skew) % frames; at < m->frames; at += frames) {
-        if (frame_model_window(m, at, frames)) {
-            return true;
-        }
-    }
-    return false;
+    return 0;
 }
 
 static inline void frame_model_mark(struct frame_model *m, struct frame_model_block *b, int used)
 {
-    uint32_t at = (uint32_t)((kc_pa_raw(b->pa) >> KC_FRAME_LOG2) - m->base_pfn);
+    uint32_t at = frame_model_at(m, kc_pa_raw(b->pa) >> KC_FRAME_LOG2);
     for (uint32_t i = 0; i < b->count; i++) {
         MODEL_REQUIRE(at + i < m->frames && m->used[at + i] == !used);
         m->used[at + i] = (uint8_t)used;
@@ -84,11 +190,59 @@ static inline void frame_model_mark(struct frame_model *m, struct frame_model_bl
     m->owner_frames[b->owner] += used ? b->count : -(uint64_t)b->count;
 }
 
+/* What the reclaimer holds; called by the allocator when it is short, without its lock. */
+static inline uint64_t frame_model_give_back(void *context, uint64_t frames)
+{
+    struct frame_model *m = context;
+    uint64_t given = 0;
+    m->asked++;
+    MODEL_REQUIRE(frames != 0);
+    /* From within it, nobody is asked again, and it cannot be taken out. */
+    MODEL_REQUIRE(kc_frames_reclaim(m->f, 1) == 0);
+    MODEL_REQUIRE(kc_frames_reclaimer_remove(m->f, &m->reclaimer) == KC_ERR_STATE);
+    while (m->hoarded != 0 && given < frames) {
+        struct frame_model_block *b = &m->hoard[--m->hoarded];
+        MODEL_REQUIRE(kc_frame_free(m->f, b->pa, kc_log2_floor(b->count)) == KC_OK);
+        frame_model_mark(m, b, 0);
+        given += b->count;
+    }
+    return given;
+}
+
+/* Each zone's figures follow from the model's frames. */
+static inline void frame_model_check_zones(struct frame_model *m,
+                                           const struct frame_model_survey *v)
+{
+    uint32_t cursor = 0;
+    uint64_t frames = 0;
+    struct kc_frame_zone_stats z;
+    while (kc_frame_next_zone(m->f, &cursor, &z)) {
+        const struct frame_model_zone *is = &v->zone[z.bits];
+        uint64_t in_blocks = 0;
+        frames += z.frame_count;
+        MODEL_REQUIRE(z.frame_count == is->frames && z.free_frames == is->free);
+        MODEL_REQUIRE(z.largest == is->largest);
+        for (uint32_t o = 0; o < KC_FRAME_ORDERS; o++) {
+            bool fits = (int32_t)o <= is->largest;
+            in_blocks += z.order[o].free_blocks << o;
+            MODEL_REQUIRE(fits == (z.order[o].frag_index == -1000));
+            MODEL_REQUIRE((z.order[o].unusable_permille == 1000) == (!fits && is->free != 0));
+        }
+        MODEL_REQUIRE(in_blocks == is->free);
+    }
+    struct kc_frame_stats s;
+    kc_frame_stats(m->f, &s);
+    MODEL_REQUIRE(frames == s.frame_count && v->free == s.free_frames);
+}
+
 /* Sound, and the counts are the model's. */
 static inline void frame_model_check(struct frame_model *m)
 {
     struct kc_frame_stats s;
+    struct frame_model_survey v;
     MODEL_REQUIRE(kc_frames_check(m->f, NULL) == KC_OK);
+    frame_model_look(m, &v);
+    frame_model_check_zones(m, &v);
     kc_frame_stats(m->f, &s);
     MODEL_REQUIRE(s.used_frames == m->used_frames);
     MODEL_REQUIRE(s.free_frames + s.used_frames == s.frame_count);
@@ -97,45 +251,91 @@ static inline void frame_model_check(struct frame_model *m)
     }
     for (uint32_t o = 0; o < KC_FRAME_ORDERS; o++) {
         /* Nothing is unusable for an order that fits, or nothing of it is usable. */
-        MODEL_REQUIRE((s.frag_permille[o] < 1000) == (frame_model_fits(m, o) || !s.free_frames));
+        MODEL_REQUIRE((s.frag_permille[o] < 1000) == ((int32_t)o <= v.largest || !s.free_frames));
     }
     MODEL_REQUIRE(kc_misuse_total(m->misuse) == m->reports);
 }
 
+/* An owner out of x; none that only the allocator itself is. */
+static inline uint16_t frame_model_owner(uint32_t x)
+{
+    uint16_t owner = (uint16_t)(1 + x % (KC_FRAME_OWNER_COUNT - 1));
+    return owner == KC_FRAME_OWNER_BAD ? KC_FRAME_OWNER_TEST : owner;
+}
+
 static inline void frame_model_alloc(struct frame_model *m, struct kc_bytes *o, bool run)
 {
+    static const uint32_t limits[] = {0, 0, 0, 31, 32, 33, 34, 52};
     uint32_t slot = 0;
     while (slot < FRAME_MODEL_BLOCKS && m->block[slot].count != 0) {
         slot++;
     }
     uint32_t x = kc_bytes_below(o, 65536);
-    uint16_t owner = (uint16_t)(1 + x % (KC_FRAME_OWNER_COUNT - 1));
-    uint32_t flags = (x >> 8 & 1) != 0 ? KC_FRAME_DMA32 : 0;
+    uint32_t y = kc_bytes_u8(o);
+    uint16_t owner = frame_model_owner(x);
+    uint32_t limit = limits[y % 8];
+    uint32_t flags = KC_FRAME_BELOW(limit) | ((y & 8) != 0 ? KC_FRAME_NO_RECLAIM : 0) |
+                     ((y & 0x30) == 0 ? KC_FRAME_URGENT : 0);
     uint32_t order = (x >> 9) % KC_FRAME_ORDERS;
     uint32_t count = 1u << order;
+    uint32_t align = order;
     kc_pa_t pa = kc_pa(1);
-    kc_status_t status;
     if (slot == FRAME_MODEL_BLOCKS) {
         return;
     }
     if (run) {
         count = 1 + kc_bytes_below(o, 65536) % ((1u << order) + 1);
         count = count > KC_FRAME_RUN_MAX ? KC_FRAME_RUN_MAX : count;
-        uint32_t align = kc_bytes_u8(o) % KC_FRAME_ORDERS;
+        align = kc_bytes_u8(o) % KC_FRAME_ORDERS;
         order = kc_log2_ceil(count) > align ? kc_log2_ceil(count) : align;
-        status = kc_frame_alloc_run(m->f, count, align, flags, owner, &pa);
-    } else {
-        status = kc_frame_alloc(m->f, order, flags, owner, &pa);
     }
-    MODEL_REQUIRE((status == KC_OK) == frame_model_fits(m, order));
+    bool urgent = (flags & KC_FRAME_URGENT) != 0;
+    uint32_t before = frame_model_serves(m, count, order, limit, urgent);
+    uint32_t asked = m->asked;
+    kc_status_t status = run ? kc_frame_alloc_run(m->f, count, align, flags, owner, &pa)
+                             : kc_frame_alloc(m->f, order, flags, owner, &pa);
+    /* The reclaimer was asked if, and only if, that was needed and allowed; then it counts. */
+    MODEL_REQUIRE(m->asked - asked == (before == 0 && (flags & KC_FRAME_NO_RECLAIM) == 0));
+    uint32_t serves = frame_model_serves(m, count, order, limit, urgent);
+    MODEL_REQUIRE((status == KC_OK) == (serves != 0));
     if (status != KC_OK) {
         MODEL_REQUIRE(status == KC_ERR_NOMEM && kc_pa_raw(pa) == 1);
         return;
     }
     MODEL_REQUIRE(kc_pa_is_aligned(pa, (uint64_t)KC_FRAME_BYTES << order));
+    MODEL_REQUIRE(frame_model_bits(kc_pa_raw(pa) >> KC_FRAME_LOG2) == serves);
     struct frame_model_block b = {pa, count, run, owner, 1, 0};
     m->block[slot] = b;
     frame_model_mark(m, &m->block[slot], 1);
+}
+
+/* The reclaimer takes some, to give it back when it is asked. */
+static inline void frame_model_hoard(struct frame_model *m, uint32_t x)
+{
+    struct frame_model_block b = {kc_pa(0), 1u << x % 4, false, frame_model_owner(x), 1, 0};
+    if (m->hoarded < FRAME_MODEL_HOARD &&
+        kc_frame_alloc(m->f, x % 4, KC_FRAME_NO_RECLAIM, b.owner, &b.pa) == KC_OK) {
+        m->hoard[m->hoarded++] = b;
+        frame_model_mark(m, &b, 1);
+    }
+}
+
+/* Other marks, some of them refused; and the work that they make. */
+static inline void frame_model_marks(struct frame_model *m, uint32_t x)
+{
+    struct kc_frame_stats s;
+    kc_frame_stats(m->f, &s);
+    struct kc_frame_marks marks = {x % 32, x % 64, x / 64 % 1024, x / 65536 % 16, 0};
+    bool good = marks.min <= marks.low && marks.low <= marks.high && marks.high <= s.frame_count;
+    MODEL_REQUIRE(kc_frames_set_marks(m->f, &marks) == (good ? KC_OK : KC_ERR_RANGE));
+    m->marks = good ? marks : m->marks;
+    uint32_t asked = m->asked;
+    uint64_t came = kc_frames_balance(m->f);
+    MODEL_REQUIRE(m->asked - asked == (s.free_frames < m->marks.low));
+    struct kc_frame_stats now;
+    kc_frame_stats(m->f, &now);
+    MODEL_REQUIRE(now.free_frames == s.free_frames + came);
+    MODEL_REQUIRE(came == 0 || now.free_frames >= m->marks.high || m->hoarded == 0);
 }
 
 static inline kc_status_t frame_model_free_call(struct frame_model *m,
@@ -155,8 +355,9 @@ static inline void frame_model_free(struct frame_model *m, struct frame_model_bl
         return;
     }
     frame_model_mark(m, b, 0);
-    /* Again: the pages are free, alone or merged, whatever order is said. */
+    /* Again: the pages are free, alone or merged, whatever order is said; and who had them. */
     MODEL_REQUIRE(frame_model_free_call(m, b) == KC_ERR_STATE);
+    MODEL_REQUIRE(m->misuse->last.owner == b->owner);
     m->reports++;
     b->count = 0;
 }
@@ -229,6 +430,14 @@ static inline void frame_model_step(struct frame_model *m, struct kc_bytes *o)
         frame_model_alloc(m, o, what % 8 == 2);
         return;
     }
+    if (what % 64 == 63) {
+        frame_model_marks(m, kc_bytes_u32(o));
+        return;
+    }
+    if (what % 32 == 31) {
+        frame_model_hoard(m, what / 32 + kc_bytes_u8(o));
+        return;
+    }
     for (uint32_t i = 0; i < FRAME_MODEL_BLOCKS && b->count == 0; i++) {
         b = &m->block[(uint32_t)(b - m->block + 1) % FRAME_MODEL_BLOCKS];
     }
@@ -250,6 +459,10 @@ static inline void frame_model_step(struct frame_model *m, struct kc_bytes *o)
 /* Gives everything back. */
 static inline void frame_model_finish(struct frame_model *m)
 {
+    (void)kc_frames_reclaim(m->f, FRAME_MODEL_FRAMES);
+    MODEL_REQUIRE(m->hoarded == 0);
+    MODEL_REQUIRE(kc_frames_reclaimer_remove(m->f, &m->reclaimer) == KC_OK);
+    MODEL_REQUIRE(kc_frames_reclaimer_remove(m->f, &m->reclaimer) == KC_ERR_ABSENT);
     for (uint32_t i = 0; i < FRAME_MODEL_BLOCKS; i++) {
         struct frame_model_block *b = &m->block[i];
         while (b->count != 0 && b->pins > 0) {

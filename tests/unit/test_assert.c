@@ -7,7 +7,7 @@ static struct kc_misuse misuse;
 
 static struct kc_misuse_report report(enum kc_misuse_kind kind, uint64_t address)
 {
-    struct kc_misuse_report r = {kind, "kc_x_free", "box", address, 16, 24};
+    struct kc_misuse_report r = {kind, "kc_x_free", "box", address, 16, 24, 0, NULL};
     return r;
 }
 

@@ -449,6 +449,55 @@ Test(cache, set_gives_equal_sizes_one_cache)
     cr_expect_eq(kc_cache_set_check(&set, NULL), KC_OK);
 }
 
+static uint32_t take_all_frames(void)
+{
+    kc_pa_t pa;
+    uint32_t count = 0;
+    while (kc_frame_alloc(&frames, 0, KC_FRAME_NO_RECLAIM, KC_FRAME_OWNER_TEST, &pa) == KC_OK) {
+        count++;
+    }
+    return count;
+}
+
+Test(cache, set_gives_empty_slabs_back_when_frames_run_short)
+{
+    make_set(4);
+    struct kc_cache *a = member(64, 8), *b = member(128, 8);
+    cr_assert_eq(kc_cache_free(a, kc_cache_alloc(a, 0)), KC_OK);
+    cr_assert_eq(kc_cache_free(b, kc_cache_alloc(b, 0)), KC_OK);
+    cr_assert_gt(take_all_frames(), 100);
+    /* One more frame, for a third party: the set has it. */
+    kc_pa_t pa;
+    cr_assert_eq(kc_frame_alloc(&frames, 0, 0, KC_FRAME_OWNER_TEST, &pa), KC_OK);
+    cr_expect_eq(a->slabs, 0);
+    cr_expect_eq(b->slabs, 0);
+    /* A cache of the set that must grow takes what another one holds. */
+    cr_assert_not_null(kc_cache_alloc(a, 0));
+    (void)take_all_frames();
+    cr_assert_null(kc_cache_alloc(b, 0), "nothing is empty");
+    struct kc_cache_stats s;
+    kc_cache_stats(b, &s);
+    cr_expect_eq(s.fail_count, 1);
+    cr_expect_eq(kc_cache_set_check(&set, NULL), KC_OK);
+}
+
+Test(cache, set_lends_a_slab_from_one_cache_to_another)
+{
+    make_set(4);
+    struct kc_cache *a = member(64, 8), *b = member(128, 8);
+    cr_assert_eq(kc_cache_free(a, kc_cache_alloc(a, 0)), KC_OK);
+    (void)take_all_frames();
+    void *p = kc_cache_alloc(b, 0);
+    cr_assert_not_null(p);
+    cr_expect_eq(a->slabs, 0);
+    cr_expect_eq(b->fail_count, 0);
+    cr_expect_eq(kc_cache_free(b, p), KC_OK);
+    /* After its end nobody asks the set. */
+    cr_assert_eq(kc_cache_set_fini(&set), KC_OK);
+    (void)take_all_frames();
+    cr_expect_eq(kc_frames_reclaim(&frames, 1), 0);
+}
+
 /* With two spares: the third cache that empties takes the place, and the slab, of the first. */
 Test(cache, set_keeps_as_many_empty_slabs_as_it_was_told)
 {

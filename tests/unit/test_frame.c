@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* frame: the contract of kc/frame.h, and the invariants F1 to F8 of src/mem/frame.c. */
+/* frame: the contract of kc/frame.h, and the invariants F1 to F9 of src/mem/frame.c. */
 #include <kc_test.h>
 
 #include <kc/frame.h>
@@ -108,9 +108,9 @@ Test(frame, all_memory_is_handed_out_and_merges_again)
 Test(frame, records_of_fresh_memory_are_not_read)
 {
     /* RAM is not zero on a real machine: a table full of nonsense must do no harm. */
-    struct kc_frame_span *s = &frames.span[0];
+    struct kc_frame_span *s = &frame_spans(frames.map)[0];
     cr_assert_gt(s->fresh_end, s->fresh);
-    __builtin_memset(&frames.table[s->fresh], 0xee,
+    __builtin_memset(kc_frame_at(&frames, s->fresh), 0xee,
                      (s->fresh_end - s->fresh) * sizeof(struct kc_frame));
     cr_assert_eq(kc_frames_check(&frames, NULL), KC_OK);
     kc_pa_t fresh = frame_pa(frame_pfn(s, s->fresh) + 3);
@@ -152,6 +152,10 @@ Test(frame, arguments_out_of_range_are_refused)
     cr_expect_eq(kc_frame_alloc(&frames, 0, 0x80, OWNER, &pa), KC_ERR_ARG);
     cr_expect_eq(kc_frame_alloc(&frames, 0, 0, KC_FRAME_OWNER_NONE, &pa), KC_ERR_ARG);
     cr_expect_eq(kc_frame_alloc(&frames, 0, 0, KC_FRAME_OWNER_COUNT, &pa), KC_ERR_ARG);
+    cr_expect_eq(kc_frame_alloc(&frames, 0, 0, KC_FRAME_OWNER_BAD, &pa), KC_ERR_ARG);
+    cr_expect_eq(kc_frame_alloc(&frames, 0, KC_FRAME_BELOW(23), OWNER, &pa), KC_ERR_RANGE);
+    cr_expect_eq(kc_frame_alloc(&frames, 0, KC_FRAME_BELOW(1), OWNER, &pa), KC_ERR_RANGE);
+    cr_expect_eq(kc_frame_alloc(&frames, 0, UINT32_MAX, OWNER, &pa), KC_ERR_ARG);
     cr_expect_eq(kc_frame_alloc_run(&frames, 0, 0, 0, OWNER, &pa), KC_ERR_RANGE);
     cr_expect_eq(kc_frame_alloc_run(&frames, KC_FRAME_RUN_MAX + 1, 0, 0, OWNER, &pa), KC_ERR_RANGE);
     cr_expect_eq(kc_frame_alloc_run(&frames, 1, KC_FRAME_ORDER_MAX + 1, 0, OWNER, &pa),
@@ -178,6 +182,48 @@ Test(frame, every_bad_free_has_its_answer)
     EXPECT_MISUSE(kc_frame_free(&frames, pa, 3), KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE);
     EXPECT_MISUSE(kc_frame_free(&frames, after(pa, KC_FRAME_BYTES), 0), KC_ERR_STATE,
                   KC_MISUSE_DOUBLE_FREE);
+}
+
+Test(frame, a_bad_free_is_reported_with_the_owner)
+{
+    kc_pa_t pa, buddy;
+    cr_assert_eq(kc_frame_alloc_run(&frames, 2, 0, 0, KC_FRAME_OWNER_DMA, &pa), KC_OK);
+    EXPECT_MISUSE(kc_frame_free(&frames, pa, 0), KC_ERR_ARG, KC_MISUSE_WRONG_SIZE);
+    cr_expect_eq(misuse.last.owner, KC_FRAME_OWNER_DMA);
+    cr_expect_str_eq(misuse.last.owner_name, "dma");
+    EXPECT_MISUSE(kc_frame_free(&frames, after(pa, 4096), 0), KC_ERR_ALIGN, KC_MISUSE_INTERIOR);
+    cr_expect_eq(misuse.last.owner, KC_FRAME_OWNER_DMA);
+    cr_expect_eq(kc_frame_pin(&frames, pa), KC_OK);
+    EXPECT_MISUSE(kc_frame_free(&frames, pa, 1), KC_ERR_STATE, KC_MISUSE_BUSY);
+    cr_expect_eq(misuse.last.owner, KC_FRAME_OWNER_DMA);
+    cr_expect_eq(kc_frame_unpin(&frames, pa), KC_OK);
+    EXPECT_MISUSE(kc_frame_unpin(&frames, pa), KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE);
+    cr_expect_eq(misuse.last.owner, KC_FRAME_OWNER_DMA);
+    cr_expect_eq(kc_frame_free(&frames, pa, 1), KC_OK);
+
+    /* Two of two owners, which merge when they are free: each is still told apart. */
+    buddy = pa;
+    while ((kc_pa_raw(pa) ^ kc_pa_raw(buddy)) != KC_FRAME_BYTES) {
+        cr_assert_eq(kc_frame_alloc(&frames, 0, 0, KC_FRAME_OWNER_USER, &pa), KC_OK);
+        if (kc_pa_is_aligned(pa, 2 * KC_FRAME_BYTES)) {
+            cr_assert_eq(kc_frame_alloc(&frames, 0, 0, KC_FRAME_OWNER_TRACE, &buddy), KC_OK);
+        }
+    }
+    cr_expect_eq(kc_frame_free(&frames, pa, 0), KC_OK);
+    cr_expect_eq(kc_frame_free(&frames, buddy, 0), KC_OK);
+    EXPECT_MISUSE(kc_frame_free(&frames, pa, 0), KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE);
+    cr_expect_eq(misuse.last.owner, KC_FRAME_OWNER_USER);
+    EXPECT_MISUSE(kc_frame_put(&frames, buddy, NULL), KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE);
+    cr_expect_eq(misuse.last.owner, KC_FRAME_OWNER_TRACE);
+    cr_expect_str_eq(misuse.last.owner_name, "trace");
+    /* Nobody is known of memory that was never used, and of none. */
+    struct kc_frame_span *s = &frame_spans(frames.map)[0];
+    EXPECT_MISUSE(kc_frame_free(&frames, frame_pa(frame_pfn(s, s->fresh)), 0), KC_ERR_STATE,
+                  KC_MISUSE_DOUBLE_FREE);
+    cr_expect_eq(misuse.last.owner, KC_FRAME_OWNER_NONE);
+    cr_expect_null(misuse.last.owner_name);
+    EXPECT_MISUSE(kc_frame_free(&frames, kc_pa(0), 0), KC_ERR_RANGE, KC_MISUSE_FOREIGN);
+    cr_expect_null(misuse.last.owner_name);
 }
 
 Test(frame, run_wastes_nothing_and_is_freed_as_one)
@@ -355,6 +401,317 @@ Test(frame, fragmentation_is_told_by_order)
     cr_assert_eq(kc_frame_alloc(&frames, 0, 0, OWNER, &pa), KC_OK);
 }
 
+/* ---- zones ---------------------------------------------------------------------------------- */
+
+/* All of this memory has addresses of as many bits. */
+static uint32_t ram_bits(void)
+{
+    return kc_log2_floor(kc_pa_raw(info.range[0].base)) + 1;
+}
+
+Test(frame, every_byte_lies_below_the_limit_or_nothing_is_given)
+{
+    kc_pa_t pa;
+    uint32_t bits = ram_bits();
+    cr_assert_eq(kc_log2_floor(kc_pa_raw(info.range[0].base) + RAM - 1) + 1, bits);
+    for (uint32_t limit = KC_FRAME_BITS_MIN; limit <= 255; limit++) {
+        kc_status_t due = limit >= bits ? KC_OK : KC_ERR_NOMEM;
+        cr_expect_eq(kc_frame_alloc(&frames, 0, KC_FRAME_BELOW(limit), OWNER, &pa), due, "%u",
+                     limit);
+        cr_expect_eq(kc_frame_alloc_run(&frames, 5, 3, KC_FRAME_BELOW(limit), OWNER, &pa), due);
+    }
+}
+
+Test(frame, zones_tell_what_was_done_with_each_order)
+{
+    struct kc_frame_zone_stats z, before;
+    uint32_t cursor = 0;
+    kc_pa_t pa = get(0); /* carves and splits; what comes next need not carve */
+    cr_assert(kc_frame_next_zone(&frames, &cursor, &before));
+    cr_assert_eq(before.bits, ram_bits());
+    cr_assert_eq(before.frame_count, frames.frame_count);
+    cr_assert_not(kc_frame_next_zone(&frames, &cursor, &z), "all is in one zone");
+    cr_assert_eq(kc_frame_free(&frames, pa, 0), KC_OK);
+
+    pa = get(0);
+    cr_assert_eq(kc_frame_alloc(&frames, 3, KC_FRAME_BELOW(24), OWNER, &pa), KC_ERR_NOMEM);
+    while (kc_frame_alloc(&frames, KC_FRAME_ORDER_MAX, 0, OWNER, &pa) == KC_OK) {
+    }
+    cursor = 0;
+    cr_assert(kc_frame_next_zone(&frames, &cursor, &z));
+    cr_expect_eq(z.order[0].allocs, 2);
+    cr_expect_eq(z.order[3].fails, 0, "no zone is so low");
+    cr_expect_eq(z.order[KC_FRAME_ORDER_MAX].fails, 1);
+    cr_expect_gt(z.order[KC_FRAME_ORDER_MAX].allocs, 1);
+    cr_expect_lt(z.largest, (int32_t)KC_FRAME_ORDER_MAX);
+    cr_expect_eq(z.fresh_frames, 0);
+    cr_expect_eq(z.order[KC_FRAME_ORDER_MAX].unusable_permille, 1000);
+    cr_expect_gt(z.order[KC_FRAME_ORDER_MAX].frag_index, -1000);
+    cr_expect_eq(z.order[0].frag_index, -1000);
+    struct kc_frame_stats s;
+    kc_frame_stats(&frames, &s);
+    cr_expect_eq(s.fail_count, 2);
+}
+
+Test(frame, a_split_and_a_merge_are_counted_at_their_order)
+{
+    struct kc_frame_zone_stats z, now;
+    uint32_t cursor = 0;
+    kc_pa_t all, low = kc_pa(0), high;
+    while (kc_frame_alloc(&frames, 0, 0, OWNER, &all) == KC_OK) {
+        if (kc_pa_is_aligned(all, 2 * KC_FRAME_BYTES)) {
+            low = all;
+        }
+    }
+    /* Two frames are free, side by side. */
+    high = after(low, KC_FRAME_BYTES);
+    cr_assert_eq(kc_frame_owner_of(&frames, high), OWNER);
+    cr_assert(kc_frame_next_zone(&frames, &cursor, &z));
+    cr_assert_eq(kc_frame_free(&frames, low, 0), KC_OK);
+    cr_assert_eq(kc_frame_free(&frames, high, 0), KC_OK);
+    cursor = 0;
+    cr_assert(kc_frame_next_zone(&frames, &cursor, &now));
+    cr_expect_eq(now.order[0].merges, z.order[0].merges + 1);
+    cr_expect_eq(now.order[1].merges, z.order[1].merges);
+    cr_expect_eq(now.order[1].free_blocks, 1);
+    cr_expect_eq(now.largest, 1);
+    /* 2 frames in 1 block, 8 wanted: 1 - (1 + 2/8) / 1: want of memory. */
+    cr_expect_eq(now.order[3].frag_index, -250);
+    low = get(0);
+    cursor = 0;
+    cr_assert(kc_frame_next_zone(&frames, &cursor, &now));
+    cr_expect_eq(now.order[1].splits, z.order[1].splits + 1);
+    cr_expect_eq(now.order[0].splits, 0);
+    cr_expect_eq(now.order[0].free_blocks, 1);
+}
+
+/* ---- when memory is short ------------------------------------------------------------------- */
+
+static kc_pa_t held[8192];
+static uint32_t held_count;
+
+/* Takes all frames but the last few; or gives them back. */
+static void take_all_but(uint32_t left)
+{
+    held_count = 0;
+    while (held_count < KC_ARRAY_COUNT(held) &&
+           kc_frame_alloc(&frames, 0, KC_FRAME_NO_RECLAIM | KC_FRAME_URGENT, OWNER,
+                          &held[held_count]) == KC_OK) {
+        held_count++;
+    }
+    for (; left > 0; left--) {
+        cr_assert_eq(kc_frame_free(&frames, held[--held_count], 0), KC_OK);
+    }
+}
+
+Test(frame, marks_are_judged)
+{
+    struct kc_frame_marks good = {1, 2, 3, 63, 0};
+    struct kc_frame_marks bad[] = {
+        {2, 1, 3, 0, 0}, {0, 3, 2, 0, 0}, {0, 0, frames.frame_count + 1, 0, 0}, {0, 0, 0, 64, 0}};
+    struct kc_frame_stats s;
+    cr_expect_eq(kc_frames_set_marks(&frames, NULL), KC_ERR_ARG);
+    cr_expect_eq(kc_frames_set_marks(NULL, &good), KC_ERR_ARG);
+    cr_expect_eq(kc_frames_set_marks(&frames, &good), KC_OK);
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(bad); i++) {
+        cr_expect_eq(kc_frames_set_marks(&frames, &bad[i]), KC_ERR_RANGE);
+    }
+    kc_frame_stats(&frames, &s);
+    cr_expect_eq(s.marks.high, 3);
+}
+
+Test(frame, the_last_frames_are_for_the_urgent)
+{
+    struct kc_frame_marks marks = {8, 8, 8, 0, 0};
+    kc_pa_t pa;
+    take_all_but(10);
+    cr_assert_eq(kc_frames_set_marks(&frames, &marks), KC_OK);
+    cr_expect_eq(kc_frame_alloc_run(&frames, 3, 0, 0, OWNER, &pa), KC_ERR_NOMEM);
+    cr_expect_eq(kc_frame_alloc(&frames, 0, 0, OWNER, &pa), KC_OK);
+    cr_expect_eq(kc_frame_alloc(&frames, 0, 0, OWNER, &pa), KC_OK);
+    cr_expect_eq(kc_frame_alloc(&frames, 0, 0, OWNER, &pa), KC_ERR_NOMEM);
+    for (uint32_t i = 0; i < 8; i++) {
+        cr_expect_eq(kc_frame_alloc(&frames, 0, KC_FRAME_URGENT, OWNER, &pa), KC_OK);
+    }
+    cr_expect_eq(kc_frame_alloc(&frames, 0, KC_FRAME_URGENT, OWNER, &pa), KC_ERR_NOMEM);
+}
+
+/* A reclaimer that has some frames, and says which of several was asked, and when. */
+struct giver {
+    struct kc_frame_reclaimer r;
+    uint32_t has, asked;
+    uint64_t wanted;
+    uint32_t turn;
+};
+static uint32_t turns;
+
+static uint64_t give_frames(void *context, uint64_t wanted)
+{
+    struct giver *g = context;
+    uint64_t given = 0;
+    g->asked++;
+    g->wanted = wanted;
+    g->turn = ++turns;
+    for (; given < wanted && g->has > 0; given++, g->has--) {
+        cr_expect_eq(kc_frame_free(&frames, held[--held_count], 0), KC_OK);
+    }
+    return given;
+}
+
+static void giver_add(struct giver *g, uint32_t has)
+{
+    __builtin_memset(g, 0xee, sizeof(*g));
+    g->r.name = "giver";
+    g->r.reclaim = give_frames;
+    g->r.context = g;
+    g->has = has;
+    g->asked = g->turn = 0;
+    cr_assert_eq(kc_frames_reclaimer_add(&frames, &g->r), KC_OK);
+}
+
+Test(frame, reclaimers_are_asked_in_turn_before_an_allocation_fails)
+{
+    struct giver a, b, c;
+    kc_pa_t pa;
+    turns = 0;
+    giver_add(&a, 0);
+    giver_add(&b, 1);
+    giver_add(&c, 5);
+    pa = get(0);
+    cr_expect_eq(a.asked, 0, "memory is plenty");
+    take_all_but(0);
+    cr_expect_eq(a.asked, 0, "NO_RECLAIM");
+    pa = get(0);
+    cr_expect_eq(a.turn, 1);
+    cr_expect_eq(b.turn, 2);
+    cr_expect_eq(c.asked, 0, "one gave enough");
+    cr_expect_eq(b.wanted, 1);
+    cr_expect_eq(kc_frame_alloc(&frames, 0, KC_FRAME_NO_RECLAIM, OWNER, &pa), KC_ERR_NOMEM);
+    cr_expect_eq(b.asked, 1);
+    pa = get(0);
+    cr_expect_eq(c.turn, 5);
+    cr_expect_eq(kc_frames_reclaimer_remove(&frames, &c.r), KC_OK);
+    cr_expect_eq(kc_frame_alloc(&frames, 0, 0, OWNER, &pa), KC_ERR_NOMEM);
+    cr_expect_eq(c.asked, 1, "it was taken out");
+    cr_expect_eq(kc_frames_reclaimer_remove(&frames, &c.r), KC_ERR_ABSENT);
+    cr_expect_eq(kc_frames_reclaimer_add(&frames, &a.r), KC_ERR_EXISTS);
+    cr_expect_eq(kc_frames_reclaimer_add(&frames, NULL), KC_ERR_ARG);
+    struct kc_frame_stats s;
+    kc_frame_stats(&frames, &s);
+    cr_expect_eq(s.reclaim_count, 3);
+    cr_expect_eq(s.reclaimed_frames, 2);
+    cr_expect_eq(b.r.frames, 1);
+    cr_expect_eq(b.r.calls, 3);
+    cr_expect_eq(s.fail_count, 3, "the try before the reclaimers is no failure");
+}
+
+static uint64_t allocate_within(void *context, uint64_t wanted)
+{
+    struct giver *g = context;
+    kc_pa_t pa;
+    (void)wanted;
+    g->asked++;
+    cr_expect_eq(kc_frame_alloc(&frames, 0, 0, OWNER, &pa), KC_ERR_NOMEM);
+    cr_expect_eq(kc_frames_balance(&frames), 0);
+    cr_expect_eq(kc_frames_reclaimer_remove(&frames, &g->r), KC_ERR_STATE);
+    return 0;
+}
+
+Test(frame, a_reclaimer_that_allocates_is_not_asked_again)
+{
+    struct giver a;
+    kc_pa_t pa;
+    giver_add(&a, 0);
+    a.r.reclaim = allocate_within;
+    take_all_but(0);
+    cr_expect_eq(kc_frame_alloc(&frames, 0, 0, OWNER, &pa), KC_ERR_NOMEM);
+    cr_expect_eq(a.asked, 1);
+    cr_expect_eq(kc_frame_alloc(&frames, 0, 0, OWNER, &pa), KC_ERR_NOMEM);
+    cr_expect_eq(a.asked, 2, "later it is");
+}
+
+Test(frame, balance_works_between_low_and_high)
+{
+    struct giver a;
+    struct kc_frame_marks marks = {2, 4, 7, 0, 0};
+    giver_add(&a, 100);
+    take_all_but(4);
+    cr_assert_eq(kc_frames_set_marks(&frames, &marks), KC_OK);
+    cr_expect_eq(kc_frames_balance(&frames), 0);
+    cr_expect_eq(a.asked, 0);
+    kc_pa_t pa = get(0);
+    cr_expect_eq(kc_frames_balance(&frames), 4);
+    cr_expect_eq(frames.free_frames, 7);
+    cr_expect_eq(a.wanted, 4);
+    cr_assert_eq(kc_frame_free(&frames, pa, 0), KC_OK);
+}
+
+Test(frame, an_injected_fault_is_not_helped)
+{
+    struct giver a;
+    kc_pa_t pa;
+    giver_add(&a, 100);
+    take_all_but(8);
+    kc_frames_fail_after(&frames, 0);
+    cr_expect_eq(kc_frame_alloc(&frames, 0, 0, OWNER, &pa), KC_ERR_NOMEM);
+    cr_expect_eq(a.asked, 0);
+    kc_frames_fail_after(&frames, 0);
+    cr_expect_eq(kc_frame_alloc(&frames, 0, KC_FRAME_NO_RECLAIM, OWNER, &pa), KC_ERR_NOMEM);
+    cr_expect_eq(kc_frames_reclaim(&frames, 1), 0);
+    cr_expect_eq(a.asked, 0);
+    cr_expect_eq(kc_frames_reclaim(&frames, 1), 1);
+}
+
+/* ---- hardening full ------------------------------------------------------------------------- */
+
+#if KC_HARDENING >= KC_HARDENING_FULL
+Test(frame, a_frame_written_to_after_its_free_is_taken_out_of_use)
+{
+    kc_pa_t pa = get(2), again;
+    uint64_t *word = kc_plat_ram(after(pa, 2 * KC_FRAME_BYTES + 40));
+    cr_assert_eq(kc_frame_free(&frames, pa, 2), KC_OK);
+    cr_assert_eq(*word, FRAME_PATTERN);
+    *word ^= 1; /* a dangling pointer */
+    uint64_t total = kc_misuse_total(&misuse);
+    cr_assert_eq(kc_frame_alloc(&frames, 2, 0, OWNER, &again), KC_OK);
+    cr_expect_neq(kc_pa_raw(again), kc_pa_raw(pa));
+    cr_expect_eq(kc_misuse_total(&misuse), total + 1);
+    cr_expect_eq(misuse.last.kind, KC_MISUSE_CORRUPT);
+    cr_expect_eq(misuse.last.address, kc_pa_raw(pa) + 2 * KC_FRAME_BYTES + 40);
+    cr_expect_eq(misuse.last.found, FRAME_PATTERN ^ 1);
+    cr_assert_eq(kc_frames_check(&frames, NULL), KC_OK);
+    struct kc_frame_stats s;
+    kc_frame_stats(&frames, &s);
+    cr_expect_eq(s.bad_frames, 1);
+    cr_expect_eq(s.alloc_count, 2);
+    EXPECT_MISUSE(kc_frame_free(&frames, after(pa, 2 * KC_FRAME_BYTES), 0), KC_ERR_PERM,
+                  KC_MISUSE_WRONG_OWNER);
+    /* The other three are of use. */
+    cr_expect_eq(kc_frame_owner_of(&frames, pa), KC_FRAME_OWNER_NONE);
+    cr_expect_eq(kc_frame_owner_of(&frames, after(pa, 3 * KC_FRAME_BYTES)), KC_FRAME_OWNER_NONE);
+    cr_assert_eq(kc_frame_free(&frames, again, 2), KC_OK);
+    take_all_but(0);
+    cr_expect_eq(held_count, s.frame_count - 1);
+    cr_expect_eq(kc_misuse_total(&misuse), total + 2);
+    while (held_count > 0) {
+        cr_assert_eq(kc_frame_free(&frames, held[--held_count], 0), KC_OK);
+    }
+    cr_expect_eq(kc_frames_fini(&frames), KC_OK);
+}
+
+Test(frame, every_way_of_freeing_writes_the_pattern)
+{
+    kc_pa_t pa, run;
+    cr_assert_eq(kc_frame_alloc_run(&frames, 13, 0, KC_FRAME_ZERO, OWNER, &run), KC_OK);
+    cr_assert_eq(kc_frame_free_run(&frames, run, 13), KC_OK);
+    cr_assert_eq(kc_frame_alloc(&frames, 0, KC_FRAME_ZERO, OWNER, &pa), KC_OK);
+    cr_assert_eq(kc_frame_put(&frames, pa, NULL), KC_OK);
+    take_all_but(0);
+    cr_expect_eq(held_count, frames.frame_count, "each held it");
+    cr_expect_eq(kc_misuse_total(&misuse), 0);
+}
+#endif
+
 /* ---- the validator sees each broken invariant ----------------------------------------------- */
 
 #define EXPECT_BROKEN(n, place, wrong)                                           \
@@ -370,26 +727,34 @@ Test(frame, fragmentation_is_told_by_order)
 Test(frame, check_sees_each_broken_invariant)
 {
     kc_pa_t pa = get(2);
-    struct kc_frame_span *s = &frames.span[0];
-    struct kc_frame *r = &frames.table[frame_record(s, kc_pa_raw(pa) >> KC_FRAME_LOG2)];
-    uint32_t z = frame_zone_of(s->pfn);
-    uint32_t listed = (uint32_t)__builtin_ctz(frames.zone[z].mask);
-    struct kc_frame *first = &frames.table[frames.zone[z].head[listed]];
+    struct kc_frame_span *s = &frame_spans(frames.map)[0];
+    struct kc_frame *r = kc_frame_at(&frames, frame_record(s, kc_pa_raw(pa) >> KC_FRAME_LOG2));
+    struct kc_frame_zone *z = frames.zone[s->zone];
+    uint32_t listed = (uint32_t)__builtin_ctz(z->mask);
+    struct kc_frame *first = kc_frame_at(&frames, z->head[listed]);
     EXPECT_BROKEN(1, s->index, 1u);
-    EXPECT_BROKEN(1, frames.zone[0].span_end, 99u);
+    EXPECT_BROKEN(1, s->zone, s->zone + 1);
+    EXPECT_BROKEN(1, z->span_end, 99u);
+    EXPECT_BROKEN(1, frames.bank[0].count, 1u);
+    EXPECT_BROKEN(1, frame_places(frames.map)->index, 1u);
     EXPECT_BROKEN(3, s->fresh, s->fresh + 1);
     EXPECT_BROKEN(2, r->kind, frame_kind(KC_FRAME_USED, 11, OWNER));
     EXPECT_BROKEN(2, r->kind, 0u);
     EXPECT_BROKEN(4, first->u.link.prev, 3u);
-    EXPECT_BROKEN(4, frames.zone[z].mask, 0u);
-    EXPECT_BROKEN(4, frames.zone[z].blocks[listed], 100u);
-    EXPECT_BROKEN(6, r->word, 0u);
+    EXPECT_BROKEN(4, z->mask, 0u);
+    EXPECT_BROKEN(4, z->blocks[listed], 100u);
+    EXPECT_BROKEN(6, first->word, KC_FRAME_OWNER_COUNT + 0u);
+    EXPECT_BROKEN(6, r->word, FRAME_PIN_ONE);
     EXPECT_BROKEN(6, r->kind, frame_kind(KC_FRAME_USED, 2, KC_FRAME_OWNER_NONE));
-    EXPECT_BROKEN(7, r[1].word, 1u);
+    EXPECT_BROKEN(7, r[1].word, KC_FRAME_OWNER_COUNT + 0u);
+    EXPECT_BROKEN(7, r[1].u.data, 1u);
     EXPECT_BROKEN(7, r[3].kind, 1u);
     EXPECT_BROKEN(8, frames.owner_frames[OWNER], 5u);
-    EXPECT_BROKEN(8, frames.zone[z].free_frames, 5u);
+    EXPECT_BROKEN(8, z->free_frames, 5u);
     EXPECT_BROKEN(8, frames.frame_count, 5u);
+    EXPECT_BROKEN(8, frames.free_frames, 5u);
+    EXPECT_BROKEN(8, z->frames, 5u);
+    EXPECT_BROKEN(9, frame_known(frames.map)->size, KC_FRAME_BYTES + 0u);
     cr_assert_eq(kc_frame_free(&frames, pa, 2), KC_OK);
 }
 
@@ -433,7 +798,7 @@ Test(frame_map, holes_are_never_handed_out)
     range(base + KC_MIB(6), KC_MIB(1), KC_BOOT_NOMAP);
     cr_assert_eq(kc_early_init(&early, &info), KC_OK);
     cr_assert_eq(kc_frames_init(&frames, &early, &misuse), KC_OK);
-    cr_assert_geq(frames.span_count, 4);
+    cr_assert_geq(frames.map->span_count, 4);
     kc_pa_t pa;
     uint64_t count = 0;
     for (uint32_t o = KC_FRAME_ORDERS; o-- > 0;) {
@@ -480,4 +845,266 @@ Test(frame_map, tiny_memories)
     }
     cr_assert_eq(kc_frames_init(NULL, &early, NULL), KC_ERR_ARG);
     cr_assert_eq(kc_frames_init(&frames, NULL, NULL), KC_ERR_ARG);
+}
+
+/* ---- memory that is added ------------------------------------------------------------------- */
+
+TestSuite(frame_add);
+
+static uint64_t ram_base;
+
+/* The allocator has from..to of the test's RAM. */
+static void have(uint64_t from, uint64_t to)
+{
+    cr_assert(kc_test_ram(RAM, &info));
+    ram_base = kc_pa_raw(info.range[0].base);
+    info.range_count = 0;
+    range(ram_base + from, to - from, KC_BOOT_RAM);
+    kc_misuse_init(&misuse, KC_MISUSE_SILENT);
+    cr_assert_eq(kc_early_init(&early, &info), KC_OK);
+    cr_assert_eq(kc_frames_init(&frames, &early, &misuse), KC_OK);
+}
+
+static kc_status_t add(uint64_t from, uint64_t to)
+{
+    return kc_frames_add(&frames, kc_pa(ram_base + from), to - from);
+}
+
+Test(frame_add, what_is_known_wraps_or_is_no_whole_frames_is_refused)
+{
+    have(KC_MIB(4), KC_MIB(6));
+    struct kc_frame_stats before, now;
+    kc_frame_stats(&frames, &before);
+    cr_expect_eq(add(KC_MIB(8), KC_MIB(8)), KC_ERR_ARG);
+    cr_expect_eq(add(KC_MIB(8) + 1, KC_MIB(9) + 1), KC_ERR_ALIGN);
+    cr_expect_eq(add(KC_MIB(8), KC_MIB(9) + 1), KC_ERR_ALIGN);
+    cr_expect_eq(kc_frames_add(&frames, kc_pa(0 - (uint64_t)KC_FRAME_BYTES), 2 * KC_FRAME_BYTES),
+                 KC_ERR_RANGE);
+    cr_expect_eq(kc_frames_add(&frames, kc_pa(KC_EARLY_PA_LIMIT - KC_MIB(1)), KC_MIB(2)),
+                 KC_ERR_RANGE);
+    cr_expect_eq(add(KC_MIB(4), KC_MIB(6)), KC_ERR_EXISTS);
+    cr_expect_eq(add(KC_MIB(5), KC_MIB(8)), KC_ERR_EXISTS);
+    cr_expect_eq(add(KC_MIB(2), KC_MIB(4) + 4096), KC_ERR_EXISTS);
+    cr_expect_eq(add(0, KC_MIB(16)), KC_ERR_EXISTS);
+    cr_expect_eq(add(KC_MIB(6) - 4096, KC_MIB(6)), KC_ERR_EXISTS, "the records");
+    cr_expect_eq(add(KC_MIB(8), KC_MIB(8) + 4096), KC_ERR_NOMEM, "nothing beside the records");
+    kc_frame_stats(&frames, &now);
+    cr_expect_eq(now.frame_count, before.frame_count);
+    cr_expect_eq(now.table_bytes, before.table_bytes);
+    cr_assert_eq(kc_frames_check(&frames, NULL), KC_OK);
+    cr_expect_eq(add(KC_MIB(8), KC_MIB(8) + 8192), KC_OK);
+    cr_expect_eq(add(KC_MIB(8) + 4096, KC_MIB(9)), KC_ERR_EXISTS, "added before");
+    cr_expect_eq(kc_misuse_total(&misuse), 0);
+}
+
+Test(frame_add, added_memory_is_used_to_the_last_frame_and_merges)
+{
+    have(KC_MIB(4), KC_MIB(6));
+    uint64_t all = frames.frame_count;
+    kc_pa_t pa;
+    cr_assert_eq(kc_frame_alloc(&frames, KC_FRAME_ORDER_MAX, 0, OWNER, &pa), KC_ERR_NOMEM);
+    __builtin_memset(kc_plat_ram(kc_pa(ram_base + KC_MIB(7))), 0xee, KC_MIB(9));
+    cr_assert_eq(add(KC_MIB(7), KC_MIB(16)), KC_OK); /* above */
+    cr_assert_eq(kc_frames_check(&frames, NULL), KC_OK);
+    cr_assert_eq(add(KC_MIB(1), KC_MIB(4)), KC_OK); /* below, and side by side */
+    cr_assert_eq(kc_frames_check(&frames, NULL), KC_OK);
+    uint64_t own = frames.table_bytes >> KC_FRAME_LOG2;
+    cr_assert_geq(frames.frame_count + own, 14 * 256 - 1);
+    cr_assert_gt(frames.frame_count, all + 11 * 256);
+    cr_assert_eq(kc_frame_alloc(&frames, KC_FRAME_ORDER_MAX, 0, OWNER, &pa), KC_OK);
+    cr_assert_eq(kc_frame_free(&frames, pa, KC_FRAME_ORDER_MAX), KC_OK);
+    take_all_but(0);
+    cr_assert_eq(held_count, frames.frame_count);
+    for (uint32_t i = 0; i < held_count; i++) {
+        *(uint64_t *)kc_plat_ram(held[i]) = kc_pa_raw(held[i]);
+    }
+    cr_assert_eq(kc_frames_check(&frames, NULL), KC_OK, "records lie in no frame");
+    for (uint32_t i = 0; i < held_count; i++) {
+        cr_assert_eq(*(uint64_t *)kc_plat_ram(held[i]), kc_pa_raw(held[i]), "each once");
+        cr_assert_eq(kc_frame_free(&frames, held[i], 0), KC_OK);
+    }
+    cr_assert_eq(kc_frame_alloc(&frames, KC_FRAME_ORDER_MAX, 0, OWNER, &pa), KC_OK);
+    cr_assert_eq(kc_frame_free(&frames, pa, KC_FRAME_ORDER_MAX), KC_OK);
+    cr_assert_eq(kc_frames_fini(&frames), KC_OK);
+}
+
+Test(frame_add, claims_are_found_in_added_memory_and_by_number)
+{
+    have(KC_MIB(12), KC_MIB(13));
+    kc_pa_t pa, before;
+    cr_assert_eq(kc_frame_alloc(&frames, 0, 0, OWNER, &before), KC_OK);
+    struct kc_frame *first = kc_frame_claim(&frames, before, 0, 5);
+    take_all_but(0);
+    cr_assert_eq(add(0, KC_MIB(4)), KC_OK);
+    cr_assert_eq(kc_frame_alloc(&frames, 3, 0, OWNER, &pa), KC_OK);
+    struct kc_frame *r = kc_frame_claim(&frames, pa, 3, 0x77);
+    struct kc_frame_found found;
+    cr_assert(kc_frame_find(&frames, after(pa, 5 * KC_FRAME_BYTES + 9), &found));
+    cr_expect(found.record == r);
+    cr_expect_eq(found.data, 0x77);
+    cr_expect(kc_pa_eq(found.base, pa));
+    cr_expect(kc_frame_at(&frames, kc_frame_index(&frames, r)) == r);
+    cr_expect(kc_pa_eq(kc_frame_index_pa(&frames, kc_frame_index(&frames, r)), pa));
+    cr_expect_eq(kc_frame_index(&frames, r + 7), kc_frame_index(&frames, r) + 7);
+    cr_expect(kc_frame_at(&frames, kc_frame_index(&frames, first)) == first);
+    cr_expect(kc_pa_eq(kc_frame_index_pa(&frames, kc_frame_index(&frames, first)), before));
+    cr_assert_eq(kc_frames_check(&frames, NULL), KC_OK);
+    /* The listing goes by address: what was added below comes first. */
+    uint64_t cursor = 0;
+    struct kc_frame_info i;
+    cr_assert(kc_frame_next_used(&frames, &cursor, &i));
+    cr_expect(kc_pa_eq(i.base, pa));
+}
+
+Test(frame_add, additions_are_bounded)
+{
+    have(0, KC_MIB(1));
+    uint64_t at = KC_MIB(2);
+    uint32_t added = 0;
+    kc_status_t status;
+    while ((status = add(at, at + KC_MIB(1) / 8)) == KC_OK) {
+        at += KC_MIB(1) / 8 + (added % 3 == 0 ? 4096 : 0);
+        added++;
+        cr_assert_leq(at, RAM);
+    }
+    cr_expect_eq(status, KC_ERR_QUOTA);
+    cr_expect_eq(added, KC_FRAME_BANKS - 1);
+    cr_assert_eq(kc_frames_check(&frames, NULL), KC_OK);
+    take_all_but(0);
+    cr_expect_eq(held_count, frames.frame_count);
+}
+
+Test(frame_add, a_run_is_freed_across_two_spans_side_by_side)
+{
+    have(KC_MIB(4), KC_MIB(5));
+    cr_assert_eq(add(KC_MIB(2), KC_MIB(4)), KC_OK);
+    take_all_but(0);
+    uint64_t border = ram_base + KC_MIB(4);
+    kc_pa_t pa;
+    /* A block of two ends where the spans meet, a block of one begins there. */
+    cr_assert_eq(kc_frame_free(&frames, kc_pa(border - 8192), 0), KC_OK);
+    cr_assert_eq(kc_frame_free(&frames, kc_pa(border - 4096), 0), KC_OK);
+    cr_assert_eq(kc_frame_alloc(&frames, 1, 0, OWNER, &pa), KC_OK);
+    cr_assert_eq(kc_pa_raw(pa), border - 8192);
+    cr_assert_eq(kc_frame_free_run(&frames, pa, 3), KC_OK);
+    cr_assert_eq(kc_frames_check(&frames, NULL), KC_OK);
+    cr_assert_eq(kc_frame_owner_of(&frames, kc_pa(border)), KC_FRAME_OWNER_NONE);
+    cr_assert_eq(frames.free_frames, 3);
+}
+
+Test(frame_add, random_operations_agree_with_the_model_while_memory_is_added)
+{
+    static uint8_t bytes[4096];
+    uint64_t seed = kc_test_seed();
+    struct kc_bytes o = {bytes, sizeof(bytes), 0};
+    kc_random_fill(&seed, bytes, sizeof(bytes));
+    have(KC_MIB(6), KC_MIB(9));
+    frame_model_init(&model, &frames, &misuse, kc_pa(ram_base + KC_MIB(6)), 768);
+    static const uint32_t from[] = {10, 1, 4, 13}, to[] = {12, 4, 6, 16};
+    for (uint32_t i = 0; !kc_bytes_is_empty(&o); i++) {
+        uint32_t n = i / 64;
+        if (i % 64 == 63 && n < KC_ARRAY_COUNT(from)) {
+            cr_assert_eq(add(KC_MIB(from[n]), KC_MIB(to[n])), KC_OK);
+            frame_model_add(&model, kc_pa(ram_base + KC_MIB(from[n])), (to[n] - from[n]) * 256);
+        }
+        frame_model_step(&model, &o);
+        frame_model_check(&model);
+    }
+    frame_model_finish(&model);
+    cr_assert_eq(kc_frames_fini(&frames), KC_OK);
+}
+
+/* ---- from early memory to frames ------------------------------------------------------------ */
+
+#define MAP_PAGES (RAM / KC_FRAME_BYTES)
+
+/* What a page is by the boot information and what early memory gave out; beside early.c. */
+static uint8_t page_is[MAP_PAGES]; /* 0: no RAM; 1: free; 2: taken, at least in part */
+
+static void paint(uint64_t base, uint64_t size, uint8_t is)
+{
+    uint64_t first = (base - ram_base) / KC_FRAME_BYTES;
+    uint64_t last = (base + size - 1 - ram_base) / KC_FRAME_BYTES;
+    for (uint64_t i = first; i <= last; i++) {
+        page_is[i] = is;
+    }
+}
+
+/* RAM in pieces, with ranges of all kinds in them; true if early memory takes it. */
+static bool random_map(uint64_t *seed)
+{
+    static const uint32_t kinds[] = {KC_BOOT_RESERVED, KC_BOOT_NOMAP,  KC_BOOT_TEXT, KC_BOOT_RODATA,
+                                     KC_BOOT_DATA,     KC_BOOT_INITRD, KC_BOOT_DTB};
+    __builtin_memset(page_is, 0, sizeof(page_is));
+    info.range_count = 0;
+    uint64_t page = kc_random(seed) % 8;
+    while (page < MAP_PAGES && info.range_count < 6) {
+        uint64_t pages = 1 + kc_random(seed) % (MAP_PAGES / 2);
+        pages = pages < MAP_PAGES - page ? pages : MAP_PAGES - page;
+        range(ram_base + page * KC_FRAME_BYTES, pages * KC_FRAME_BYTES, KC_BOOT_RAM);
+        paint(ram_base + page * KC_FRAME_BYTES, pages * KC_FRAME_BYTES, 1);
+        page += pages + kc_random(seed) % 3 * (kc_random(seed) % 50);
+    }
+    uint32_t rams = info.range_count;
+    for (uint64_t n = kc_random(seed) % 12; n > 0; n--) {
+        const struct kc_boot_range *ram = &info.range[kc_random(seed) % rams];
+        uint32_t kind = kinds[kc_random(seed) % KC_ARRAY_COUNT(kinds)];
+        uint64_t at = kc_random(seed) % ram->size;
+        uint64_t size = 1 + kc_random(seed) % (ram->size - at < 300000 ? ram->size - at : 300000);
+        if (kind != KC_BOOT_RESERVED && kind != KC_BOOT_INITRD && kind != KC_BOOT_DTB) {
+            at = kc_align_down(at, KC_FRAME_BYTES);
+            size = kc_align_down(size + KC_FRAME_BYTES - 1, KC_FRAME_BYTES);
+            size = size < ram->size - at ? size : ram->size - at;
+        }
+        uint64_t base = kc_pa_raw(ram->base) + at;
+        range(base, size, kind);
+        paint(base, size, 2);
+    }
+    return kc_early_init(&early, &info) == KC_OK;
+}
+
+Test(frame_map, each_page_that_early_memory_leaves_is_handed_out_once_and_no_other)
+{
+    uint64_t seed = kc_test_seed();
+    uint32_t maps = 0;
+    cr_assert(kc_test_ram(RAM, &info));
+    ram_base = kc_pa_raw(info.range[0].base);
+    for (uint32_t round = 0; round < 60; round++) {
+        if (!random_map(&seed)) {
+            continue; /* two that may not overlap did */
+        }
+        for (uint64_t n = kc_random(&seed) % 20; n > 0; n--) {
+            uint64_t size = 1 + kc_random(&seed) % 20000;
+            kc_pa_t at;
+            if (kc_early_alloc(&early, size, KC_BIT(kc_random(&seed) % 14), &at) == KC_OK) {
+                paint(kc_pa_raw(at), size, 2);
+            }
+        }
+        uint64_t bytes = early.taken_bytes;
+        kc_status_t status = kc_frames_init(&frames, &early, NULL);
+        if (status != KC_OK) {
+            cr_assert_eq(status, KC_ERR_NOMEM);
+            cr_assert_eq(early.taken_bytes, bytes);
+            continue;
+        }
+        maps++;
+        paint(kc_pa_raw(kc_plat_ram_pa(frames.map)), frames.table_bytes, 2);
+        uint64_t left = 0;
+        for (uint32_t i = 0; i < MAP_PAGES; i++) {
+            struct kc_frame_info f;
+            kc_frame_info(&frames, kc_pa(ram_base + (uint64_t)i * KC_FRAME_BYTES), &f);
+            cr_assert_eq(f.state, page_is[i] == 1 ? KC_FRAME_FREE : KC_FRAME_FOREIGN);
+            left += page_is[i] == 1;
+        }
+        cr_assert_eq(frames.frame_count, left);
+        kc_pa_t pa;
+        for (; kc_frame_alloc(&frames, 0, 0, OWNER, &pa) == KC_OK; left--) {
+            uint64_t i = (kc_pa_raw(pa) - ram_base) / KC_FRAME_BYTES;
+            cr_assert_eq(page_is[i], 1);
+            page_is[i] = 3;
+        }
+        cr_assert_eq(left, 0);
+        cr_assert_eq(kc_frames_check(&frames, NULL), KC_OK);
+    }
+    cr_assert_gt(maps, 5);
 }

@@ -40,7 +40,7 @@ class Frames:
         v = self.value
         used = sum(int(v["owner_frames"][i]) for i in range(1, v["owner_frames"].type.range()[1] + 1))
         return (f"frames: {int(v['frame_count'])}, used {used}, peak {int(v['peak_frames'])}, "
-                f"spans {int(v['span_count'])}")
+                f"spans {int(v['map']['span_count'])}")
 
 
 class Frame:

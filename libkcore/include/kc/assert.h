@@ -75,6 +75,9 @@ struct kc_misuse_report {
     uint64_t address;   /* the pointer or physical address in question */
     uint64_t expected;  /* what was expected, where that applies (size, owner), else 0 */
     uint64_t found;     /* what was found instead */
+    /* Who has it, or had it last if it is free, by the object's own numbers; 0, NULL: not known. */
+    uint32_t owner;
+    const char *owner_name; /* static storage */
 };
 
 /* Where misuse goes. The embedder sets policy; the rest is private, read through the functions. */

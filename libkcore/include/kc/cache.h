@@ -42,7 +42,7 @@ struct kc_cache_config {
     void (*ctor)(void *object);
     uint32_t slab_order;      /* KC_CACHE_SLAB_AUTO, or 1 plus the order of every slab */
     uint32_t flags;           /* KC_CACHE_KEEP_NONE */
-    uint32_t frame_flags;     /* for its frames: KC_FRAME_DMA32 or 0 */
+    uint32_t frame_flags;     /* for its frames: KC_FRAME_BELOW() or 0 */
     struct kc_misuse *misuse; /* NULL as in kc_misuse_raise() */
 };
 
@@ -133,7 +133,8 @@ KC_NODISCARD kc_status_t kc_cache_fini(struct kc_cache *c);
  * Returns NULL if there is no memory, or for an unknown flag.
  * Owner:   the caller, until kc_cache_free()
  * Cost:    O(objects in a slab / 32) and, when a slab must be made, one kc_frame_alloc(); one lock
- *          hold, within which the frames' lock is taken. The constructor runs for a whole slab.
+ *          hold, within which the frames' lock is taken. The constructor runs for a whole slab. If
+ *          frames are short: kc_frames_reclaim(), and a second attempt.
  * Context: any, interrupts included
  */
 KC_NODISCARD void *kc_cache_alloc(struct kc_cache *c, uint32_t flags);
@@ -178,7 +179,7 @@ struct kc_cache_set_config {
     struct kc_cache *cache;
     uint32_t cache_max;       /* how many fit; 1 or more */
     uint32_t spares;          /* empty slabs kept in all: power of two, 1 to KC_CACHE_SPARES_MAX */
-    uint32_t frame_flags;     /* for frames: KC_FRAME_DMA32 or 0 */
+    uint32_t frame_flags;     /* for frames: KC_FRAME_BELOW() or 0 */
     struct kc_misuse *misuse; /* of its caches; NULL as in kc_misuse_raise() */
 };
 
@@ -200,11 +201,13 @@ struct kc_cache_set {
     uint32_t spares;
     uint32_t spare_next;                 /* atomic: place in the ring that is used next */
     uint32_t spare[KC_CACHE_SPARES_MAX]; /* atomic: number + 1 of the cache in that place; 0 none */
+    struct kc_frame_reclaimer reclaimer; /* gives empty slabs back when frames run short */
     char name[KC_CACHE_NAME_CHARS];
 };
 
 /**
- * Make an empty set. It takes no frame.
+ * Make an empty set. It takes no frame. From now until its end it is a reclaimer of the frames
+ * (kc/frame.h): when they run short, its empty slabs go back.
  *
  * Errors:  KC_ERR_ARG    s, config, frames or config->cache is NULL, or an unknown frame flag
  *          KC_ERR_RANGE  cache_max is 0, or spares is no power of two or outside its limits

@@ -6,7 +6,11 @@
  * 16 bytes for each frame: who owns it, references, pins. Blocks are 2^order frames, aligned to
  * their size in the physical address space; runs are any number of frames. Records are written for
  * the first time when their stretch of memory is first needed, so that the cost of starting does
- * not grow with the size of RAM.
+ * not grow with the size of RAM. Memory can be added later (kc_frames_add).
+ *
+ * Memory is in *zones* by the highest address bit of its frames, so that an allocation may say how
+ * many address bits its user has (KC_FRAME_BELOW) and pays no search for it. When memory runs
+ * short, whoever has some to spare is asked (*reclaimers*), by *marks* that the embedder sets.
  *
  * It is not an allocator for small objects (kc/cache.h, kc/heap.h), and it maps nothing.
  */
@@ -14,6 +18,7 @@
 #define KC_FRAME_H
 
 #include <kc/early.h>
+#include <kc/list.h>
 #include <kc/lock.h>
 
 KC_EXTERN_C_BEGIN
@@ -25,8 +30,24 @@ KC_EXTERN_C_BEGIN
 #define KC_FRAME_RUN_MAX   (1u << KC_FRAME_ORDER_MAX) /* greatest run, in frames */
 
 /* Flags of an allocation. */
-#define KC_FRAME_ZERO  0x1u /* contents are zero; else they are undefined */
-#define KC_FRAME_DMA32 0x2u /* every byte lies below 4 GiB */
+#define KC_FRAME_ZERO       0x1u /* contents are zero; else they are undefined */
+#define KC_FRAME_NO_RECLAIM 0x2u /* fail rather than ask the reclaimers */
+#define KC_FRAME_URGENT     0x4u /* may use what the mark `min` keeps from others */
+/*
+ * Every byte lies below 2^bits: KC_FRAME_BITS_MIN or more; 52 and more (to 255) are no limit. At
+ * most one of these in the flags of an allocation.
+ */
+#define KC_FRAME_BELOW(bits) ((uint32_t)(bits) << 8)
+#define KC_FRAME_BELOW_ANY   KC_FRAME_BELOW(255) /* all bits of such a flag */
+#define KC_FRAME_DMA32       KC_FRAME_BELOW(32)
+#define KC_FRAME_BITS_MIN    24u
+
+/** True for flags that say where memory lies and nothing else: what caches and heaps pass on. */
+KC_INLINE bool kc_frame_is_place(uint32_t flags)
+{
+    return (flags & ~KC_FRAME_BELOW_ANY) == 0 &&
+           (flags == 0 || flags >= KC_FRAME_BELOW(KC_FRAME_BITS_MIN));
+}
 
 /* Owners: who answers for a frame. An embedder adds its own from KC_FRAME_OWNER_FIRST_FREE. */
 enum kc_frame_owner {
@@ -39,6 +60,7 @@ enum kc_frame_owner {
     KC_FRAME_OWNER_USER,
     KC_FRAME_OWNER_TRACE,
     KC_FRAME_OWNER_DMA,
+    KC_FRAME_OWNER_BAD, /* found written to while free (hardening full): out of use for good */
     KC_FRAME_OWNER_TEST,
     KC_FRAME_OWNER_FIRST_FREE,
     KC_FRAME_OWNER_COUNT = 32 /* owners are below this */
@@ -74,37 +96,92 @@ struct kc_frame_span {
     uint32_t index;     /* record of the first */
     uint32_t fresh;     /* records fresh..fresh_end-1 were never written: whole free blocks of */
     uint32_t fresh_end; /* ORDER_MAX; fresh only grows */
+    uint32_t zone;
+    uint32_t unused;
 };
 
-#define KC_FRAME_ZONES 2u /* 0: below 4 GiB; 1: the rest */
-
-/* Lists of free blocks of one zone. Private. */
-struct kc_frame_zone {
-    uint32_t head[KC_FRAME_ORDERS];
-    uint32_t mask;                      /* bit o: list o is not empty */
-    uint32_t span_first, span_end;      /* its spans */
-    uint32_t span_fresh;                /* first span that may have fresh frames */
-    uint64_t blocks[KC_FRAME_ORDERS];   /* blocks in each list */
-    uint64_t free_frames, fresh_frames; /* free in lists and fresh; fresh of those */
+/* Head of a list of all spans; the rest is in src/mem/frame_priv.h. Private. */
+struct kc_frame_map {
+    uint32_t span_count;
+    uint32_t span_max;    /* room for so many */
+    uint32_t known_count; /* ranges of RAM that were ever known */
+    uint32_t unused;
 };
 
-/* The allocator. Placed by the caller, about 1 KiB, private member by member. */
+struct kc_frame_zone; /* lists of free blocks and their counts; private to src/mem/frame*.c */
+
+/* Zone 0: below 2^KC_FRAME_BITS_MIN; zone z: where the highest address bit is BITS_MIN + z - 1. */
+#define KC_FRAME_ZONES (52u - KC_FRAME_BITS_MIN + 1u)
+
+/* Records in a bank, and banks: memory that is added brings records of its own. Private. */
+#define KC_FRAME_BANK_LOG2 26u /* of 256 GiB of RAM */
+#define KC_FRAME_BANKS     64u
+struct kc_frame_bank {
+    struct kc_frame *first;
+    uint64_t count;
+};
+
+/* Marks, in frames. All zero: no memory is kept back. */
+struct kc_frame_marks {
+    uint64_t min;  /* free frames that only KC_FRAME_URGENT may use */
+    uint64_t low;  /* with fewer free, kc_frames_balance() has work; min or more */
+    uint64_t high; /* and works until so many are; low or more */
+    /*
+     * Memory below 4 GiB is for those who can use no other: a request that could also be met from
+     * zones above (of which it may use A frames in all) leaves A >> keep_log2 frames of a zone
+     * there free. 0: it may use all; else up to 63.
+     */
+    uint32_t keep_log2;
+    uint32_t unused;
+};
+
+/*
+ * Somebody who can give frames back. The first three members are the embedder's, the rest private;
+ * placed by the embedder, zero or garbage beyond those three.
+ */
+struct kc_frame_reclaimer {
+    const char *name; /* static storage */
+    /*
+     * Give back about `frames` frames, more or fewer, and say how many went. Called without the
+     * frames' lock, in the context of an allocation that found no memory or of a call of
+     * kc_frames_reclaim(). It may free, may allocate (that does not reclaim again), and may take
+     * locks of a rank below KC_RANK_TRACK: whoever holds such a lock allocates with NO_RECLAIM.
+     * Bounded; two CPUs may be in it at once.
+     */
+    uint64_t (*reclaim)(void *context, uint64_t frames);
+    void *context;
+    struct kc_list link;
+    uint32_t busy; /* CPUs in it */
+    uint64_t calls, frames;
+};
+
+/* The allocator. Placed by the caller, about 2 KiB, private member by member. Does not move. */
 struct kc_frames {
     struct kc_lock lock;
     struct kc_misuse *misuse;
-    struct kc_frame *table;     /* records */
-    struct kc_frame_span *span; /* in ascending order of address, and of record index */
-    uint32_t span_count;
-    uint32_t record_count;
-    struct kc_frame_zone zone[KC_FRAME_ZONES];
-    uint64_t frame_count; /* frames that it hands out, free or not */
+    struct kc_frame_map *map; /* atomic: another one when memory is added */
+    struct kc_frame_map empty;
+    struct kc_frame *table; /* records of the memory that was there at first */
+    uint64_t table_count;
+    uint64_t record_count; /* indexes are below this */
+    uint64_t frame_count;  /* frames that it hands out, free or not */
+    uint64_t free_frames;
+    uint32_t zones; /* bit z: there is a zone z */
+    uint32_t bank_count;
+    struct kc_frame_zone *zone[KC_FRAME_ZONES];
+    struct kc_frame_bank bank[KC_FRAME_BANKS];
     uintptr_t linear;     /* pointer minus physical address, the same for all RAM */
-    uint64_t table_bytes; /* what records and spans took from early memory */
+    uint64_t table_bytes; /* what records and spans took of memory */
     uint64_t owner_frames[KC_FRAME_OWNER_COUNT];
     uint64_t alloc_count, free_count, fail_count; /* blocks and runs since init */
     uint64_t peak_frames;                         /* most frames allocated at a time */
     uint64_t fail_after; /* fault injection: allocations that still succeed, or UINT64_MAX */
     uint64_t fail_times; /* and how many then fail */
+    struct kc_frame_marks marks;
+    struct kc_list reclaimers; /* in the order in which they are asked */
+    uint32_t reclaiming;       /* atomic: bit of each CPU that asks them now */
+    uint32_t deaf;             /* bit of each CPU whose next call gets nothing: an injected fault */
+    uint64_t reclaim_count, reclaimed_frames;
 };
 
 /* What is known of a block. */
@@ -125,12 +202,37 @@ struct kc_frame_stats {
     uint64_t fresh_frames;                 /* of the free: never touched yet, records included */
     uint64_t free_blocks[KC_FRAME_ORDERS]; /* maximal free blocks by order; fresh ones included */
     uint64_t alloc_count, free_count, fail_count; /* calls since init */
-    uint64_t table_bytes;                         /* early memory that records and spans took */
+    uint64_t table_bytes;                         /* memory that records and spans took */
+    uint64_t bad_frames;                          /* out of use: see KC_FRAME_OWNER_BAD */
+    uint64_t reclaim_count, reclaimed_frames;     /* times that reclaimers were asked; what came */
+    struct kc_frame_marks marks;
     /*
      * Unusable free space: of the free frames, how many in a thousand lie in blocks too small for
      * a block of that order. 0 is no fragmentation; 0 also where nothing is free.
      */
     uint16_t frag_permille[KC_FRAME_ORDERS];
+};
+
+/* What one zone did and does with blocks of one order. */
+struct kc_frame_order_stats {
+    uint64_t free_blocks; /* maximal ones; fresh ones included */
+    uint64_t splits;      /* of a block of this order, in two */
+    uint64_t merges;      /* of two blocks of this order, into one */
+    uint64_t allocs;      /* requests that a block of this order met; a run needs the next power */
+    uint64_t fails;       /* requests that failed, and might have used this zone before others */
+    uint16_t unusable_permille; /* as in struct kc_frame_stats, of the zone's free frames */
+    /*
+     * Why a request of this order would fail here: towards 0 for want of memory, towards 1000
+     * because what is free lies in pieces; -1000 where it would not fail.
+     */
+    int16_t frag_index;
+};
+
+struct kc_frame_zone_stats {
+    uint32_t bits;   /* every byte of the zone lies below 2^bits */
+    int32_t largest; /* order of the largest free block; -1: nothing is free */
+    uint64_t frame_count, free_frames, fresh_frames;
+    struct kc_frame_order_stats order[KC_FRAME_ORDERS];
 };
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
@@ -149,14 +251,37 @@ struct kc_frame_stats {
  * Errors:  KC_ERR_ARG    f or early is NULL
  *          KC_ERR_NOMEM  no frame would be left over beside the records
  *          KC_ERR_RANGE  more than 2^32 - 1 records would be needed (about 16 TiB), or more than
- * the machine has pointers for KC_ERR_STATE  early is closed Cost:    O(ranges * 2^ORDER_MAX)
+ *                        the machine has pointers for
+ *          KC_ERR_STATE  early is closed
+ * Cost:    O(ranges * 2^ORDER_MAX); at hardening full also O(bytes) of the ends of ranges
  * Context: one CPU, with the MMU as it will stay
  */
 KC_NODISCARD kc_status_t kc_frames_init(struct kc_frames *f, struct kc_early *early,
                                         struct kc_misuse *misuse);
 
 /**
- * End it. The memory is nobody's then; the records are not given back.
+ * Memory that came after the start, as of now the allocator's.
+ *
+ * base, bytes  whole frames; RAM that is mapped where kc_plat_ram() says, as all RAM is. Its
+ *              records come out of it, from its beginning; contents need not be zero.
+ *
+ * Lookups without the lock (kc_frame_find) go on meanwhile.
+ *
+ * Errors:  KC_ERR_ARG     bytes is 0
+ *          KC_ERR_ALIGN   base or bytes is no multiple of KC_FRAME_BYTES
+ *          KC_ERR_RANGE   it wraps, reaches KC_EARLY_PA_LIMIT, or has no linear address
+ *          KC_ERR_EXISTS  some byte of it was RAM already: the boot map's, or added before
+ *          KC_ERR_NOMEM   no frame would be left over beside the records
+ *          KC_ERR_QUOTA   KC_FRAME_BANKS are used: each 256 GiB, or part of it, of the memory at
+ *                         first and of each addition takes one
+ * Cost:    O(spans + 2^ORDER_MAX) and, at hardening full, O(bytes) of the ends; one lock hold
+ * Context: any CPU, after kc_frames_init()
+ */
+KC_NODISCARD kc_status_t kc_frames_add(struct kc_frames *f, kc_pa_t base, uint64_t bytes);
+
+/**
+ * End it. The memory is nobody's then; the records are not given back. Frames that are out of use
+ * (KC_FRAME_OWNER_BAD) do not count as allocated; reclaimers are forgotten.
  *
  * Errors:  KC_ERR_STATE  frames are still allocated (misuse BUSY); nothing changed
  * Context: nobody else uses it
@@ -169,17 +294,26 @@ KC_NODISCARD kc_status_t kc_frames_fini(struct kc_frames *f);
  * Allocate one block of 2^order frames, aligned to its size.
  *
  * order   0 to KC_FRAME_ORDER_MAX
- * flags   of KC_FRAME_ZERO, KC_FRAME_DMA32. Without DMA32, memory above 4 GiB is used first.
- * owner   1 to KC_FRAME_OWNER_COUNT - 1
+ * flags   of KC_FRAME_ZERO, NO_RECLAIM, URGENT and one KC_FRAME_BELOW(). The highest memory that is
+ *         allowed is used first.
+ * owner   1 to KC_FRAME_OWNER_COUNT - 1, but not KC_FRAME_OWNER_BAD
  * out     physical address of the block; untouched on error
+ *
+ * At hardening full every free frame holds a pattern, and a block whose frames lost it is not
+ * handed out: those frames are reported as misuse (CORRUPT), go to KC_FRAME_OWNER_BAD, and another
+ * block is taken.
  *
  * Owner:   the caller, with one reference, until kc_frame_free() or the last kc_frame_put()
  * Errors:  KC_ERR_ARG    an unknown flag, or an owner out of range
- *          KC_ERR_RANGE  order is above KC_FRAME_ORDER_MAX
- *          KC_ERR_NOMEM  no free block is large enough now, or an injected fault
+ *          KC_ERR_RANGE  order is above KC_FRAME_ORDER_MAX, or KC_FRAME_BELOW() of fewer than
+ *                        KC_FRAME_BITS_MIN bits
+ *          KC_ERR_NOMEM  no free block that it may use is large enough (kc_frames_set_marks()), and
+ *                        reclaimers, asked once, could not help; or an injected fault
  * Cost:    at most ORDER_MAX splits; once for each 2^ORDER_MAX frames of RAM ever, also their
- * records are written. One lock hold. ZERO: beside that O(bytes), without the lock. Context: any,
- * interrupts included
+ *          records are written. One lock hold. ZERO, and hardening full: beside that O(bytes),
+ *          without the lock. If memory is short: what the reclaimers cost, and a second attempt.
+ * Context: any, interrupts included; not with a lock held that a reclaimer takes, but with
+ *          NO_RECLAIM
  */
 KC_NODISCARD kc_status_t kc_frame_alloc(struct kc_frames *f, uint32_t order, uint32_t flags,
                                         uint16_t owner, kc_pa_t *out);
@@ -187,13 +321,17 @@ KC_NODISCARD kc_status_t kc_frame_alloc(struct kc_frames *f, uint32_t order, uin
 /**
  * Give one block back, with the order it was allocated with.
  *
- * Errors (all are misuse, reported once; state is as before):
+ * Errors (all are misuse, reported once, with the owner where there is or was one; state is as
+ * before):
  *          KC_ERR_RANGE  FOREIGN: pa is no frame that this allocator hands out
  *          KC_ERR_STATE  DOUBLE_FREE: pa lies in a free block; BUSY: references beside the
- * caller's, or pins, are held KC_ERR_ALIGN  INTERIOR: pa lies in an allocated block, but is not its
- * first byte KC_ERR_PERM   WRONG_OWNER: the block is claimed (kc_frame_claim) KC_ERR_ARG
- * WRONG_SIZE: the block has another order Cost:    at most ORDER_MAX merges; one lock hold Context:
- * any, interrupts included
+ *                        caller's, or pins, are held
+ *          KC_ERR_ALIGN  INTERIOR: pa lies in an allocated block, but is not its first byte
+ *          KC_ERR_PERM   WRONG_OWNER: the block is claimed (kc_frame_claim), or out of use
+ *          KC_ERR_ARG    WRONG_SIZE: the block has another order
+ * Cost:    at most ORDER_MAX merges; one lock hold. Hardening full: a second one, and O(bytes)
+ *          without the lock
+ * Context: any, interrupts included
  */
 kc_status_t kc_frame_free(struct kc_frames *f, kc_pa_t pa, uint32_t order);
 
@@ -260,7 +398,8 @@ kc_status_t kc_frame_unpin(struct kc_frames *f, kc_pa_t pa);
  * data       what kc_frame_find() answers with; not 0 (KC_CHECK)
  *
  * Returns the first record; record i of the block is at [i]. The further ones are zero but for
- * kind. Cost:    one lock hold
+ * kind.
+ * Cost:    O(frames of the block); one lock hold
  */
 struct kc_frame *kc_frame_claim(struct kc_frames *f, kc_pa_t pa, uint32_t order, uint64_t data);
 
@@ -292,11 +431,19 @@ KC_NODISCARD bool kc_frame_find(const struct kc_frames *f, kc_pa_t pa, struct kc
 kc_pa_t kc_frame_index_pa(const struct kc_frames *f, uint32_t index);
 KC_INLINE struct kc_frame *kc_frame_at(const struct kc_frames *f, uint32_t index)
 {
-    return &f->table[index];
+    const struct kc_frame_bank *bank = &f->bank[index >> KC_FRAME_BANK_LOG2];
+    return &bank->first[index & ((1u << KC_FRAME_BANK_LOG2) - 1)];
 }
+
+/** Number of a record; private to what follows. */
+uint32_t kc_frame_index_added(const struct kc_frames *f, const struct kc_frame *record);
 KC_INLINE uint32_t kc_frame_index(const struct kc_frames *f, const struct kc_frame *record)
 {
-    return (uint32_t)(record - f->table);
+    uintptr_t offset = (uintptr_t)record - (uintptr_t)f->table;
+    if (KC_LIKELY(offset / sizeof(struct kc_frame) < f->table_count)) {
+        return (uint32_t)(offset / sizeof(struct kc_frame));
+    }
+    return kc_frame_index_added(f, record);
 }
 
 /**
@@ -308,6 +455,54 @@ KC_INLINE kc_pa_t kc_frame_ptr_pa(const struct kc_frames *f, const void *p)
 {
     return kc_pa((uintptr_t)p - f->linear);
 }
+
+/* ---- when memory is short ------------------------------------------------------------------- */
+
+/**
+ * Say how much memory to keep back. After kc_frames_init() nothing is.
+ *
+ * Errors:  KC_ERR_ARG    f or marks is NULL
+ *          KC_ERR_RANGE  not min <= low <= high <= all frames, or keep_log2 above 63
+ */
+KC_NODISCARD kc_status_t kc_frames_set_marks(struct kc_frames *f,
+                                             const struct kc_frame_marks *marks);
+
+/**
+ * Add a reclaimer, to be asked after those that are there already: cheap ones first.
+ *
+ * Owner:   r stays where it is until kc_frames_reclaimer_remove() or kc_frames_fini()
+ * Errors:  KC_ERR_ARG     f, r or r->reclaim is NULL
+ *          KC_ERR_EXISTS  it is there already
+ * Cost:    O(reclaimers); one lock hold
+ */
+KC_NODISCARD kc_status_t kc_frames_reclaimer_add(struct kc_frames *f, struct kc_frame_reclaimer *r);
+
+/**
+ * Take one out. When it answers, no CPU is in it or will be.
+ *
+ * Errors:  KC_ERR_ABSENT  it is not there
+ *          KC_ERR_STATE   a CPU is in it, and this is called from a reclaimer: nobody may wait
+ * there Cost:    O(reclaimers), and the wait until others have left it Context: without a lock that
+ * it takes
+ */
+kc_status_t kc_frames_reclaimer_remove(struct kc_frames *f, struct kc_frame_reclaimer *r);
+
+/**
+ * Ask the reclaimers, each at most once, until so many frames came back.
+ *
+ * Returns what they said came back; 0 also where this CPU is asking them already (a reclaimer that
+ * allocates, an interrupt).
+ * Context: as kc_frame_alloc() without NO_RECLAIM
+ */
+uint64_t kc_frames_reclaim(struct kc_frames *f, uint64_t frames);
+
+/**
+ * If fewer frames than the mark `low` are free, reclaim until `high` are. For idle loops and other
+ * places where time is cheap, so that allocations need not wait for it.
+ *
+ * Returns as kc_frames_reclaim(); 0 where enough is free.
+ */
+uint64_t kc_frames_balance(struct kc_frames *f);
 
 /* ---- queries -------------------------------------------------------------------------------- */
 
@@ -323,8 +518,19 @@ uint64_t kc_frame_owner_frames(struct kc_frames *f, uint16_t owner);
 /** Name of a built-in owner for people, static storage; "other" for the rest. */
 const char *kc_frame_owner_name(uint16_t owner);
 
-/** One consistent snapshot of the counts. Cost: O(1); one lock hold. */
+/** One consistent snapshot of the counts. Cost: O(zones); one lock hold. */
 void kc_frame_stats(struct kc_frames *f, struct kc_frame_stats *out);
+
+/**
+ * The zones that have memory, in ascending order of address, each as one consistent snapshot.
+ *
+ * cursor   0 to begin; else as the last call left it
+ *
+ * Returns false when there are no more, *out untouched.
+ * Cost:    O(1); one lock hold
+ */
+KC_NODISCARD bool kc_frame_next_zone(struct kc_frames *f, uint32_t *cursor,
+                                     struct kc_frame_zone_stats *out);
 
 /**
  * The allocated blocks in ascending order of address.
@@ -339,7 +545,9 @@ KC_NODISCARD bool kc_frame_next_used(struct kc_frames *f, uint64_t *cursor,
 
 /**
  * Fault injection for tests: n allocations from now still succeed, the `times` after them fail as
- * if memory were exhausted. kc_frames_fail_after(f, n) fails one. UINT64_MAX as n ends it.
+ * if memory were exhausted and no reclaimer could help: if such a one said NO_RECLAIM, the next
+ * kc_frames_reclaim() on its CPU brings nothing. kc_frames_fail_after(f, n) fails one. UINT64_MAX
+ * as n ends it.
  */
 void kc_frames_fail_after(struct kc_frames *f, uint64_t n);
 void kc_frames_fail_run(struct kc_frames *f, uint64_t n, uint64_t times);

@@ -25,7 +25,7 @@ KC_EXTERN_C_BEGIN
 struct kc_heap_config {
     const char *name;         /* copied, cut to KC_HEAP_NAME_CHARS - 1; NULL is "" */
     struct kc_misuse *misuse; /* NULL as in kc_misuse_raise() */
-    uint32_t frame_flags;     /* for its frames: KC_FRAME_DMA32 or 0 */
+    uint32_t frame_flags;     /* for its frames: KC_FRAME_BELOW() or 0 */
     uint32_t unused;          /* 0 */
     /*
      * Where the classes have their caches, shared with whoever else uses the set; it outlives the

@@ -41,7 +41,7 @@ const char *kc_misuse_kind_name(enum kc_misuse_kind k)
 
 void kc_misuse_init(struct kc_misuse *m, enum kc_misuse_policy policy)
 {
-    static const struct kc_misuse_report none = {KC_MISUSE_FOREIGN, "", "", 0, 0, 0};
+    static const struct kc_misuse_report none = {KC_MISUSE_FOREIGN, "", "", 0, 0, 0, 0, NULL};
     m->policy = policy;
     for (uint32_t i = 0; i < KC_MISUSE_KIND_COUNT; i++) {
         m->count[i] = 0;
@@ -54,10 +54,16 @@ static void print(const struct kc_misuse_report *r)
 {
     char line[LINE_BYTES];
     size_t n = kc_fmt(line, sizeof(line),
-                      "misuse: %s: %.*s '%.*s' at 0x%llx (expected 0x%llx, found 0x%llx)\n",
+                      "misuse: %s: %.*s '%.*s' at 0x%llx (expected 0x%llx, found 0x%llx)",
                       kc_misuse_kind_name(r->kind), NAME_MAX, r->where, NAME_MAX, r->object,
                       (unsigned long long)r->address, (unsigned long long)r->expected,
                       (unsigned long long)r->found);
+    if (r->owner_name != NULL) {
+        n += kc_fmt(line + n, sizeof(line) - n, ", %s %.*s (%u)",
+                    r->kind == KC_MISUSE_DOUBLE_FREE ? "last owner" : "owner", NAME_MAX,
+                    r->owner_name, r->owner);
+    }
+    n += kc_fmt(line + n, sizeof(line) - n, "\n");
     kc_plat_console(line, n < sizeof(line) ? n : sizeof(line) - 1);
 }
 

@@ -83,7 +83,12 @@ static uint32_t index_of(const struct kc_cache *c, uint32_t offset)
 static void raise(struct kc_cache *c, enum kc_misuse_kind kind, const char *where, const void *ptr,
                   uint64_t expected, uint64_t found)
 {
-    struct kc_misuse_report r = {kind, where, c->name, (uintptr_t)ptr, expected, found};
+    struct kc_misuse_report r = {.kind = kind,
+                                 .where = where,
+                                 .object = c->name,
+                                 .address = (uintptr_t)ptr,
+                                 .expected = expected,
+                                 .found = found};
     kc_misuse_raise(c->misuse, &r);
 }
 
@@ -151,7 +156,8 @@ static void set_free(struct kc_cache *c, const struct slab_view *v, uint32_t fre
 /* Takes frames for one slab of that order; its objects are all free. */
 static bool grow_order(struct kc_cache *c, uint32_t order)
 {
-    uint32_t flags = c->frame_flags;
+    /* Reclaimers lock caches: kc_cache_alloc() asks them when it holds no lock. */
+    uint32_t flags = c->frame_flags | KC_FRAME_NO_RECLAIM;
 #if KC_HARDENING >= KC_HARDENING_FULL
     flags |= c->ctor == NULL ? KC_FRAME_ZERO : 0;
 #endif
@@ -296,8 +302,7 @@ kc_status_t kc_cache_init(struct kc_cache *c, const struct kc_cache_config *conf
                           struct kc_frames *frames)
 {
     if (c == NULL || config == NULL || frames == NULL ||
-        (config->flags & ~KC_CACHE_KEEP_NONE) != 0 ||
-        (config->frame_flags & ~KC_FRAME_DMA32) != 0) {
+        (config->flags & ~KC_CACHE_KEEP_NONE) != 0 || !kc_frame_is_place(config->frame_flags)) {
         return KC_ERR_ARG;
     }
     uint32_t stride;
@@ -388,13 +393,24 @@ static void look_over(struct kc_cache *c, unsigned char *object)
 }
 #endif
 
+/* Once more, after the reclaimers were asked; the lock is given up meanwhile. */
+static KC_COLD bool grow_again(struct kc_cache *c, uint64_t *irq)
+{
+    kc_lock_release_irqrestore(&c->lock, *irq);
+    uint64_t came = kc_frames_reclaim(c->frames, (uint64_t)1 << c->order_first);
+    *irq = kc_lock_acquire_irqsave(&c->lock);
+    /* Somebody else may have given an object back, or a slab. */
+    return (c->bin_mask & ~(1u << CACHE_BIN_FULL)) != 0 || (came != 0 && grow(c));
+}
+
 void *kc_cache_alloc(struct kc_cache *c, uint32_t flags)
 {
     if (KC_UNLIKELY((flags & ~KC_CACHE_ZERO) != 0 || (flags != 0 && c->ctor != NULL))) {
         return NULL;
     }
     uint64_t irq = kc_lock_acquire_irqsave(&c->lock);
-    if (KC_UNLIKELY((c->bin_mask & ~(1u << CACHE_BIN_FULL)) == 0) && !grow(c)) {
+    if (KC_UNLIKELY((c->bin_mask & ~(1u << CACHE_BIN_FULL)) == 0) && !grow(c) &&
+        !grow_again(c, &irq)) {
         c->fail_count++;
         kc_lock_release_irqrestore(&c->lock, irq);
         return NULL;
@@ -532,11 +548,18 @@ uint64_t kc_cache_shrink(struct kc_cache *c)
 
 /* ---- sets ----------------------------------------------------------------------------------- */
 
+/* As a reclaimer: all empty slabs, for they are few (KC_CACHE_SPARES_MAX) and cheap to make. */
+static uint64_t give_back(void *context, uint64_t frames)
+{
+    (void)frames;
+    return kc_cache_set_shrink((struct kc_cache_set *)context);
+}
+
 kc_status_t kc_cache_set_init(struct kc_cache_set *s, const struct kc_cache_set_config *config,
                               struct kc_frames *frames)
 {
     if (s == NULL || config == NULL || frames == NULL || config->cache == NULL ||
-        (config->frame_flags & ~KC_FRAME_DMA32) != 0) {
+        !kc_frame_is_place(config->frame_flags)) {
         return KC_ERR_ARG;
     }
     if (config->cache_max == 0 || config->spares > KC_CACHE_SPARES_MAX ||
@@ -552,7 +575,10 @@ kc_status_t kc_cache_set_init(struct kc_cache_set *s, const struct kc_cache_set_
     s->frame_flags = config->frame_flags;
     s->spares = config->spares;
     set_name(s->name, config->name);
-    return KC_OK;
+    s->reclaimer.name = "cache set";
+    s->reclaimer.reclaim = give_back;
+    s->reclaimer.context = s;
+    return kc_frames_reclaimer_add(frames, &s->reclaimer);
 }
 
 kc_status_t kc_cache_set_fini(struct kc_cache_set *s)
@@ -563,6 +589,7 @@ kc_status_t kc_cache_set_fini(struct kc_cache_set *s)
             return KC_ERR_STATE;
         }
     }
+    (void)kc_frames_reclaimer_remove(s->frames, &s->reclaimer);
     for (uint32_t i = 0; i < s->count; i++) {
         kc_status_t status = kc_cache_fini(&s->cache[i]);
         KC_CHECK(status == KC_OK);

@@ -3,11 +3,16 @@
  * frame: the buddy allocator of page frames. Theory.
  *
  * Nouns. A *frame* is KC_FRAME_BYTES of RAM with a number, its pfn. A *record* is the struct
- * kc_frame that tells of one frame; records lie in one table, and a record's place there is its
- * *index*. A *span* is a run of frames that early memory had left free; its frames have consecutive
- * records. A span lies in one *zone*: below 4 GiB, or not. A *block* is 2^order frames whose first
- * pfn is a multiple of 2^order, within one span; its *head* is the record of its first frame, the
- * others are *inner*. Two blocks of one order are *buddies* if their pfns differ in that bit alone.
+ * kc_frame that tells of one frame; records are numbered, and a record's number is its *index*.
+ * They lie in tables: one for the memory that was there at first, one for each that was added; by
+ * its upper bits an index names a *bank*, which is a piece of one table. A *span* is a run of
+ * frames that early memory had left free, or that was added; its frames have consecutive records. A
+ * span lies in one *zone*: zones end at powers of two, 16 MiB and upwards, so that "reaches n
+ * address bits" is a set of whole zones, and no block is lost to it, for a greatest block is
+ * smaller. A *block* is 2^order frames whose first pfn is a multiple of 2^order, within one span;
+ * its *head* is the record of its first frame, the others are *inner*. Two blocks of one order are
+ * *buddies* if their pfns differ in that bit alone. What is known of spans is the *map*
+ * (frame_map.c).
  *
  *     RAM     |kernel|  free ...................  |initrd|  free ....  |records|
  *     spans          |s0                          |      |s1          |
@@ -20,476 +25,180 @@
  * cleared and it becomes a free block. So a machine with 1 TiB touches 16 KiB of table for each 4
  * MiB that it comes to use, and starting costs nothing for the rest.
  *
- * Why inner records are kept all zero: then the block of any frame is found by clearing one low bit
- * of its pfn after the other until the record there is no inner one. Between the head and the frame
- * all candidates lie in the block, hence are inner, so the first that is not is the head. That
- * takes as many loads as the block's order, needs no writes at allocation, and judges any address
- * at all.
+ * Why inner records say so: then the block of any frame is found by clearing one low bit of its pfn
+ * after the other until the record there is no inner one. Between the head and the frame all
+ * candidates lie in the block, hence are inner, so the first that is not is the head. That takes as
+ * many loads as the block's order, needs no writes at allocation, and judges any address at all.
+ *
+ * The last owner. When a block is freed, its head's word becomes its owner, and stays when that
+ * record becomes an inner one, until a block begins there again (or a claimer has use of it). So a
+ * second free of the same block names who had it, however much merged since.
+ *
+ * Free memory at hardening full. A free frame holds a pattern: written when its chunk is carved or
+ * its span's ends are cut, and at each free, before the block is in a list: without the lock,
+ * meanwhile it is *leaving*, USED with no references. Whoever takes a block looks it over, without
+ * the lock too. A frame that lost the pattern was written to after its free: it becomes a claimed
+ * block of KC_FRAME_OWNER_BAD, the others of the block go back, and another block is taken.
  *
  * Invariants
- *  F1  Spans ascend, do not meet, do not cross 4 GiB; their indexes are consecutive from 0; the
- *      spans of zone z are span_first[z]..span_end[z]-1.
+ *  F1  Spans of the map ascend, do not meet, and each lies in one zone; the spans of a zone are
+ *      span_first..span_end-1. Places ascend by index, one for each span, in banks that exist.
  *  F2  The records of a span that are not fresh are tiled by blocks: a head whose pfn is aligned to
  *      its order, then inner records; no block reaches over the edge of a span or into fresh ones.
  *  F3  fresh and fresh_end lie on chunk boundaries by pfn, inside the span, fresh <= fresh_end.
  *  F4  A block is FREE if and only if it is in the list of its zone and order; links are mutual;
  *      blocks[o] is the length of list o, and bit o of mask is set if and only if it is not 0.
  *  F5  No two buddies are free (but for two of the greatest order).
- *  F6  A FREE head has no owner and word 0. A USED head has an owner, one reference or more, and
- *      data 0. A CLAIMED head has an owner and data that is not 0.
- *  F7  An inner record has kind 0; the rest of it is 0 too, unless its block is CLAIMED.
- *  F8  free_frames of a zone is what its FREE blocks and fresh chunks hold, fresh_frames what the
- *      latter do; owner_frames[o] is what the blocks of owner o hold; frame_count is all of them.
+ *  F6  A FREE head has no owner, and in its word the last one, or 0. A USED head has an owner, one
+ *      reference or more (at hardening full, none and no pins: it is leaving), and data 0. A
+ * CLAIMED head has an owner and data that is not 0. F7  An inner record has kind 0; its data is 0
+ * and its word is a last owner, or 0, unless its block is CLAIMED. F8  free_frames of a zone is
+ * what its FREE blocks and fresh chunks hold, fresh_frames what the latter do; owner_frames[o] is
+ * what the blocks of owner o hold; frame_count is all of them, and that of a zone all of its spans.
+ * The zones' free_frames sum up to the allocator's. F9  Known ranges do not meet, and each span
+ * lies in one.
  *
  * Cost and locking. One lock, rank FRAME, taken with interrupts masked. An operation makes at most
- * ORDER_MAX splits or merges; clearing the records of a chunk, 16 KiB, happens once for each chunk
- * ever. Contents are zeroed outside the lock. kc_frame_find() takes no lock: spans do not change,
- * `fresh` is published by release after the records are clear, and a head's kind by release after
- * its data.
+ * ORDER_MAX splits or merges; clearing the records of a chunk, 16 KiB (and at hardening full the
+ * pattern in it, 4 MiB), happens once for each chunk ever. Contents are otherwise written outside
+ * the lock. kc_frame_find() takes no lock: a map does not change once it is published, `fresh` is
+ * published by release after the records are clear, and a head's kind by release after its data.
+ * Reclaimers are called without the lock (frame_reclaim.c).
  *
  * Notes to the body are made under the lock, so that allocations and frees of one frame are told in
  * the order in which they happen.
  *
  * Sources: D. E. Knuth, The Art of Computer Programming, volume 1, 2.5, algorithms R and S; the
- * unusable free space index is M. Gorman's (mm/compaction.c of Linux uses the same idea).
+ * two indexes of fragmentation are M. Gorman's (mm/vmstat.c of Linux computes the same), and so is
+ * the idea of keeping low zones back by a share of what is above.
  */
 #include "frame_priv.h"
-
-/* ---- spans and records ---------------------------------------------------------------------- */
-
-/* The span with that frame, or NULL. */
-static struct kc_frame_span *span_of_pfn(const struct kc_frames *f, uint64_t pfn)
-{
-    uint32_t lo = 0;
-    uint32_t hi = f->span_count;
-    while (lo < hi) {
-        uint32_t mid = lo + (hi - lo) / 2;
-        if (f->span[mid].pfn <= pfn) {
-            lo = mid + 1;
-        } else {
-            hi = mid;
-        }
-    }
-    if (lo == 0) {
-        return NULL;
-    }
-    struct kc_frame_span *s = &f->span[lo - 1];
-    return pfn - s->pfn < s->count ? s : NULL;
-}
-
-/* The span with that record; there is one. */
-static struct kc_frame_span *span_of_index(const struct kc_frames *f, uint32_t index)
-{
-    uint32_t lo = 0;
-    uint32_t hi = f->span_count;
-    while (hi - lo > 1) {
-        uint32_t mid = lo + (hi - lo) / 2;
-        if (f->span[mid].index <= index) {
-            lo = mid;
-        } else {
-            hi = mid;
-        }
-    }
-    return &f->span[lo];
-}
-
-/* Head of the block with that frame; the record must have been written (see the theory). */
-static uint32_t head_of(const struct kc_frames *f, const struct kc_frame_span *s, uint64_t pfn)
-{
-    uint64_t at = pfn;
-    for (uint32_t order = 0;; order++) {
-        uint32_t index = frame_record(s, at);
-        if (frame_kind_state(frame_load_kind(&f->table[index])) != KC_FRAME_INNER) {
-            return index;
-        }
-        at = kc_align_down(pfn, (uint64_t)2 << order);
-        /* Only kc_frame_find(), racing with a change of a block that nobody owns, gets so far. */
-        if (order >= KC_FRAME_ORDER_MAX || at < s->pfn) {
-            return frame_record(s, pfn);
-        }
-    }
-}
-
-/* ---- lists ---------------------------------------------------------------------------------- */
-
-static void list_push(struct kc_frames *f, struct kc_frame_zone *z, uint32_t index, uint32_t order)
-{
-    struct kc_frame *r = &f->table[index];
-    uint32_t first = z->head[order];
-    frame_store_next(r, first);
-    frame_store_prev(r, FRAME_NONE);
-    r->word = 0;
-    frame_store_kind(r, frame_kind(KC_FRAME_FREE, order, KC_FRAME_OWNER_NONE));
-    if (first != FRAME_NONE) {
-        frame_store_prev(&f->table[first], index);
-    }
-    z->head[order] = index;
-    z->mask |= 1u << order;
-    z->blocks[order]++;
-}
-
-/* Takes a block out; its record still says FREE. A smashed link is caught before it spreads. */
-static void list_del(struct kc_frames *f, struct kc_frame_zone *z, uint32_t index, uint32_t order)
-{
-    struct kc_frame *r = &f->table[index];
-    uint32_t next = r->u.link.next;
-    uint32_t prev = r->u.link.prev;
-    if (prev == FRAME_NONE) {
-        KC_CHECK(z->head[order] == index);
-        z->head[order] = next;
-    } else {
-        KC_CHECK(prev < f->record_count && f->table[prev].u.link.next == index);
-        frame_store_next(&f->table[prev], next);
-    }
-    if (next != FRAME_NONE) {
-        KC_CHECK(next < f->record_count && f->table[next].u.link.prev == index);
-        frame_store_prev(&f->table[next], prev);
-    }
-    if (z->head[order] == FRAME_NONE) {
-        z->mask &= ~(1u << order);
-    }
-    z->blocks[order]--;
-}
-
-/* Makes a head an inner record (F7). */
-static void make_inner(struct kc_frame *r)
-{
-    frame_store_kind(r, 0);
-    frame_store_data(r, 0);
-    r->word = 0;
-}
-
-/* ---- taking and giving blocks: the lock is held --------------------------------------------- */
-
-/* Makes the zone's next fresh chunk a free block; false if it has none. */
-static bool carve(struct kc_frames *f, struct kc_frame_zone *z)
-{
-    while (z->span_fresh < z->span_end) {
-        struct kc_frame_span *s = &f->span[z->span_fresh];
-        if (s->fresh < s->fresh_end) {
-            uint32_t index = s->fresh;
-            __builtin_memset(&f->table[index], 0, FRAME_CHUNK * sizeof(struct kc_frame));
-            list_push(f, z, index, KC_FRAME_ORDER_MAX);
-            /* Release: a finder that sees the new bound sees clear records below it. */
-            __atomic_store_n(&s->fresh, index + FRAME_CHUNK, __ATOMIC_RELEASE);
-            z->fresh_frames -= FRAME_CHUNK;
-            return true;
-        }
-        z->span_fresh++;
-    }
-    return false;
-}
-
-/* A block of that order out of the zone, its head still to be written; FRAME_NONE if none. */
-static uint32_t zone_take(struct kc_frames *f, struct kc_frame_zone *z, uint32_t order)
-{
-    if (z->mask >> order == 0 && !carve(f, z)) {
-        return FRAME_NONE;
-    }
-    uint32_t have = order + (uint32_t)__builtin_ctz(z->mask >> order);
-    uint32_t index = z->head[have];
-    list_del(f, z, index, have);
-    while (have > order) {
-        have--;
-        list_push(f, z, index + (1u << have), have);
-    }
-    z->free_frames -= (uint64_t)1 << order;
-    return index;
-}
-
-/* The same out of the zones that flags allow, the upper one first: low memory is for devices. */
-static uint32_t take(struct kc_frames *f, uint32_t order, uint32_t flags, uint32_t *zone)
-{
-    uint32_t z = (flags & KC_FRAME_DMA32) != 0 ? 1 : KC_FRAME_ZONES;
-    while (z-- > 0) {
-        uint32_t index = zone_take(f, &f->zone[z], order);
-        if (index != FRAME_NONE) {
-            *zone = z;
-            return index;
-        }
-    }
-    return FRAME_NONE;
-}
-
-static void mark_used(struct kc_frames *f, uint32_t index, uint32_t order, uint16_t owner)
-{
-    struct kc_frame *r = &f->table[index];
-    frame_store_data(r, 0);
-    r->word = FRAME_REF_ONE;
-    frame_store_kind(r, frame_kind(KC_FRAME_USED, order, owner));
-    f->owner_frames[owner] += (uint64_t)1 << order;
-}
-
-/* Gives a block back that is in no list, merging it with its buddies. */
-static void give(struct kc_frames *f, const struct kc_frame_span *s, uint32_t index, uint32_t order)
-{
-    struct kc_frame_zone *z = &f->zone[frame_zone_of(s->pfn)];
-    uint64_t pfn = frame_pfn(s, index);
-    z->free_frames += (uint64_t)1 << order;
-    while (order < KC_FRAME_ORDER_MAX) {
-        uint64_t buddy_pfn = pfn ^ ((uint64_t)1 << order);
-        /* The pair is whole in the span, or there is no buddy; fresh chunks are never one. */
-        if (buddy_pfn < s->pfn || buddy_pfn - s->pfn + ((uint64_t)1 << order) > s->count) {
-            break;
-        }
-        uint32_t buddy = frame_record(s, buddy_pfn);
-        if (f->table[buddy].kind != frame_kind(KC_FRAME_FREE, order, KC_FRAME_OWNER_NONE)) {
-            break;
-        }
-        list_del(f, z, buddy, order);
-        make_inner(&f->table[pfn > buddy_pfn ? index : buddy]);
-        if (pfn > buddy_pfn) {
-            pfn = buddy_pfn;
-            index = buddy;
-        }
-        order++;
-    }
-    list_push(f, z, index, order);
-}
-
-static void release(struct kc_frames *f, const struct kc_frame_span *s, uint32_t index)
-{
-    uint32_t kind = f->table[index].kind;
-    uint32_t order = frame_kind_order(kind);
-    kc_plat_note(KC_NOTE_FRAME_FREE, frame_pfn(s, index) << KC_FRAME_LOG2,
-                 (uint64_t)KC_FRAME_BYTES << order, NULL);
-    f->owner_frames[frame_kind_owner(kind)] -= (uint64_t)1 << order;
-    give(f, s, index, order);
-}
-
-static uint64_t free_frames(const struct kc_frames *f)
-{
-    return f->zone[0].free_frames + f->zone[1].free_frames;
-}
 
 /* ---- judging what a caller says: the lock is held ------------------------------------------- */
 
 #define ORDER_ANY UINT32_MAX
 
-/* What is wrong with a request, for the misuse report once the lock is released. */
+/* What a caller did wrong, for the report once the lock is released. Written only if it did. */
 struct verdict {
-    kc_status_t status;
-    enum kc_misuse_kind misuse; /* KC_MISUSE_KIND_COUNT: none */
+    enum kc_misuse_kind misuse;
+    uint32_t owner; /* of the block, or the last one; KC_FRAME_OWNER_NONE: nobody is known */
     uint64_t pa;
     uint64_t expected, found;
 };
 
-static const struct verdict fine = {KC_OK, KC_MISUSE_KIND_COUNT, 0, 0, 0};
-
-static struct verdict bad(kc_status_t status, enum kc_misuse_kind misuse, kc_pa_t pa,
-                          uint64_t expected, uint64_t found)
+static KC_COLD kc_status_t bad(struct verdict *v, kc_status_t status, enum kc_misuse_kind misuse,
+                               kc_pa_t pa, uint64_t expected, uint64_t found, uint32_t owner)
 {
-    struct verdict v = {status, misuse, kc_pa_raw(pa), expected, found};
-    return v;
+    struct verdict is = {misuse, owner, kc_pa_raw(pa), expected, found};
+    *v = is;
+    return status;
+}
+
+/* The same for a frame that is free already. */
+static KC_COLD kc_status_t bad_twice(struct verdict *v, kc_pa_t pa, uint64_t base, uint32_t owner)
+{
+    return bad(v, KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE, pa, base, 0, owner);
+}
+
+/* The same for a block that others hold. */
+static KC_COLD kc_status_t bad_busy(struct verdict *v, const struct kc_frame *r, kc_pa_t pa,
+                                    uint64_t expected, uint64_t found)
+{
+    return bad(v, KC_ERR_STATE, KC_MISUSE_BUSY, pa, expected, found, frame_kind_owner(r->kind));
 }
 
 /* Finds the USED block that starts at pa. */
-static struct verdict judge(const struct kc_frames *f, kc_pa_t pa, uint32_t order,
-                            const struct kc_frame_span **span, uint32_t *index)
+static kc_status_t judge(const struct kc_frames *f, kc_pa_t pa, uint32_t order,
+                         const struct kc_frame_span **span, uint32_t *index, struct verdict *v)
 {
     uint64_t pfn = kc_pa_raw(pa) >> KC_FRAME_LOG2;
-    const struct kc_frame_span *s = span_of_pfn(f, pfn);
-    if (s == NULL) {
-        return bad(KC_ERR_RANGE, KC_MISUSE_FOREIGN, pa, 0, 0);
+    const struct kc_frame_span *s = frame_span_of(f, pfn);
+    if (KC_UNLIKELY(s == NULL)) {
+        return bad(v, KC_ERR_RANGE, KC_MISUSE_FOREIGN, pa, 0, 0, KC_FRAME_OWNER_NONE);
     }
-    if (frame_is_fresh(s, frame_record(s, pfn))) {
-        return bad(KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE, pa, 0, 0);
+    uint32_t at = frame_record(s, pfn);
+    if (KC_UNLIKELY(frame_is_fresh(s, at))) {
+        return bad_twice(v, pa, 0, KC_FRAME_OWNER_NONE);
     }
-    uint32_t head = head_of(f, s, pfn);
-    uint32_t kind = f->table[head].kind;
+    uint32_t head = frame_head(f, s, pfn);
+    const struct kc_frame *r = kc_frame_at(f, head);
+    uint32_t owner = frame_kind_owner(r->kind);
     uint64_t base = frame_pfn(s, head) << KC_FRAME_LOG2;
-    if (frame_kind_state(kind) == KC_FRAME_FREE) {
-        return bad(KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE, pa, base, 0);
+    if (KC_UNLIKELY(frame_kind_state(r->kind) == KC_FRAME_FREE)) {
+        return bad_twice(v, pa, base, kc_frame_at(f, at)->word); /* F6, F7 */
     }
-    if (base != kc_pa_raw(pa)) {
-        return bad(KC_ERR_ALIGN, KC_MISUSE_INTERIOR, pa, base, kc_pa_raw(pa));
+    if (KC_UNLIKELY(base != kc_pa_raw(pa))) {
+        return bad(v, KC_ERR_ALIGN, KC_MISUSE_INTERIOR, pa, base, kc_pa_raw(pa), owner);
     }
-    if (frame_kind_state(kind) == KC_FRAME_CLAIMED) {
-        return bad(KC_ERR_PERM, KC_MISUSE_WRONG_OWNER, pa, frame_kind_owner(kind), 0);
+    if (KC_UNLIKELY(frame_kind_state(r->kind) == KC_FRAME_CLAIMED)) {
+        return bad(v, KC_ERR_PERM, KC_MISUSE_WRONG_OWNER, pa, owner, 0, owner);
     }
-    if (order != ORDER_ANY && order != frame_kind_order(kind)) {
-        return bad(KC_ERR_ARG, KC_MISUSE_WRONG_SIZE, pa, frame_kind_order(kind), order);
+    if (FRAME_FULL && r->word == 0) {
+        return bad_twice(v, pa, base, owner); /* it is leaving */
+    }
+    if (KC_UNLIKELY(order != ORDER_ANY && order != frame_kind_order(r->kind))) {
+        return bad(v, KC_ERR_ARG, KC_MISUSE_WRONG_SIZE, pa, frame_kind_order(r->kind), order,
+                   owner);
     }
     *span = s;
     *index = head;
-    return fine;
+    return KC_OK;
 }
 
 /* Judges that the block may be freed now. */
-static struct verdict judge_free(const struct kc_frames *f, kc_pa_t pa, uint32_t order,
-                                 const struct kc_frame_span **span, uint32_t *index)
+static kc_status_t judge_free(const struct kc_frames *f, kc_pa_t pa, uint32_t order,
+                              const struct kc_frame_span **span, uint32_t *index, struct verdict *v)
 {
-    struct verdict v = judge(f, pa, order, span, index);
-    if (v.status == KC_OK && f->table[*index].word != FRAME_REF_ONE) {
-        return bad(KC_ERR_STATE, KC_MISUSE_BUSY, pa, FRAME_REF_ONE, f->table[*index].word);
+    kc_status_t status = judge(f, pa, order, span, index, v);
+    if (status == KC_OK) {
+        const struct kc_frame *r = kc_frame_at(f, *index);
+        if (KC_UNLIKELY(r->word != FRAME_REF_ONE)) {
+            return bad_busy(v, r, pa, FRAME_REF_ONE, r->word);
+        }
     }
-    return v;
+    return status;
 }
 
-/* Releases the lock, reports, answers. */
-static kc_status_t conclude(struct kc_frames *f, uint64_t irq, const struct verdict *v,
-                            const char *where)
+static KC_COLD void report(struct kc_frames *f, const struct verdict *v, const char *where)
+{
+    struct kc_misuse_report r = {.kind = v->misuse,
+                                 .where = where,
+                                 .object = "frames",
+                                 .address = v->pa,
+                                 .expected = v->expected,
+                                 .found = v->found,
+                                 .owner = v->owner};
+    if (v->owner != KC_FRAME_OWNER_NONE) {
+        r.owner_name = kc_frame_owner_name((uint16_t)v->owner);
+    }
+    kc_misuse_raise(f->misuse, &r);
+}
+
+/* Releases the lock, reports misuse (all that is refused, but for a full counter), answers. */
+static kc_status_t conclude(struct kc_frames *f, uint64_t irq, kc_status_t status,
+                            const struct verdict *v, const char *where)
 {
     kc_lock_release_irqrestore(&f->lock, irq);
-    if (v->misuse != KC_MISUSE_KIND_COUNT) {
-        struct kc_misuse_report r = {v->misuse, where, "frames", v->pa, v->expected, v->found};
-        kc_misuse_raise(f->misuse, &r);
+    if (KC_UNLIKELY(status != KC_OK && status != KC_ERR_QUOTA)) {
+        report(f, v, where);
     }
-    return v->status;
+    return status;
 }
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
 
-/* Cuts written, clear records into the greatest aligned blocks and gives them to the lists. */
-static void add_edge(struct kc_frames *f, const struct kc_frame_span *s, uint64_t pfn, uint64_t end)
-{
-    if (pfn == end) {
-        return;
-    }
-    struct kc_frame_zone *z = &f->zone[frame_zone_of(pfn)];
-    __builtin_memset(&f->table[frame_record(s, pfn)], 0,
-                     (size_t)(end - pfn) * sizeof(struct kc_frame));
-    while (pfn < end) {
-        uint32_t order = kc_log2_floor(end - pfn);
-        uint32_t aligned = pfn == 0 ? order : kc_log2_floor(pfn & (0 - pfn));
-        order = aligned < order ? aligned : order;
-        order = order < KC_FRAME_ORDER_MAX ? order : KC_FRAME_ORDER_MAX;
-        list_push(f, z, frame_record(s, pfn), order);
-        pfn += (uint64_t)1 << order;
-    }
-}
-
-/* Appends one span; the range is in one zone. */
-static void add_span(struct kc_frames *f, uint64_t pfn, uint64_t count)
-{
-    struct kc_frame_zone *z = &f->zone[frame_zone_of(pfn)];
-    struct kc_frame_span *s = &f->span[f->span_count++];
-    uint64_t end = pfn + count;
-    uint64_t first_chunk = kc_align_down(pfn + FRAME_CHUNK - 1, FRAME_CHUNK);
-    uint64_t last_chunk = kc_align_down(end, FRAME_CHUNK);
-
-    s->pfn = pfn;
-    s->count = (uint32_t)count;
-    s->index = f->record_count;
-    f->record_count += (uint32_t)count;
-    f->frame_count += count;
-    z->free_frames += count;
-    z->span_end = f->span_count;
-    if (first_chunk >= last_chunk) {
-        s->fresh = s->fresh_end = s->index;
-        add_edge(f, s, pfn, end);
-        return;
-    }
-    s->fresh = frame_record(s, first_chunk);
-    s->fresh_end = frame_record(s, last_chunk);
-    z->fresh_frames += last_chunk - first_chunk;
-    add_edge(f, s, pfn, first_chunk);
-    add_edge(f, s, last_chunk, end);
-}
-
-/* Frames and ranges that early memory has free. */
-static void count_free(const struct kc_early *early, uint64_t *frames, uint64_t *ranges)
-{
-    uint32_t cursor = 0;
-    kc_pa_range_t r;
-    *frames = 0;
-    *ranges = 0;
-    while (kc_early_next_free(early, &cursor, &r)) {
-        *frames += r.size >> KC_FRAME_LOG2;
-        *ranges += 1;
-    }
-}
-
-/* Adds every free range of early memory, split at 4 GiB. */
-static void add_ranges(struct kc_frames *f, const struct kc_early *early)
-{
-    uint32_t cursor = 0;
-    kc_pa_range_t r;
-    while (kc_early_next_free(early, &cursor, &r)) {
-        uint64_t pfn = kc_pa_raw(r.base) >> KC_FRAME_LOG2;
-        uint64_t count = r.size >> KC_FRAME_LOG2;
-        if (pfn < FRAME_ZONE_LIMIT && count > FRAME_ZONE_LIMIT - pfn) {
-            add_span(f, pfn, FRAME_ZONE_LIMIT - pfn);
-            count -= FRAME_ZONE_LIMIT - pfn;
-            pfn = FRAME_ZONE_LIMIT;
-        }
-        add_span(f, pfn, count);
-    }
-}
-
-static void frames_clear(struct kc_frames *f, struct kc_misuse *misuse)
-{
-    __builtin_memset(f, 0, sizeof(*f));
-    kc_lock_init(&f->lock, "frames", KC_RANK_FRAME);
-    f->misuse = misuse;
-    f->fail_after = UINT64_MAX;
-    for (uint32_t z = 0; z < KC_FRAME_ZONES; z++) {
-        for (uint32_t o = 0; o < KC_FRAME_ORDERS; o++) {
-            f->zone[z].head[o] = FRAME_NONE;
-        }
-    }
-}
-
-kc_status_t kc_frames_init(struct kc_frames *f, struct kc_early *early, struct kc_misuse *misuse)
-{
-    if (f == NULL || early == NULL) {
-        return KC_ERR_ARG;
-    }
-    if (!kc_early_is_open(early)) {
-        return KC_ERR_STATE;
-    }
-    uint64_t frames;
-    uint64_t ranges;
-    count_free(early, &frames, &ranges);
-    if (frames >= FRAME_NONE) {
-        return KC_ERR_RANGE;
-    }
-    /* Taking the table may split one range, and the 4 GiB boundary one more. */
-    uint64_t span_bytes = (ranges + 2) * sizeof(struct kc_frame_span);
-    uint64_t bytes = span_bytes + frames * sizeof(struct kc_frame);
-    if (bytes > SIZE_MAX / 2) {
-        return KC_ERR_RANGE;
-    }
-    kc_pa_t table;
-    kc_status_t status = kc_early_alloc(early, bytes, KC_LINE_BYTES, &table);
-    if (status != KC_OK) {
-        return status;
-    }
-    count_free(early, &frames, &ranges);
-    if (frames == 0) {
-        status = kc_early_free(early, table, bytes);
-        KC_CHECK(status == KC_OK);
-        return KC_ERR_NOMEM;
-    }
-
-    frames_clear(f, misuse);
-    f->table_bytes = bytes;
-    f->span = (struct kc_frame_span *)kc_plat_ram(table);
-    f->table = (struct kc_frame *)(void *)((char *)(void *)f->span + span_bytes);
-    add_ranges(f, early);
-    f->zone[0].span_first = 0;
-    f->zone[1].span_first = f->zone[0].span_end;
-    if (f->zone[1].span_end == 0) {
-        f->zone[1].span_end = f->zone[1].span_first;
-    }
-    f->zone[1].span_fresh = f->zone[1].span_first;
-    kc_pa_t first = frame_pa(f->span[0].pfn);
-    f->linear = (uintptr_t)kc_plat_ram(first) - (uintptr_t)kc_pa_raw(first);
-    kc_early_close(early);
-    return KC_OK;
-}
-
 kc_status_t kc_frames_fini(struct kc_frames *f)
 {
     uint64_t irq = kc_lock_acquire_irqsave(&f->lock);
-    struct verdict v = fine;
-    uint64_t used = f->frame_count - free_frames(f);
+    struct verdict v;
+    kc_status_t status = KC_OK;
+    uint64_t used = f->frame_count - f->free_frames - f->owner_frames[KC_FRAME_OWNER_BAD];
     if (used != 0) {
-        v = bad(KC_ERR_STATE, KC_MISUSE_BUSY, kc_pa(0), 0, used);
+        status = bad(&v, KC_ERR_STATE, KC_MISUSE_BUSY, kc_pa(0), 0, used, KC_FRAME_OWNER_NONE);
     }
-    kc_status_t status = conclude(f, irq, &v, __func__);
+    status = conclude(f, irq, status, &v, __func__);
     if (status == KC_OK) {
-        frames_clear(f, f->misuse);
+        kc_frame_priv_clear(f, f->misuse);
     }
     return status;
 }
@@ -497,7 +206,7 @@ kc_status_t kc_frames_fini(struct kc_frames *f)
 /* ---- blocks --------------------------------------------------------------------------------- */
 
 /* True if the fault that a test asked for is due. */
-static bool fault_due(struct kc_frames *f)
+static bool fault_due(struct kc_frames *f, uint32_t flags)
 {
     if (KC_LIKELY(f->fail_after == UINT64_MAX)) {
         return false;
@@ -506,6 +215,9 @@ static bool fault_due(struct kc_frames *f)
         f->fail_after--;
         return false;
     }
+    if ((flags & KC_FRAME_NO_RECLAIM) != 0) {
+        f->deaf |= 1u << kc_plat_cpu();
+    }
     f->fail_times--;
     if (f->fail_times == 0) {
         f->fail_after = UINT64_MAX;
@@ -513,61 +225,161 @@ static bool fault_due(struct kc_frames *f)
     return true;
 }
 
-/* Makes 2^order frames at index into the used blocks of count's digits and free ones behind. */
-static void cut_run(struct kc_frames *f, uint32_t zone, uint32_t index, uint32_t order,
-                    uint32_t count, uint16_t owner)
+/* Zones below the limit that flags state; 0: there is no such limit. */
+static uint32_t zones_below(uint32_t flags)
 {
-    uint32_t at = 0;
-    for (uint32_t o = order + 1; o-- > 0;) {
-        if ((count >> o & 1) != 0) {
-            mark_used(f, index + at, o, owner);
-            at += 1u << o;
+    uint32_t bits = (flags & KC_FRAME_BELOW_ANY) / KC_FRAME_BELOW(1);
+    if (bits == 0 || bits >= KC_FRAME_BITS_MIN + KC_FRAME_ZONES - 1) {
+        return (uint32_t)(KC_BIT(KC_FRAME_ZONES) - 1);
+    }
+    return bits < KC_FRAME_BITS_MIN ? 0 : (2u << (bits - KC_FRAME_BITS_MIN)) - 1;
+}
+
+static kc_status_t judge_request(uint32_t count, uint32_t align, uint32_t flags, uint16_t owner,
+                                 struct frame_request *rq)
+{
+    uint32_t known = KC_FRAME_ZERO | KC_FRAME_NO_RECLAIM | KC_FRAME_URGENT | KC_FRAME_BELOW_ANY;
+    if ((flags & ~known) != 0 || owner == KC_FRAME_OWNER_NONE || owner == KC_FRAME_OWNER_BAD ||
+        owner >= KC_FRAME_OWNER_COUNT) {
+        return KC_ERR_ARG;
+    }
+    rq->zones = zones_below(flags);
+    if (count == 0 || count > KC_FRAME_RUN_MAX || align > KC_FRAME_ORDER_MAX || rq->zones == 0) {
+        return KC_ERR_RANGE;
+    }
+    rq->count = count;
+    rq->order = kc_log2_ceil(count);
+    rq->order = rq->order > align ? rq->order : align;
+    rq->flags = flags;
+    rq->owner = owner;
+    return KC_OK;
+}
+
+enum outcome {
+    TAKEN,
+    SHORT,   /* of memory */
+    INJECTED /* a test wants it to fail */
+};
+
+/* One try; a failure is counted if it is the last one anyway. */
+static enum outcome attempt(struct kc_frames *f, const struct frame_request *rq, uint32_t number,
+                            bool last, kc_pa_t *out)
+{
+    uint64_t irq = kc_lock_acquire_irqsave(&f->lock);
+    enum outcome is = number == 0 && fault_due(f, rq->flags) ? INJECTED : SHORT;
+    uint32_t index = is == INJECTED ? FRAME_NONE : kc_frame_priv_take(f, rq);
+    if (KC_LIKELY(index != FRAME_NONE)) {
+        is = TAKEN;
+        f->alloc_count++;
+        uint64_t used = f->frame_count - f->free_frames;
+        f->peak_frames = used > f->peak_frames ? used : f->peak_frames;
+        *out = frame_pa(frame_pfn_of(f, index));
+        kc_plat_note(KC_NOTE_FRAME_ALLOC, kc_pa_raw(*out), (uint64_t)rq->count << KC_FRAME_LOG2,
+                     NULL);
+    } else if (last || is == INJECTED) {
+        kc_frame_priv_count_failure(f, rq);
+    }
+    kc_lock_release_irqrestore(&f->lock, irq);
+    return is;
+}
+
+/* ---- hardening full: frames written to while they were free --------------------------------- */
+
+/* First word of a free frame that lost the pattern, or NULL. */
+static const uint64_t *first_wrong(kc_pa_t pa)
+{
+    const uint64_t *word = kc_plat_ram(pa);
+    for (uint32_t i = 0; i < KC_FRAME_BYTES / sizeof(*word); i++) {
+        if (word[i] != FRAME_PATTERN) {
+            return &word[i];
         }
     }
-    /* The digits of what is left over ascend from here; none has a free buddy. */
-    while (at < 1u << order) {
-        uint32_t o = (uint32_t)__builtin_ctz(at);
-        list_push(f, &f->zone[zone], index + at, o);
-        f->zone[zone].free_frames += (uint64_t)1 << o;
-        at += 1u << o;
-    }
+    return NULL;
 }
+
+/* Undoes the allocation of a run, but for the frames of the map `wrong`, which nobody gets. */
+static void retire(struct kc_frames *f, const struct frame_request *rq, kc_pa_t pa,
+                   const uint32_t *wrong)
+{
+    uint64_t pfn = kc_pa_raw(pa) >> KC_FRAME_LOG2;
+    uint64_t irq = kc_lock_acquire_irqsave(&f->lock);
+    const struct kc_frame_span *s = frame_span_of(f, pfn);
+    uint32_t index = frame_record(s, pfn);
+    kc_plat_note(KC_NOTE_FRAME_FREE, kc_pa_raw(pa), (uint64_t)rq->count << KC_FRAME_LOG2, NULL);
+    f->alloc_count--;
+    f->owner_frames[rq->owner] -= rq->count;
+    for (uint32_t i = 0; i < rq->count; i++) {
+        frame_store_kind(kc_frame_at(f, index + i), 0);
+        kc_frame_at(f, index + i)->word = 0;
+    }
+    for (uint32_t i = 0; i < rq->count; i++) {
+        struct kc_frame *r = kc_frame_at(f, index + i);
+        if ((wrong[i / 32] >> i % 32 & 1) == 0) {
+            kc_frame_priv_give(f, s, index + i, 0);
+            continue;
+        }
+        frame_store_data(r, 1);
+        frame_store_kind(r, frame_kind(KC_FRAME_CLAIMED, 0, KC_FRAME_OWNER_BAD));
+        f->owner_frames[KC_FRAME_OWNER_BAD]++;
+    }
+    kc_lock_release_irqrestore(&f->lock, irq);
+}
+
+/* True if a run just taken holds the pattern; else it is reported and taken out of use in part. */
+static bool look_over(struct kc_frames *f, const struct frame_request *rq, kc_pa_t pa)
+{
+    uint32_t wrong[KC_FRAME_RUN_MAX / 32] = {0};
+    bool whole = true;
+    for (uint32_t i = 0; i < rq->count; i++) {
+        const uint64_t *word = first_wrong(kc_pa(kc_pa_raw(pa) + ((uint64_t)i << KC_FRAME_LOG2)));
+        if (word != NULL) {
+            struct kc_misuse_report r = {.kind = KC_MISUSE_CORRUPT,
+                                         .where = "kc_frame_alloc",
+                                         .object = "frames",
+                                         .address = kc_pa_raw(kc_frame_ptr_pa(f, word)),
+                                         .expected = FRAME_PATTERN,
+                                         .found = *word};
+            kc_misuse_raise(f->misuse, &r);
+            wrong[i / 32] |= 1u << i % 32;
+            whole = false;
+        }
+    }
+    if (!whole) {
+        retire(f, rq, pa, wrong);
+    }
+    return whole;
+}
+
+/* ---- blocks --------------------------------------------------------------------------------- */
 
 kc_status_t kc_frame_alloc_run(struct kc_frames *f, uint32_t count, uint32_t align, uint32_t flags,
                                uint16_t owner, kc_pa_t *out)
 {
-    if ((flags & ~(KC_FRAME_ZERO | KC_FRAME_DMA32)) != 0 || owner == KC_FRAME_OWNER_NONE ||
-        owner >= KC_FRAME_OWNER_COUNT) {
-        return KC_ERR_ARG;
+    struct frame_request rq;
+    kc_status_t status = judge_request(count, align, flags, owner, &rq);
+    if (status != KC_OK) {
+        return status;
     }
-    if (count == 0 || count > KC_FRAME_RUN_MAX || align > KC_FRAME_ORDER_MAX) {
-        return KC_ERR_RANGE;
+    uint32_t tries = (flags & KC_FRAME_NO_RECLAIM) != 0 ? 1 : 2;
+    for (uint32_t i = 0; i < tries;) {
+        kc_pa_t pa;
+        enum outcome is = attempt(f, &rq, i, i + 1 == tries, &pa);
+        if (is == TAKEN) {
+            if (FRAME_FULL && !look_over(f, &rq, pa)) {
+                continue; /* ends: there is one frame fewer each time */
+            }
+            if ((flags & KC_FRAME_ZERO) != 0) {
+                __builtin_memset(kc_plat_ram(pa), 0, (size_t)count << KC_FRAME_LOG2);
+            }
+            *out = pa;
+            return KC_OK;
+        }
+        i = is == INJECTED ? tries : i + 1;
+        if (i < tries) {
+            (void)kc_frames_reclaim(f, (uint64_t)1 << rq.order);
+        }
     }
-    uint32_t order = kc_log2_ceil(count);
-    order = order > align ? order : align;
-    uint64_t bytes = (uint64_t)count << KC_FRAME_LOG2;
-
-    uint64_t irq = kc_lock_acquire_irqsave(&f->lock);
-    uint32_t zone = 0;
-    uint32_t index = fault_due(f) ? FRAME_NONE : take(f, order, flags, &zone);
-    if (index == FRAME_NONE) {
-        f->fail_count++;
-        kc_lock_release_irqrestore(&f->lock, irq);
-        return KC_ERR_NOMEM;
-    }
-    cut_run(f, zone, index, order, count, owner);
-    f->alloc_count++;
-    uint64_t used = f->frame_count - free_frames(f);
-    f->peak_frames = used > f->peak_frames ? used : f->peak_frames;
-    kc_pa_t pa = frame_pa(frame_pfn(span_of_index(f, index), index));
-    kc_plat_note(KC_NOTE_FRAME_ALLOC, kc_pa_raw(pa), bytes, NULL);
-    kc_lock_release_irqrestore(&f->lock, irq);
-
-    if ((flags & KC_FRAME_ZERO) != 0) {
-        __builtin_memset(kc_plat_ram(pa), 0, (size_t)bytes);
-    }
-    *out = pa;
-    return KC_OK;
+    return KC_ERR_NOMEM;
 }
 
 kc_status_t kc_frame_alloc(struct kc_frames *f, uint32_t order, uint32_t flags, uint16_t owner,
@@ -579,6 +391,42 @@ kc_status_t kc_frame_alloc(struct kc_frames *f, uint32_t order, uint32_t flags, 
     return kc_frame_alloc_run(f, 1u << order, order, flags, owner, out);
 }
 
+/* Makes a USED block free. */
+static void release(struct kc_frames *f, const struct kc_frame_span *s, uint32_t index)
+{
+    struct kc_frame *r = kc_frame_at(f, index);
+    uint32_t order = frame_kind_order(r->kind);
+    uint32_t owner = frame_kind_owner(r->kind);
+    kc_plat_note(KC_NOTE_FRAME_FREE, frame_pfn(s, index) << KC_FRAME_LOG2,
+                 (uint64_t)KC_FRAME_BYTES << order, NULL);
+    f->owner_frames[owner] -= (uint64_t)1 << order;
+    r->word = owner;
+    kc_frame_priv_give(f, s, index, order);
+}
+
+/* Writes the pattern over blocks that are leaving. Gives up the lock for it; irq as it is now. */
+static uint64_t fill_leaving(struct kc_frames *f, uint64_t irq, kc_pa_t pa, uint64_t bytes)
+{
+    kc_lock_release_irqrestore(&f->lock, irq);
+    kc_frame_priv_fill(pa, bytes);
+    return kc_lock_acquire_irqsave(&f->lock);
+}
+
+/* Makes one judged block free. At hardening full the lock is given up in between; irq as it is. */
+static uint64_t let_go(struct kc_frames *f, uint64_t irq, const struct kc_frame_span *s,
+                       uint32_t index)
+{
+    if (FRAME_FULL) {
+        struct kc_frame *r = kc_frame_at(f, index);
+        r->word = 0;
+        irq = fill_leaving(f, irq, frame_pa(frame_pfn(s, index)),
+                           (uint64_t)KC_FRAME_BYTES << frame_kind_order(r->kind));
+    }
+    release(f, s, index);
+    f->free_count++;
+    return irq;
+}
+
 kc_status_t kc_frame_free(struct kc_frames *f, kc_pa_t pa, uint32_t order)
 {
     const struct kc_frame_span *s;
@@ -586,12 +434,22 @@ kc_status_t kc_frame_free(struct kc_frames *f, kc_pa_t pa, uint32_t order)
     /* ORDER_ANY is no order: whoever says it is told the right one. */
     uint32_t said = order > KC_FRAME_ORDER_MAX ? KC_FRAME_ORDERS : order;
     uint64_t irq = kc_lock_acquire_irqsave(&f->lock);
-    struct verdict v = judge_free(f, pa, said, &s, &index);
-    if (v.status == KC_OK) {
-        release(f, s, index);
-        f->free_count++;
+    struct verdict v;
+    kc_status_t status = judge_free(f, pa, said, &s, &index, &v);
+    if (status == KC_OK) {
+        irq = let_go(f, irq, s, index);
     }
-    return conclude(f, irq, &v, __func__);
+    return conclude(f, irq, status, &v, __func__);
+}
+
+/* Record of frame `at` of a run, and its span: what is freed as a run may be several, side by side.
+ */
+static struct kc_frame *run_record(const struct kc_frames *f, kc_pa_t pa, uint32_t at,
+                                   const struct kc_frame_span **s)
+{
+    uint64_t pfn = (kc_pa_raw(pa) >> KC_FRAME_LOG2) + at;
+    *s = frame_span_of(f, pfn);
+    return kc_frame_at(f, frame_record(*s, pfn));
 }
 
 kc_status_t kc_frame_free_run(struct kc_frames *f, kc_pa_t pa, uint32_t count)
@@ -601,26 +459,37 @@ kc_status_t kc_frame_free_run(struct kc_frames *f, kc_pa_t pa, uint32_t count)
     }
     const struct kc_frame_span *s = NULL;
     uint32_t index = 0;
-    struct verdict v = fine;
+    struct verdict v;
+    kc_status_t status = KC_OK;
     uint64_t irq = kc_lock_acquire_irqsave(&f->lock);
     uint64_t at = kc_pa_raw(pa);
-    for (uint32_t o = KC_FRAME_ORDERS; o-- > 0 && v.status == KC_OK;) {
+    for (uint32_t o = KC_FRAME_ORDERS; o-- > 0 && status == KC_OK;) {
         if ((count >> o & 1) != 0) {
-            v = judge_free(f, kc_pa(at), o, &s, &index);
+            status = judge_free(f, kc_pa(at), o, &s, &index, &v);
             at += (uint64_t)KC_FRAME_BYTES << o;
         }
     }
-    if (v.status == KC_OK) {
-        /* From the last to the first, so that each merges with what follows. */
-        for (uint32_t o = 0; o < KC_FRAME_ORDERS; o++) {
+    if (FRAME_FULL && status == KC_OK) {
+        for (uint32_t o = KC_FRAME_ORDERS, from = 0; o-- > 0;) {
             if ((count >> o & 1) != 0) {
-                at -= (uint64_t)KC_FRAME_BYTES << o;
-                release(f, s, frame_record(s, at >> KC_FRAME_LOG2));
+                run_record(f, pa, from, &s)->word = 0; /* leaving */
+                from += 1u << o;
+            }
+        }
+        irq = fill_leaving(f, irq, pa, (uint64_t)count << KC_FRAME_LOG2);
+    }
+    if (status == KC_OK) {
+        /* From the last to the first, so that each merges with what follows. */
+        for (uint32_t o = 0, end = count; o < KC_FRAME_ORDERS; o++) {
+            if ((count >> o & 1) != 0) {
+                end -= 1u << o;
+                uint32_t record = kc_frame_index(f, run_record(f, pa, end, &s));
+                release(f, s, record);
             }
         }
         f->free_count++;
     }
-    return conclude(f, irq, &v, __func__);
+    return conclude(f, irq, status, &v, __func__);
 }
 
 /* ---- references and pins -------------------------------------------------------------------- */
@@ -630,15 +499,16 @@ kc_status_t kc_frame_get(struct kc_frames *f, kc_pa_t pa)
     const struct kc_frame_span *s;
     uint32_t index;
     uint64_t irq = kc_lock_acquire_irqsave(&f->lock);
-    struct verdict v = judge(f, pa, ORDER_ANY, &s, &index);
-    if (v.status == KC_OK) {
-        if (frame_refs(f->table[index].word) == FRAME_REF_MAX) {
-            v.status = KC_ERR_QUOTA;
+    struct verdict v;
+    kc_status_t status = judge(f, pa, ORDER_ANY, &s, &index, &v);
+    if (status == KC_OK) {
+        if (frame_refs(kc_frame_at(f, index)->word) == FRAME_REF_MAX) {
+            status = KC_ERR_QUOTA;
         } else {
-            f->table[index].word += FRAME_REF_ONE;
+            kc_frame_at(f, index)->word += FRAME_REF_ONE;
         }
     }
-    return conclude(f, irq, &v, __func__);
+    return conclude(f, irq, status, &v, __func__);
 }
 
 kc_status_t kc_frame_put(struct kc_frames *f, kc_pa_t pa, bool *freed)
@@ -647,22 +517,23 @@ kc_status_t kc_frame_put(struct kc_frames *f, kc_pa_t pa, bool *freed)
     uint32_t index;
     bool last = false;
     uint64_t irq = kc_lock_acquire_irqsave(&f->lock);
-    struct verdict v = judge(f, pa, ORDER_ANY, &s, &index);
-    if (v.status == KC_OK) {
-        last = frame_refs(f->table[index].word) == 1;
+    struct verdict v;
+    kc_status_t status = judge(f, pa, ORDER_ANY, &s, &index, &v);
+    if (status == KC_OK) {
+        last = frame_refs(kc_frame_at(f, index)->word) == 1;
         if (!last) {
-            f->table[index].word -= FRAME_REF_ONE;
-        } else if (frame_pins(f->table[index].word) != 0) {
-            v = bad(KC_ERR_STATE, KC_MISUSE_BUSY, pa, 0, frame_pins(f->table[index].word));
+            kc_frame_at(f, index)->word -= FRAME_REF_ONE;
+        } else if (frame_pins(kc_frame_at(f, index)->word) != 0) {
+            const struct kc_frame *r = kc_frame_at(f, index);
+            status = bad_busy(&v, r, pa, 0, frame_pins(r->word));
         } else {
-            release(f, s, index);
-            f->free_count++;
+            irq = let_go(f, irq, s, index);
         }
     }
-    if (v.status == KC_OK && freed != NULL) {
+    if (status == KC_OK && freed != NULL) {
         *freed = last;
     }
-    return conclude(f, irq, &v, __func__);
+    return conclude(f, irq, status, &v, __func__);
 }
 
 kc_status_t kc_frame_pin(struct kc_frames *f, kc_pa_t pa)
@@ -670,15 +541,16 @@ kc_status_t kc_frame_pin(struct kc_frames *f, kc_pa_t pa)
     const struct kc_frame_span *s;
     uint32_t index;
     uint64_t irq = kc_lock_acquire_irqsave(&f->lock);
-    struct verdict v = judge(f, pa, ORDER_ANY, &s, &index);
-    if (v.status == KC_OK) {
-        if (frame_pins(f->table[index].word) == FRAME_REF_MAX) {
-            v.status = KC_ERR_QUOTA;
+    struct verdict v;
+    kc_status_t status = judge(f, pa, ORDER_ANY, &s, &index, &v);
+    if (status == KC_OK) {
+        if (frame_pins(kc_frame_at(f, index)->word) == FRAME_REF_MAX) {
+            status = KC_ERR_QUOTA;
         } else {
-            f->table[index].word += FRAME_PIN_ONE;
+            kc_frame_at(f, index)->word += FRAME_PIN_ONE;
         }
     }
-    return conclude(f, irq, &v, __func__);
+    return conclude(f, irq, status, &v, __func__);
 }
 
 kc_status_t kc_frame_unpin(struct kc_frames *f, kc_pa_t pa)
@@ -686,15 +558,17 @@ kc_status_t kc_frame_unpin(struct kc_frames *f, kc_pa_t pa)
     const struct kc_frame_span *s;
     uint32_t index;
     uint64_t irq = kc_lock_acquire_irqsave(&f->lock);
-    struct verdict v = judge(f, pa, ORDER_ANY, &s, &index);
-    if (v.status == KC_OK) {
-        if (frame_pins(f->table[index].word) == 0) {
-            v = bad(KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE, pa, 1, 0);
+    struct verdict v;
+    kc_status_t status = judge(f, pa, ORDER_ANY, &s, &index, &v);
+    if (status == KC_OK) {
+        if (frame_pins(kc_frame_at(f, index)->word) == 0) {
+            status = bad(&v, KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE, pa, 1, 0,
+                         frame_kind_owner(kc_frame_at(f, index)->kind));
         } else {
-            f->table[index].word -= FRAME_PIN_ONE;
+            kc_frame_at(f, index)->word -= FRAME_PIN_ONE;
         }
     }
-    return conclude(f, irq, &v, __func__);
+    return conclude(f, irq, status, &v, __func__);
 }
 
 /* ---- for allocators that build on frames ---------------------------------------------------- */
@@ -704,11 +578,14 @@ struct kc_frame *kc_frame_claim(struct kc_frames *f, kc_pa_t pa, uint32_t order,
     const struct kc_frame_span *s;
     uint32_t index;
     uint64_t irq = kc_lock_acquire_irqsave(&f->lock);
-    struct verdict v = judge_free(f, pa, order, &s, &index);
-    KC_CHECK(v.status == KC_OK && data != 0);
-    struct kc_frame *r = &f->table[index];
+    struct verdict v;
+    kc_status_t status = judge_free(f, pa, order, &s, &index, &v);
+    KC_CHECK(status == KC_OK && data != 0);
+    struct kc_frame *r = kc_frame_at(f, index);
     frame_store_data(r, data);
-    r->word = 0;
+    for (uint32_t i = 0; i < 1u << order; i++) {
+        r[i].word = 0; /* of further ones: a last owner (F7) */
+    }
     frame_store_kind(r, frame_kind(KC_FRAME_CLAIMED, order, frame_kind_owner(r->kind)));
     kc_lock_release_irqrestore(&f->lock, irq);
     return r;
@@ -718,9 +595,9 @@ void kc_frame_unclaim(struct kc_frames *f, kc_pa_t pa, uint32_t order)
 {
     uint64_t pfn = kc_pa_raw(pa) >> KC_FRAME_LOG2;
     uint64_t irq = kc_lock_acquire_irqsave(&f->lock);
-    const struct kc_frame_span *s = span_of_pfn(f, pfn);
+    const struct kc_frame_span *s = frame_span_of(f, pfn);
     KC_CHECK(s != NULL && kc_pa_is_aligned(pa, KC_FRAME_BYTES));
-    struct kc_frame *r = &f->table[frame_record(s, pfn)];
+    struct kc_frame *r = kc_frame_at(f, frame_record(s, pfn));
     KC_CHECK(!frame_is_fresh(s, frame_record(s, pfn)) &&
              (r->kind & 0xffffu) == frame_kind(KC_FRAME_CLAIMED, order, 0));
     frame_store_kind(r, frame_kind(KC_FRAME_USED, order, frame_kind_owner(r->kind)));
@@ -736,12 +613,12 @@ void kc_frame_unclaim(struct kc_frames *f, kc_pa_t pa, uint32_t order)
 bool kc_frame_find(const struct kc_frames *f, kc_pa_t pa, struct kc_frame_found *out)
 {
     uint64_t pfn = kc_pa_raw(pa) >> KC_FRAME_LOG2;
-    const struct kc_frame_span *s = span_of_pfn(f, pfn);
+    const struct kc_frame_span *s = frame_span_of(f, pfn);
     if (s == NULL || frame_is_fresh(s, frame_record(s, pfn))) {
         return false;
     }
-    uint32_t index = head_of(f, s, pfn);
-    struct kc_frame *r = &f->table[index];
+    uint32_t index = frame_head(f, s, pfn);
+    struct kc_frame *r = kc_frame_at(f, index);
     uint32_t kind = frame_load_kind(r);
     if (frame_kind_state(kind) != KC_FRAME_CLAIMED) {
         return false;
@@ -752,145 +629,4 @@ bool kc_frame_find(const struct kc_frames *f, kc_pa_t pa, struct kc_frame_found 
     out->order = frame_kind_order(kind);
     out->owner = (uint16_t)frame_kind_owner(kind);
     return true;
-}
-
-kc_pa_t kc_frame_index_pa(const struct kc_frames *f, uint32_t index)
-{
-    KC_ASSERT(index < f->record_count);
-    return frame_pa(frame_pfn(span_of_index(f, index), index));
-}
-
-/* ---- queries -------------------------------------------------------------------------------- */
-
-/* The lock is held; head is a head. */
-static void describe(const struct kc_frames *f, const struct kc_frame_span *s, uint32_t head,
-                     struct kc_frame_info *out)
-{
-    const struct kc_frame *r = &f->table[head];
-    bool used = frame_kind_state(r->kind) == KC_FRAME_USED;
-    out->base = frame_pa(frame_pfn(s, head));
-    out->order = frame_kind_order(r->kind);
-    out->state = frame_kind_state(r->kind);
-    out->owner = (uint16_t)frame_kind_owner(r->kind);
-    out->refs = used ? (uint16_t)frame_refs(r->word) : 0;
-    out->pins = used ? (uint16_t)frame_pins(r->word) : 0;
-}
-
-void kc_frame_info(struct kc_frames *f, kc_pa_t pa, struct kc_frame_info *out)
-{
-    uint64_t pfn = kc_pa_raw(pa) >> KC_FRAME_LOG2;
-    uint64_t irq = kc_lock_acquire_irqsave(&f->lock);
-    const struct kc_frame_span *s = span_of_pfn(f, pfn);
-    if (s == NULL) {
-        struct kc_frame_info foreign = {pa, 0, KC_FRAME_FOREIGN, KC_FRAME_OWNER_NONE, 0, 0};
-        *out = foreign;
-    } else if (frame_is_fresh(s, frame_record(s, pfn))) {
-        struct kc_frame_info fresh = {frame_pa(kc_align_down(pfn, FRAME_CHUNK)),
-                                      KC_FRAME_ORDER_MAX,
-                                      KC_FRAME_FREE,
-                                      KC_FRAME_OWNER_NONE,
-                                      0,
-                                      0};
-        *out = fresh;
-    } else {
-        describe(f, s, head_of(f, s, pfn), out);
-    }
-    kc_lock_release_irqrestore(&f->lock, irq);
-}
-
-uint16_t kc_frame_owner_of(struct kc_frames *f, kc_pa_t pa)
-{
-    struct kc_frame_info info;
-    kc_frame_info(f, pa, &info);
-    return info.owner;
-}
-
-uint64_t kc_frame_owner_frames(struct kc_frames *f, uint16_t owner)
-{
-    if (owner >= KC_FRAME_OWNER_COUNT) {
-        return 0;
-    }
-    uint64_t irq = kc_lock_acquire_irqsave(&f->lock);
-    uint64_t n = f->owner_frames[owner];
-    kc_lock_release_irqrestore(&f->lock, irq);
-    return n;
-}
-
-const char *kc_frame_owner_name(uint16_t owner)
-{
-    static const char *const name[KC_FRAME_OWNER_FIRST_FREE] = {
-        [KC_FRAME_OWNER_NONE] = "none",   [KC_FRAME_OWNER_TABLE] = "table",
-        [KC_FRAME_OWNER_CACHE] = "cache", [KC_FRAME_OWNER_HEAP] = "heap",
-        [KC_FRAME_OWNER_POOL] = "pool",   [KC_FRAME_OWNER_KERNEL] = "kernel",
-        [KC_FRAME_OWNER_USER] = "user",   [KC_FRAME_OWNER_TRACE] = "trace",
-        [KC_FRAME_OWNER_DMA] = "dma",     [KC_FRAME_OWNER_TEST] = "test",
-    };
-    return owner < KC_FRAME_OWNER_FIRST_FREE ? name[owner] : "other";
-}
-
-void kc_frame_stats(struct kc_frames *f, struct kc_frame_stats *out)
-{
-    uint64_t irq = kc_lock_acquire_irqsave(&f->lock);
-    out->frame_count = f->frame_count;
-    out->free_frames = free_frames(f);
-    out->used_frames = f->frame_count - out->free_frames;
-    out->peak_frames = f->peak_frames;
-    out->fresh_frames = f->zone[0].fresh_frames + f->zone[1].fresh_frames;
-    for (uint32_t o = 0; o < KC_FRAME_ORDERS; o++) {
-        out->free_blocks[o] = f->zone[0].blocks[o] + f->zone[1].blocks[o];
-    }
-    out->free_blocks[KC_FRAME_ORDER_MAX] += out->fresh_frames >> KC_FRAME_ORDER_MAX;
-    out->alloc_count = f->alloc_count;
-    out->free_count = f->free_count;
-    out->fail_count = f->fail_count;
-    out->table_bytes = f->table_bytes;
-    kc_lock_release_irqrestore(&f->lock, irq);
-
-    uint64_t small = 0;
-    for (uint32_t o = 0; o < KC_FRAME_ORDERS; o++) {
-        out->frag_permille[o] =
-            out->free_frames == 0 ? 0 : (uint16_t)(small * 1000 / out->free_frames);
-        small += out->free_blocks[o] << o;
-    }
-}
-
-bool kc_frame_next_used(struct kc_frames *f, uint64_t *cursor, struct kc_frame_info *out)
-{
-    uint64_t irq = kc_lock_acquire_irqsave(&f->lock);
-    uint64_t index = *cursor;
-    bool found = false;
-    while (index < f->record_count && !found) {
-        const struct kc_frame_span *s = span_of_index(f, (uint32_t)index);
-        uint64_t end = (uint64_t)s->index + s->count;
-        while (index < end && !found) {
-            if (frame_is_fresh(s, (uint32_t)index)) {
-                index = s->fresh_end;
-                continue;
-            }
-            uint32_t kind = f->table[index].kind;
-            enum kc_frame_state state = frame_kind_state(kind);
-            found = state == KC_FRAME_USED || state == KC_FRAME_CLAIMED;
-            if (found) {
-                describe(f, s, (uint32_t)index, out);
-            }
-            /* An inner record here means that blocks merged since the last call: step over it. */
-            index += state == KC_FRAME_INNER ? 1 : (uint64_t)1 << frame_kind_order(kind);
-        }
-    }
-    *cursor = index;
-    kc_lock_release_irqrestore(&f->lock, irq);
-    return found;
-}
-
-void kc_frames_fail_run(struct kc_frames *f, uint64_t n, uint64_t times)
-{
-    uint64_t irq = kc_lock_acquire_irqsave(&f->lock);
-    f->fail_after = times == 0 ? UINT64_MAX : n;
-    f->fail_times = times;
-    kc_lock_release_irqrestore(&f->lock, irq);
-}
-
-void kc_frames_fail_after(struct kc_frames *f, uint64_t n)
-{
-    kc_frames_fail_run(f, n, 1);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Deep validator of frame: judges F1 to F8 of frame.c and names the first that is broken. */
+/* Deep validator of frame: judges F1 to F9 of frame.c and names the first that is broken. */
 #include "frame_priv.h"
 
 /* What the walk over all records found, to be compared with the counts. */
@@ -8,7 +8,7 @@ struct tally {
     uint64_t fresh_frames[KC_FRAME_ZONES];
     uint64_t free_blocks[KC_FRAME_ZONES][KC_FRAME_ORDERS];
     uint64_t owner_frames[KC_FRAME_OWNER_COUNT];
-    uint64_t frames;
+    uint64_t frames[KC_FRAME_ZONES];
 };
 
 static kc_status_t broken(struct kc_frame_fault *where, uint32_t invariant, uint32_t index,
@@ -21,54 +21,133 @@ static kc_status_t broken(struct kc_frame_fault *where, uint32_t invariant, uint
     return KC_ERR_CORRUPT;
 }
 
-/* F1 and F3. */
-static kc_status_t check_spans(const struct kc_frames *f, struct kc_frame_fault *where)
+/* F3, and of F1 what concerns one span; `after` is the first frame that it may have. */
+static kc_status_t check_span(const struct kc_frames *f, const struct kc_frame_span *s,
+                              uint64_t after, struct kc_frame_fault *where)
+{
+    uint64_t end = (uint64_t)s->index + s->count;
+    if (s->count == 0 || s->pfn < after || end > f->record_count) {
+        return broken(where, 1, s->index, after, s->pfn);
+    }
+    if (s->zone >= KC_FRAME_ZONES || f->zone[s->zone] == NULL || frame_zone_of(s->pfn) != s->zone ||
+        frame_zone_of(s->pfn + s->count - 1) != s->zone) {
+        return broken(where, 1, s->index, frame_zone_of(s->pfn), s->zone);
+    }
+    if (s->fresh < s->index || s->fresh > s->fresh_end || s->fresh_end > end) {
+        return broken(where, 3, s->index, s->fresh_end, s->fresh);
+    }
+    if (s->fresh != s->fresh_end && (frame_pfn(s, s->fresh) % FRAME_CHUNK != 0 ||
+                                     frame_pfn(s, s->fresh_end) % FRAME_CHUNK != 0)) {
+        return broken(where, 3, s->index, 0, frame_pfn(s, s->fresh) % FRAME_CHUNK);
+    }
+    return KC_OK;
+}
+
+/* The rest of F1: places, banks, and the spans of each zone. */
+static kc_status_t check_places(const struct kc_frames *f, struct kc_frame_map *m,
+                                struct kc_frame_fault *where)
 {
     uint64_t index = 0;
-    uint64_t pfn = 0;
-    if (f->zone[0].span_first != 0 || f->zone[1].span_first != f->zone[0].span_end ||
-        f->zone[1].span_end != f->span_count) {
-        return broken(where, 1, FRAME_NONE, f->span_count, f->zone[1].span_end);
+    for (uint32_t i = 0; i < m->span_count; i++) {
+        const struct frame_place *p = &frame_places(m)[i];
+        const struct kc_frame_span *s = frame_span_of(f, p->pfn);
+        if (s == NULL || s->pfn != p->pfn || s->index != p->index || p->index < index) {
+            return broken(where, 1, p->index, index, s == NULL ? FRAME_NONE : s->index);
+        }
+        index = (uint64_t)p->index + s->count;
+        for (uint64_t at = p->index; at < index;
+             at = kc_align_down(at, FRAME_BANK_RECORDS) + FRAME_BANK_RECORDS) {
+            uint64_t bank = at >> KC_FRAME_BANK_LOG2;
+            uint64_t end = (bank + 1) << KC_FRAME_BANK_LOG2;
+            uint64_t last = (index < end ? index : end) - 1;
+            if (bank >= f->bank_count || last % FRAME_BANK_RECORDS >= f->bank[bank].count) {
+                return broken(where, 1, (uint32_t)at, last, f->bank_count);
+            }
+        }
     }
-    for (uint32_t i = 0; i < f->span_count; i++) {
-        const struct kc_frame_span *s = &f->span[i];
-        uint32_t zone = i < f->zone[0].span_end ? 0 : 1;
-        if (s->index != index || s->count == 0 || s->pfn < pfn) {
-            return broken(where, 1, s->index, index, s->index);
+    uint32_t span = 0;
+    for (uint32_t z = 0; z < KC_FRAME_ZONES; z++) {
+        const struct kc_frame_zone *zone = f->zone[z];
+        if ((zone != NULL) != ((f->zones >> z & 1) != 0)) {
+            return broken(where, 1, FRAME_NONE, f->zones, z);
         }
-        if (frame_zone_of(s->pfn) != zone || frame_zone_of(s->pfn + s->count - 1) != zone) {
-            return broken(where, 1, s->index, zone, frame_zone_of(s->pfn));
+        if (zone == NULL) {
+            continue;
         }
-        if (s->fresh < s->index || s->fresh > s->fresh_end || s->fresh_end > index + s->count) {
-            return broken(where, 3, s->index, s->fresh_end, s->fresh);
+        uint32_t first = span;
+        while (span < m->span_count && frame_spans(m)[span].zone == z) {
+            span++;
         }
-        if (s->fresh != s->fresh_end && (frame_pfn(s, s->fresh) % FRAME_CHUNK != 0 ||
-                                         frame_pfn(s, s->fresh_end) % FRAME_CHUNK != 0)) {
-            return broken(where, 3, s->index, 0, frame_pfn(s, s->fresh) % FRAME_CHUNK);
+        if (zone->span_first != first || zone->span_end != span || zone->span_fresh < first ||
+            zone->span_fresh > span) {
+            return broken(where, 1, FRAME_NONE, span, zone->span_end);
         }
-        index += s->count;
+    }
+    return span == m->span_count ? KC_OK : broken(where, 1, FRAME_NONE, m->span_count, span);
+}
+
+/* F9. */
+static kc_status_t check_known(struct kc_frame_map *m, struct kc_frame_fault *where)
+{
+    const kc_pa_range_t *known = frame_known(m);
+    for (uint32_t i = 0; i < m->known_count; i++) {
+        for (uint32_t j = i + 1; j < m->known_count; j++) {
+            if (kc_pa_range_meets(known[i], known[j])) {
+                return broken(where, 9, FRAME_NONE, i, j);
+            }
+        }
+    }
+    for (uint32_t i = 0; i < m->span_count; i++) {
+        const struct kc_frame_span *s = &frame_spans(m)[i];
+        bool covered = false;
+        for (uint32_t j = 0; j < m->known_count && !covered; j++) {
+            covered = kc_pa_range_covers(
+                known[j], kc_pa_range(frame_pa(s->pfn), (uint64_t)s->count << KC_FRAME_LOG2));
+        }
+        if (!covered) {
+            return broken(where, 9, s->index, 1, 0);
+        }
+    }
+    return KC_OK;
+}
+
+/* F1, F3 and F9. */
+static kc_status_t check_spans(const struct kc_frames *f, struct kc_frame_fault *where)
+{
+    struct kc_frame_map *m = f->map;
+    kc_status_t status = KC_OK;
+    uint64_t pfn = 0;
+    if (m->span_count > m->span_max) {
+        return broken(where, 1, FRAME_NONE, m->span_max, m->span_count);
+    }
+    for (uint32_t i = 0; i < m->span_count && status == KC_OK; i++) {
+        const struct kc_frame_span *s = &frame_spans(m)[i];
+        status = check_span(f, s, pfn, where);
         pfn = s->pfn + s->count;
     }
-    return index == f->record_count ? KC_OK : broken(where, 1, FRAME_NONE, f->record_count, index);
+    if (status == KC_OK) {
+        status = check_places(f, m, where);
+    }
+    return status == KC_OK ? check_known(m, where) : status;
 }
 
 /* F6, and the counts for F8. */
 static kc_status_t check_head(const struct kc_frames *f, uint32_t zone, uint32_t index,
                               struct tally *t, struct kc_frame_fault *where)
 {
-    const struct kc_frame *r = &f->table[index];
+    const struct kc_frame *r = kc_frame_at(f, index);
     uint32_t order = frame_kind_order(r->kind);
     uint32_t owner = frame_kind_owner(r->kind);
     switch (frame_kind_state(r->kind)) {
     case KC_FRAME_FREE:
-        if (owner != KC_FRAME_OWNER_NONE || r->word != 0) {
+        if (owner != KC_FRAME_OWNER_NONE || r->word >= KC_FRAME_OWNER_COUNT) {
             return broken(where, 6, index, 0, owner != 0 ? owner : r->word);
         }
         t->free_frames[zone] += (uint64_t)1 << order;
         t->free_blocks[zone][order]++;
         return KC_OK;
     case KC_FRAME_USED:
-        if (frame_refs(r->word) == 0 || r->u.data != 0) {
+        if ((frame_refs(r->word) == 0 && !(FRAME_FULL && r->word == 0)) || r->u.data != 0) {
             return broken(where, 6, index, 1, frame_refs(r->word));
         }
         break;
@@ -90,13 +169,13 @@ static kc_status_t check_head(const struct kc_frames *f, uint32_t zone, uint32_t
 /* F5: the buddy of a free block is not free as a whole. */
 static bool has_free_buddy(const struct kc_frames *f, const struct kc_frame_span *s, uint32_t index)
 {
-    uint32_t order = frame_kind_order(f->table[index].kind);
+    uint32_t order = frame_kind_order(kc_frame_at(f, index)->kind);
     uint64_t buddy = frame_pfn(s, index) ^ ((uint64_t)1 << order);
     if (order == KC_FRAME_ORDER_MAX || buddy < s->pfn ||
         buddy - s->pfn + ((uint64_t)1 << order) > s->count) {
         return false;
     }
-    return f->table[frame_record(s, buddy)].kind ==
+    return kc_frame_at(f, frame_record(s, buddy))->kind ==
            frame_kind(KC_FRAME_FREE, order, KC_FRAME_OWNER_NONE);
 }
 
@@ -104,8 +183,9 @@ static bool has_free_buddy(const struct kc_frames *f, const struct kc_frame_span
 static kc_status_t check_blocks(const struct kc_frames *f, const struct kc_frame_span *s,
                                 struct tally *t, struct kc_frame_fault *where)
 {
-    uint32_t zone = frame_zone_of(s->pfn);
+    uint32_t zone = s->zone;
     uint64_t end = (uint64_t)s->index + s->count;
+    t->frames[zone] += s->count;
     uint64_t index = s->index;
     while (index < end) {
         if (frame_is_fresh(s, (uint32_t)index)) {
@@ -114,7 +194,7 @@ static kc_status_t check_blocks(const struct kc_frames *f, const struct kc_frame
             index = s->fresh_end;
             continue;
         }
-        const struct kc_frame *r = &f->table[index];
+        const struct kc_frame *r = kc_frame_at(f, (uint32_t)index);
         uint32_t order = frame_kind_order(r->kind);
         uint64_t limit = index < s->fresh && s->fresh != s->fresh_end ? s->fresh : end;
         uint64_t frames = (uint64_t)1 << (order & 63);
@@ -131,8 +211,8 @@ static kc_status_t check_blocks(const struct kc_frames *f, const struct kc_frame
             if (r[i].kind != 0) {
                 return broken(where, 7, (uint32_t)index + i, 0, r[i].kind);
             }
-            if (!claimed && (r[i].u.data != 0 || r[i].word != 0)) {
-                return broken(where, 7, (uint32_t)index + i, 0, r[i].u.data);
+            if (!claimed && (r[i].u.data != 0 || r[i].word >= KC_FRAME_OWNER_COUNT)) {
+                return broken(where, 7, (uint32_t)index + i, 0, r[i].word);
             }
         }
         if (frame_kind_state(r->kind) == KC_FRAME_FREE && has_free_buddy(f, s, (uint32_t)index)) {
@@ -147,16 +227,16 @@ static kc_status_t check_blocks(const struct kc_frames *f, const struct kc_frame
 static kc_status_t check_list(const struct kc_frames *f, uint32_t zone, uint32_t order,
                               uint64_t blocks, struct kc_frame_fault *where)
 {
-    const struct kc_frame_zone *z = &f->zone[zone];
+    const struct kc_frame_zone *z = f->zone[zone];
     uint32_t want = frame_kind(KC_FRAME_FREE, order, KC_FRAME_OWNER_NONE);
     uint32_t prev = FRAME_NONE;
     uint64_t seen = 0;
-    for (uint32_t at = z->head[order]; at != FRAME_NONE; at = f->table[at].u.link.next) {
+    for (uint32_t at = z->head[order]; at != FRAME_NONE; at = kc_frame_at(f, at)->u.link.next) {
         if (at >= f->record_count || seen == blocks) {
             return broken(where, 4, at, blocks, seen + 1);
         }
-        if (f->table[at].kind != want || f->table[at].u.link.prev != prev) {
-            return broken(where, 4, at, want, f->table[at].kind);
+        if (kc_frame_at(f, at)->kind != want || kc_frame_at(f, at)->u.link.prev != prev) {
+            return broken(where, 4, at, want, kc_frame_at(f, at)->kind);
         }
         prev = at;
         seen++;
@@ -170,19 +250,33 @@ static kc_status_t check_list(const struct kc_frames *f, uint32_t zone, uint32_t
     return KC_OK;
 }
 
-/* F8. */
+/* F8 for one zone. */
+static kc_status_t check_zone(const struct kc_frames *f, uint32_t zone, const struct tally *t,
+                              struct kc_frame_fault *where)
+{
+    const struct kc_frame_zone *z = f->zone[zone];
+    if (z->free_frames != t->free_frames[zone]) {
+        return broken(where, 8, FRAME_NONE, t->free_frames[zone], z->free_frames);
+    }
+    if (z->fresh_frames != t->fresh_frames[zone]) {
+        return broken(where, 8, FRAME_NONE, t->fresh_frames[zone], z->fresh_frames);
+    }
+    if (z->frames != t->frames[zone]) {
+        return broken(where, 8, FRAME_NONE, t->frames[zone], z->frames);
+    }
+    return KC_OK;
+}
+
+/* The rest of F8. */
 static kc_status_t check_counts(const struct kc_frames *f, const struct tally *t,
                                 struct kc_frame_fault *where)
 {
     uint64_t all = 0;
     for (uint32_t z = 0; z < KC_FRAME_ZONES; z++) {
-        if (f->zone[z].free_frames != t->free_frames[z]) {
-            return broken(where, 8, FRAME_NONE, t->free_frames[z], f->zone[z].free_frames);
-        }
-        if (f->zone[z].fresh_frames != t->fresh_frames[z]) {
-            return broken(where, 8, FRAME_NONE, t->fresh_frames[z], f->zone[z].fresh_frames);
-        }
         all += t->free_frames[z];
+    }
+    if (f->free_frames != all) {
+        return broken(where, 8, FRAME_NONE, all, f->free_frames);
     }
     for (uint32_t o = 0; o < KC_FRAME_OWNER_COUNT; o++) {
         if (f->owner_frames[o] != t->owner_frames[o]) {
@@ -198,12 +292,16 @@ static kc_status_t check_all(const struct kc_frames *f, struct kc_frame_fault *w
     struct tally t;
     __builtin_memset(&t, 0, sizeof(t));
     kc_status_t status = check_spans(f, where);
-    for (uint32_t i = 0; i < f->span_count && status == KC_OK; i++) {
-        status = check_blocks(f, &f->span[i], &t, where);
+    for (uint32_t i = 0; i < f->map->span_count && status == KC_OK; i++) {
+        status = check_blocks(f, &frame_spans(f->map)[i], &t, where);
     }
-    for (uint32_t z = 0; z < KC_FRAME_ZONES; z++) {
+    for (uint32_t left = f->zones; left != 0 && status == KC_OK; left &= left - 1) {
+        uint32_t z = (uint32_t)__builtin_ctz(left);
         for (uint32_t o = 0; o < KC_FRAME_ORDERS && status == KC_OK; o++) {
             status = check_list(f, z, o, t.free_blocks[z][o], where);
+        }
+        if (status == KC_OK) {
+            status = check_zone(f, z, &t, where);
         }
     }
     return status == KC_OK ? check_counts(f, &t, where) : status;

@@ -1,5 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Private to frame.c, frame_check.c and white-box tests: what a record's words mean. */
+/*
+ * frame_priv.h: what the sources of kc/frame.h share; also for white-box tests. The theory and the
+ * invariants are in frame.c.
+ *
+ *     frame.c          what callers say, judged; blocks, runs, references, claims
+ *     frame_buddy.c    lists of free blocks: take, give
+ *     frame_map.c      spans and records: init, fini, memory that is added
+ *     frame_reclaim.c  marks and reclaimers
+ *     frame_query.c    what is known: blocks, counts, zones
+ *     frame_check.c    validator
+ */
 #ifndef KC_FRAME_PRIV_H
 #define KC_FRAME_PRIV_H
 
@@ -8,10 +18,21 @@
 #define FRAME_NONE  UINT32_MAX /* no record: end of a list */
 #define FRAME_CHUNK (1u << KC_FRAME_ORDER_MAX)
 
-/* First frame number of zone 1. */
-#define FRAME_ZONE_LIMIT (KC_GIB(4) >> KC_FRAME_LOG2)
-KC_STATIC_ASSERT(KC_GIB(4) % ((uint64_t)FRAME_CHUNK << KC_FRAME_LOG2) == 0,
-                 "a zone ends where a greatest block ends");
+/* Zones end where a greatest block ends. */
+KC_STATIC_ASSERT(KC_FRAME_BITS_MIN >= KC_FRAME_LOG2 + KC_FRAME_ORDER_MAX, "no block in two zones");
+KC_STATIC_ASSERT(KC_FRAME_ZONES <= 32, "a bit for each zone");
+KC_STATIC_ASSERT(KC_EARLY_PA_LIMIT == KC_BIT(KC_FRAME_BITS_MIN + KC_FRAME_ZONES - 1),
+                 "the last zone ends where addresses end");
+
+/* Zones up to this one are kept for those who can use no other (struct kc_frame_marks). */
+#define FRAME_ZONE_KEPT    (32u - KC_FRAME_BITS_MIN)
+
+#define FRAME_BANK_RECORDS (1u << KC_FRAME_BANK_LOG2)
+KC_STATIC_ASSERT(((uint64_t)KC_FRAME_BANKS << KC_FRAME_BANK_LOG2) == KC_BIT(32), "all indexes");
+
+/* What a free frame holds at hardening full. */
+#define FRAME_PATTERN UINT64_C(0x5aa55aa5f7eef7ee)
+#define FRAME_FULL    (KC_HARDENING >= KC_HARDENING_FULL)
 
 /* The kind word: order in bits 7:0, state in 15:8, owner in 31:16. INNER is all zero. */
 KC_INLINE uint32_t frame_kind(enum kc_frame_state state, uint32_t order, uint32_t owner)
@@ -91,7 +112,14 @@ KC_INLINE bool frame_is_fresh(const struct kc_frame_span *s, uint32_t index)
 
 KC_INLINE uint32_t frame_zone_of(uint64_t pfn)
 {
-    return pfn < FRAME_ZONE_LIMIT ? 0 : 1;
+    uint64_t low = KC_BIT(KC_FRAME_BITS_MIN - KC_FRAME_LOG2) - 1;
+    return kc_log2_floor(pfn | low) - (KC_FRAME_BITS_MIN - KC_FRAME_LOG2 - 1);
+}
+
+/* First frame number beyond the zone. */
+KC_INLINE uint64_t frame_zone_end(uint32_t zone)
+{
+    return KC_BIT(KC_FRAME_BITS_MIN - KC_FRAME_LOG2 + zone);
 }
 
 /* Frame number of a record of the span, and the reverse. */
@@ -109,5 +137,159 @@ KC_INLINE kc_pa_t frame_pa(uint64_t pfn)
 {
     return kc_pa(pfn << KC_FRAME_LOG2);
 }
+
+/* ---- spans ---------------------------------------------------------------------------------- */
+
+/* Where the frame of a record is: spans in ascending order of index. */
+struct frame_place {
+    uint64_t pfn;
+    uint32_t index;
+    uint32_t unused;
+};
+
+/*
+ * The map: all spans, and all RAM that is known. Behind it in memory follow span_max spans in
+ * ascending order of address, as many places, and the known ranges. Never changed once it is
+ * published, but for `fresh` of its spans, under the lock.
+ */
+KC_INLINE struct kc_frame_span *frame_spans(struct kc_frame_map *m)
+{
+    return (struct kc_frame_span *)(void *)(m + 1);
+}
+
+KC_INLINE struct frame_place *frame_places(struct kc_frame_map *m)
+{
+    return (struct frame_place *)(void *)(frame_spans(m) + m->span_max);
+}
+
+KC_INLINE kc_pa_range_t *frame_known(struct kc_frame_map *m)
+{
+    return (kc_pa_range_t *)(void *)(frame_places(m) + m->span_max);
+}
+
+KC_INLINE struct kc_frame_map *frame_map(const struct kc_frames *f)
+{
+    return __atomic_load_n(&f->map, __ATOMIC_ACQUIRE);
+}
+
+/* First of the spans that ends beyond that frame; span_count if none does. */
+KC_INLINE uint32_t frame_span_from(struct kc_frame_map *m, uint64_t pfn)
+{
+    const struct kc_frame_span *span = frame_spans(m);
+    uint32_t lo = 0;
+    uint32_t hi = m->span_count;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (span[mid].pfn + span[mid].count <= pfn) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo;
+}
+
+/* The span with that frame, or NULL. On every free and lookup: one comparison a step. */
+KC_INLINE struct kc_frame_span *frame_span_of(const struct kc_frames *f, uint64_t pfn)
+{
+    struct kc_frame_map *m = frame_map(f);
+    struct kc_frame_span *span = frame_spans(m);
+    uint32_t lo = 0;
+    uint32_t hi = m->span_count;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (span[mid].pfn <= pfn) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo != 0 && pfn - span[lo - 1].pfn < span[lo - 1].count ? &span[lo - 1] : NULL;
+}
+
+/* Number of the frame with that record; there is one. */
+KC_INLINE uint64_t frame_pfn_of(const struct kc_frames *f, uint32_t index)
+{
+    struct kc_frame_map *m = frame_map(f);
+    const struct frame_place *place = frame_places(m);
+    uint32_t lo = 0;
+    uint32_t hi = m->span_count;
+    while (hi - lo > 1) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (place[mid].index <= index) {
+            lo = mid;
+        } else {
+            hi = mid;
+        }
+    }
+    return place[lo].pfn + (index - place[lo].index);
+}
+
+/* Head of the block with that frame; the record must have been written (see the theory). */
+KC_INLINE uint32_t frame_head(const struct kc_frames *f, const struct kc_frame_span *s,
+                              uint64_t pfn)
+{
+    uint64_t at = pfn;
+    for (uint32_t order = 0;; order++) {
+        uint32_t index = frame_record(s, at);
+        if (frame_kind_state(frame_load_kind(kc_frame_at(f, index))) != KC_FRAME_INNER) {
+            return index;
+        }
+        at = kc_align_down(pfn, (uint64_t)2 << order);
+        /* Only kc_frame_find(), racing with a change of a block that nobody owns, gets so far. */
+        if (order >= KC_FRAME_ORDER_MAX || at < s->pfn) {
+            return frame_record(s, pfn);
+        }
+    }
+}
+
+/* ---- zones and blocks (frame_buddy.c): the lock is held ------------------------------------- */
+
+/* Lists of free blocks of one zone, and what was done with them. */
+struct kc_frame_zone {
+    uint32_t head[KC_FRAME_ORDERS];
+    uint32_t mask;                      /* bit o: list o is not empty */
+    uint32_t span_first, span_end;      /* its spans in the map */
+    uint32_t span_fresh;                /* first span that may have fresh frames */
+    uint64_t blocks[KC_FRAME_ORDERS];   /* blocks in each list */
+    uint64_t frames;                    /* all of its spans */
+    uint64_t free_frames, fresh_frames; /* free in lists and fresh; fresh of those */
+    uint64_t allocs[KC_FRAME_ORDERS], fails[KC_FRAME_ORDERS]; /* see kc_frame_order_stats */
+    /*
+     * Takes by the order of the block that was cut (to that of the request: allocs), and gives by
+     * the order before and after merging: from these follow splits and merges of each order.
+     */
+    uint64_t cut_from[KC_FRAME_ORDERS];
+    uint64_t grown_from[KC_FRAME_ORDERS], grown_to[KC_FRAME_ORDERS];
+};
+
+/* What an allocation asks for, judged. */
+struct frame_request {
+    uint32_t count; /* frames */
+    uint32_t order; /* of the block to be found: count and alignment fit into it */
+    uint32_t zones; /* bit z: zone z may be used, where it exists */
+    uint32_t flags;
+    uint16_t owner;
+};
+
+/* Puts a block into its list, without merging; zero records, or as a split or free leaves them. */
+void kc_frame_priv_list_push(struct kc_frames *f, struct kc_frame_zone *z, uint32_t index,
+                             uint32_t order);
+
+/* Takes the blocks of a request, marked as used; index of the first record, or FRAME_NONE. */
+uint32_t kc_frame_priv_take(struct kc_frames *f, const struct frame_request *rq);
+
+/* Gives a block back that is in no list and nobody's, merging it with its buddies. */
+void kc_frame_priv_give(struct kc_frames *f, const struct kc_frame_span *s, uint32_t index,
+                        uint32_t order);
+
+/* Counts a request that failed. */
+void kc_frame_priv_count_failure(struct kc_frames *f, const struct frame_request *rq);
+
+/* Writes the pattern of free frames over a block that nobody uses: hardening full. */
+void kc_frame_priv_fill(kc_pa_t pa, uint64_t bytes);
+
+/* An allocator without memory (frame_map.c). */
+void kc_frame_priv_clear(struct kc_frames *f, struct kc_misuse *misuse);
 
 #endif

@@ -46,7 +46,12 @@ KC_STATIC_ASSERT(KC_HEAP_ALIGN_MAX == KC_FRAME_BYTES << KC_FRAME_ORDER_MAX, "run
 static void raise(struct kc_heap *h, enum kc_misuse_kind kind, const char *where, const void *ptr,
                   uint64_t expected, uint64_t found)
 {
-    struct kc_misuse_report r = {kind, where, h->name, (uintptr_t)ptr, expected, found};
+    struct kc_misuse_report r = {.kind = kind,
+                                 .where = where,
+                                 .object = h->name,
+                                 .address = (uintptr_t)ptr,
+                                 .expected = expected,
+                                 .found = found};
     kc_misuse_raise(h->misuse, &r);
 }
 
@@ -96,7 +101,7 @@ kc_status_t kc_heap_init(struct kc_heap *h, const struct kc_heap_config *config,
                          struct kc_frames *frames)
 {
     if (h == NULL || config == NULL || frames == NULL || config->unused != 0 ||
-        (config->frame_flags & ~KC_FRAME_DMA32) != 0) {
+        !kc_frame_is_place(config->frame_flags)) {
         return KC_ERR_ARG;
     }
     struct kc_cache_set *set = config->set;

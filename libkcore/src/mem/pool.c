@@ -92,7 +92,12 @@ typedef void *stock_slot;
 static KC_COLD void raise(struct kc_pool *p, enum kc_misuse_kind kind, const char *where,
                           const void *ptr, uint64_t expected, uint64_t found)
 {
-    struct kc_misuse_report r = {kind, where, p->name, (uintptr_t)ptr, expected, found};
+    struct kc_misuse_report r = {.kind = kind,
+                                 .where = where,
+                                 .object = p->name,
+                                 .address = (uintptr_t)ptr,
+                                 .expected = expected,
+                                 .found = found};
     kc_misuse_raise(p->misuse, &r);
 }
 

@@ -115,7 +115,11 @@ static void give_owner_slot(struct kc_track *t, uint32_t i)
 static KC_COLD kc_status_t foreign(struct kc_track *t, const char *where, uint32_t index,
                                    uint32_t generation)
 {
-    struct kc_misuse_report r = {KC_MISUSE_FOREIGN, where, t->name, index, 0, generation};
+    struct kc_misuse_report r = {.kind = KC_MISUSE_FOREIGN,
+                                 .where = where,
+                                 .object = t->name,
+                                 .address = index,
+                                 .found = generation};
     kc_misuse_raise(t->misuse, &r);
     return KC_ERR_ARG;
 }
@@ -371,7 +375,8 @@ kc_status_t kc_track_init(struct kc_track *t, const struct kc_track_config *conf
 kc_status_t kc_track_fini(struct kc_track *t)
 {
     if (t->owners != 0) {
-        struct kc_misuse_report r = {KC_MISUSE_BUSY, __func__, t->name, 0, 0, t->owners};
+        struct kc_misuse_report r = {
+            .kind = KC_MISUSE_BUSY, .where = __func__, .object = t->name, .found = t->owners};
         kc_misuse_raise(t->misuse, &r);
         return KC_ERR_STATE;
     }

@@ -45,7 +45,8 @@ kc_status_t kc_pt_priv_page_take(struct kc_pt *pt, uint64_t *ref)
         pa = kc_pt_priv_ref_pa(*ref);
         flags |= KC_PT_REF_EARLY;
     } else if (pt->source.frames != NULL) {
-        kc_status_t status = kc_frame_alloc(pt->source.frames, 0, 0, KC_FRAME_OWNER_TABLE, &pa);
+        kc_status_t status =
+            kc_frame_alloc(pt->source.frames, 0, KC_FRAME_URGENT, KC_FRAME_OWNER_TABLE, &pa);
         if (status != KC_OK) {
             return status;
         }
