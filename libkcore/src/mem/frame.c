@@ -580,7 +580,7 @@ struct kc_frame *kc_frame_claim(struct kc_frames *f, kc_pa_t pa, uint32_t order,
     uint64_t irq = kc_lock_acquire_irqsave(&f->lock);
     struct verdict v;
     kc_status_t status = judge_free(f, pa, order, &s, &index, &v);
-    KC_CHECK(status == KC_OK && data != 0);
+    KC_CHECK(status == KC_OK && order <= KC_FRAME_ORDER_MAX && data != 0);
     struct kc_frame *r = kc_frame_at(f, index);
     frame_store_data(r, data);
     for (uint32_t i = 0; i < 1u << order; i++) {

@@ -120,6 +120,7 @@ static void cut_run(struct kc_frames *f, struct kc_frame_zone *z, uint32_t index
                     const struct frame_request *rq)
 {
     uint32_t at = 0;
+    KC_ASSERT(rq->order <= KC_FRAME_ORDER_MAX);
     for (uint32_t o = rq->order + 1; o-- > 0;) {
         if ((rq->count >> o & 1) != 0) {
             mark_used(f, index + at, o, rq->owner);

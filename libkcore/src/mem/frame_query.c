@@ -144,8 +144,10 @@ static void judge_orders(struct kc_frame_zone_stats *out)
         small += s->free_blocks << o;
     }
     for (uint32_t o = 0; o < KC_FRAME_ORDERS; o++) {
-        out->order[o].frag_index =
-            (int32_t)o <= out->largest ? -1000 : frag_index(out->free_frames, blocks, o);
+        out->order[o].frag_index = -1000;
+        if ((int32_t)o > out->largest) {
+            out->order[o].frag_index = frag_index(out->free_frames, blocks, o);
+        }
     }
 }
 
