@@ -124,19 +124,26 @@ static void publish(struct kc_region_map *m, uint64_t root)
 
 /* ---- the node in the making ----------------------------------------------------------------- */
 
-/* Put entries from..from+n-1 of a node at the end of the work. */
-static void work_append(struct kc_region_map *m, uint32_t index)
+/* Entries of a node to the end of the work; columns is a constant where this is inlined. */
+KC_INLINE void append_entries(struct kc_region_map *m, const struct kc_region_node *n,
+                              uint32_t columns)
 {
-    const struct kc_region_node *n = &m->node[index];
-    uint32_t columns = region_columns(m->work_level);
-    uint32_t max = region_node_max(m->work_level);
     uint64_t *to = &m->work[m->work_count * columns];
     for (uint32_t i = 0; i < n->count; i++) {
         for (uint32_t c = 0; c < columns; c++) {
-            *to++ = n->word[c * max + i];
+            *to++ = n->word[c * (KC_REGION_NODE_WORDS / columns) + i];
         }
     }
     m->work_count += n->count;
+}
+
+static void work_append(struct kc_region_map *m, uint32_t index)
+{
+    if (m->work_level == 0) {
+        append_entries(m, &m->node[index], REGION_LEAF_COLUMNS);
+    } else {
+        append_entries(m, &m->node[index], REGION_INNER_COLUMNS);
+    }
 }
 
 static void work_load(struct kc_region_map *m, uint32_t level, uint32_t index)
@@ -159,23 +166,33 @@ static void work_replace(struct kc_region_map *m, uint32_t at, uint32_t drop, co
     m->work_count = m->work_count - drop + n;
 }
 
+/* Entries to a node that lookups of old trees may still read. */
+KC_INLINE void store_entries(struct kc_region_node *node, const uint64_t *from, uint32_t n,
+                             uint32_t columns)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t c = 0; c < columns; c++) {
+            __atomic_store_n(&node->word[c * (KC_REGION_NODE_WORDS / columns) + i], *from++,
+                             __ATOMIC_RELAXED);
+        }
+    }
+}
+
 /* Write n entries of the work into a node; entry becomes what its parent says of it. */
 static void work_write(struct kc_region_map *m, uint32_t first, uint32_t n,
                        uint64_t entry[REGION_INNER_COLUMNS])
 {
-    uint32_t columns = region_columns(m->work_level);
-    uint32_t max = region_node_max(m->work_level);
     uint32_t index = take_node(m);
     struct kc_region_node *node = &m->node[index];
-    const uint64_t *from = &m->work[first * columns];
+    const uint64_t *from = &m->work[first * region_columns(m->work_level)];
     entry[0] = from[0]; /* R5 */
     entry[1] = index;
     node->level = m->work_level;
     __atomic_store_n(&node->count, n, __ATOMIC_RELAXED);
-    for (uint32_t i = 0; i < n; i++) {
-        for (uint32_t c = 0; c < columns; c++) {
-            __atomic_store_n(&node->word[c * max + i], *from++, __ATOMIC_RELAXED);
-        }
+    if (m->work_level == 0) {
+        store_entries(node, from, n, REGION_LEAF_COLUMNS);
+    } else {
+        store_entries(node, from, n, REGION_INNER_COLUMNS);
     }
 }
 
