@@ -102,13 +102,12 @@ static inline struct region_view region_begin(const struct kc_region_map *m)
 static inline bool region_holds(const struct kc_region_map *m, const struct region_view *v)
 {
     /* W1: if a word was of a later use of its node, then the floor that came before it is seen. */
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
     return __atomic_load_n(&m->floor, __ATOMIC_RELAXED) <= v->version;
 }
 
 static inline uint64_t region_word(const struct kc_region_node *n, uint32_t i)
 {
-    return __atomic_load_n(&n->word[i], __ATOMIC_RELAXED);
+    return __atomic_load_n(&n->word[i], __ATOMIC_ACQUIRE); /* W1 */
 }
 
 /* How many of the first count bases are at or before an address; count is not 0. */
@@ -140,7 +139,7 @@ static inline bool region_seek(const struct kc_region_map *m, const struct regio
             return false;
         }
         const struct kc_region_node *n = &m->node[index];
-        uint32_t count = __atomic_load_n(&n->count, __ATOMIC_RELAXED);
+        uint32_t count = __atomic_load_n(&n->count, __ATOMIC_ACQUIRE); /* W1 */
         if (count == 0 || count > region_node_max(level)) {
             return false;
         }
