@@ -61,6 +61,11 @@ static inline bool asm_is_device(struct kc_pt_attr a)
     return a.type == KC_A64_MEM_DEVICE_nGnRE || a.type == KC_A64_MEM_DEVICE_nGnRnE;
 }
 
+static inline bool asm_same_attr(struct kc_pt_attr a, struct kc_pt_attr b)
+{
+    return a.perm == b.perm && a.type == b.type && a.global == b.global;
+}
+
 /* kc_pt_map() about attributes, then kc_aspace_map(). */
 static inline kc_status_t asm_attr_status(const struct aspace_model *m, struct kc_pt_attr a)
 {
@@ -245,11 +250,13 @@ static inline const char *asm_learn_own(struct aspace_model *m, uint32_t page,
         return "an own page is not there";
     }
     uint64_t *word = (uint64_t *)kc_plat_ram(w.pa);
+    uint64_t dirt = 0;
     for (uint32_t i = 0; i < ASM_PAGE / 8; i++) {
-        if (word[i] != 0) {
-            return "an own page is not zeroed";
-        }
+        dirt |= word[i];
         word[i] = UINT64_C(0xa5a5a5a5a5a5a5a5);
+    }
+    if (dirt != 0) {
+        return "an own page is not zeroed";
     }
     m->page[page] = (struct asm_page){true, true, kc_pa_raw(w.pa), attr};
     return NULL;
@@ -389,9 +396,13 @@ static inline void asm_enter(struct aspace_model *m, struct asm_area a)
 static inline bool asm_has_room(struct aspace_model *m, uint64_t count, uint64_t align,
                                 uint64_t guard)
 {
-    for (uint64_t p = 0; p < ASM_PAGES; p++) {
-        if ((m->base + p * ASM_PAGE) % align == 0 &&
-            asm_extent_status(m, p, count, guard) == KC_OK) {
+    uint64_t run = 0; /* free pages from p on */
+    if (count > ASM_PAGES || guard > ASM_PAGES) {
+        return false;
+    }
+    for (uint64_t p = ASM_PAGES; p-- != 0;) {
+        run = asm_area_at(m, (uint32_t)p, true) != NULL ? 0 : run + 1;
+        if (run >= guard + count + guard && (m->base + (p + guard) * ASM_PAGE) % align == 0) {
             return true;
         }
     }
@@ -542,6 +553,15 @@ static inline const char *asm_release(struct aspace_model *m, const struct asm_o
     return NULL;
 }
 
+static inline bool asm_is_area(const struct aspace_model *m, const struct kc_area *found,
+                               const struct asm_area *a)
+{
+    bool lazy = (found->flags & KC_AREA_LAZY) != 0;
+    return found->base == m->base + a->first * ASM_PAGE && found->bytes == a->count * ASM_PAGE &&
+           found->backing == a->backing && found->guard_bytes == a->guard * ASM_PAGE &&
+           lazy == a->lazy && (!lazy || asm_same_attr(found->attr, a->attr));
+}
+
 static inline const char *asm_find(struct aspace_model *m, const struct asm_op *op)
 {
     struct kc_area found;
@@ -550,13 +570,7 @@ static inline const char *asm_find(struct aspace_model *m, const struct asm_op *
     if (kc_aspace_find(&m->as, kc_ia(op->ia), &found) != (a != NULL)) {
         return "find: another answer was due";
     }
-    if (a != NULL &&
-        (found.base != m->base + a->first * ASM_PAGE || found.bytes != a->count * ASM_PAGE ||
-         found.backing != a->backing || found.guard_bytes != a->guard * ASM_PAGE ||
-         ((found.flags & KC_AREA_LAZY) != 0) != a->lazy)) {
-        return "find: another area than was reserved";
-    }
-    return NULL;
+    return a == NULL || asm_is_area(m, &found, a) ? NULL : "find: another area than was reserved";
 }
 
 /* ---- faults --------------------------------------------------------------------------------- */
@@ -679,19 +693,60 @@ static inline const char *asm_activate(struct aspace_model *m)
 
 /* ---- comparing ------------------------------------------------------------------------------ */
 
-static inline const char *asm_compare_page(struct aspace_model *m, uint32_t i)
+/* One run of mapped pages; *next is the first page that has not been seen. */
+static inline const char *asm_compare_run(struct aspace_model *m, const struct kc_pt_run *run,
+                                          uint32_t *next)
 {
-    struct kc_pt_walk w;
-    const struct asm_page *p = &m->page[i];
-    kc_status_t s = kc_pt_translate(m->as.pt, kc_ia(m->base + i * ASM_PAGE), &w);
-    if (s != (p->mapped ? KC_OK : KC_ERR_ABSENT)) {
-        return "a page is mapped that should not be, or the other way round";
+    uint32_t first = asm_page_of(m, kc_ia_raw(run->ia));
+    if (first == ASM_PAGES || run->bytes / ASM_PAGE > ASM_PAGES - first) {
+        return "something is mapped outside the window";
     }
-    if (p->mapped && (kc_pa_raw(w.pa) != p->pa || w.attr.perm != p->attr.perm ||
-                      w.attr.type != p->attr.type || w.attr.global != p->attr.global)) {
-        return "a page is mapped otherwise";
+    for (; *next < first; (*next)++) {
+        if (m->page[*next].mapped) {
+            return "a page is not mapped that should be";
+        }
+    }
+    for (uint64_t done = 0; done < run->bytes; done += ASM_PAGE, (*next)++) {
+        const struct asm_page *p = &m->page[*next];
+        if (!p->mapped || kc_pa_raw(run->pa) + done != p->pa ||
+            !asm_same_attr(run->attr, p->attr)) {
+            return "a page is mapped that should not be, or otherwise";
+        }
     }
     return NULL;
+}
+
+static inline const char *asm_compare_pages(struct aspace_model *m)
+{
+    uint64_t half = kc_a64_ia_base(kc_pt_format(m->as.pt));
+    struct kc_pt_cursor c = kc_pt_each_from(m->as.pt, kc_ia(half));
+    struct kc_pt_run run;
+    uint32_t next = 0;
+    while (kc_pt_each(m->as.pt, &c, &run)) {
+        const char *wrong = asm_compare_run(m, &run, &next);
+        if (wrong != NULL) {
+            return wrong;
+        }
+    }
+    for (; next < ASM_PAGES; next++) {
+        if (m->page[next].mapped) {
+            return "a page is not mapped that should be, at the end";
+        }
+    }
+    return NULL;
+}
+
+static inline const char *asm_compare_areas(struct aspace_model *m)
+{
+    for (uint32_t i = 0; i < ASM_AREAS; i++) {
+        const struct asm_area *a = &m->area[i];
+        struct kc_area found;
+        if (a->used && (!kc_aspace_find(&m->as, kc_ia(m->base + a->first * ASM_PAGE), &found) ||
+                        !asm_is_area(m, &found, a))) {
+            return "an area is not as it was reserved";
+        }
+    }
+    return m->as.area_count == asm_area_count(m) ? NULL : "another number of areas is there";
 }
 
 static inline const char *asm_compare(struct aspace_model *m)
@@ -701,11 +756,12 @@ static inline const char *asm_compare(struct aspace_model *m)
     if (kc_aspace_check(&m->as, NULL) != KC_OK) {
         return "kc_aspace_check() found a broken invariant";
     }
+    const char *wrong = asm_compare_areas(m);
+    wrong = wrong == NULL ? asm_compare_pages(m) : wrong;
+    if (wrong != NULL) {
+        return wrong;
+    }
     for (uint32_t i = 0; i < ASM_PAGES; i++) {
-        const char *wrong = asm_compare_page(m, i);
-        if (wrong != NULL) {
-            return wrong;
-        }
         own += m->page[i].mapped && m->page[i].own;
     }
     kc_pt_stats(m->as.pt, &stats);
