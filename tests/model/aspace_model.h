@@ -500,6 +500,26 @@ static inline const char *asm_reserve(struct aspace_model *m, struct kc_bytes *b
     return NULL;
 }
 
+/* What kc_aspace_map_device() answers for count pages from first_pa on. */
+static inline kc_status_t asm_device_status(struct aspace_model *m, uint64_t first_pa,
+                                            uint64_t count)
+{
+    if (count == 0) {
+        return KC_ERR_ARG;
+    }
+    if (count > UINT64_MAX / ASM_PAGE) {
+        return KC_ERR_RANGE;
+    }
+    if (!asm_has_room(m, count, ASM_PAGE, 1)) {
+        return KC_ERR_NOMEM;
+    }
+    if (asm_area_count(m) == ASM_AREAS) {
+        return KC_ERR_QUOTA;
+    }
+    bool fits = first_pa < KC_BIT(40) && count * ASM_PAGE <= KC_BIT(40) - first_pa;
+    return fits ? KC_OK : KC_ERR_RANGE;
+}
+
 static inline const char *asm_map_device(struct aspace_model *m, const struct asm_op *op)
 {
     kc_ia_t at = kc_ia(77);
@@ -507,18 +527,7 @@ static inline const char *asm_map_device(struct aspace_model *m, const struct as
     uint64_t first_pa = op->pa - offset;
     uint64_t count =
         op->bytes / ASM_PAGE + (offset + op->bytes % ASM_PAGE + ASM_PAGE - 1) / ASM_PAGE;
-    kc_status_t want = KC_OK;
-    if (op->bytes == 0) {
-        want = KC_ERR_ARG;
-    } else if (count > UINT64_MAX / ASM_PAGE) {
-        want = KC_ERR_RANGE;
-    } else if (!asm_has_room(m, count, ASM_PAGE, 1)) {
-        want = KC_ERR_NOMEM;
-    } else if (asm_area_count(m) == ASM_AREAS) {
-        want = KC_ERR_QUOTA;
-    } else if (first_pa >= KC_BIT(40) || count * ASM_PAGE > KC_BIT(40) - first_pa) {
-        want = KC_ERR_RANGE;
-    }
+    kc_status_t want = asm_device_status(m, first_pa, op->bytes == 0 ? 0 : count);
     kc_status_t got = kc_aspace_map_device(&m->as, kc_pa(op->pa), op->bytes, &at);
     if (got != KC_OK || want != KC_OK) {
         return asm_judge(op, got, want, "map_device: another status was due");

@@ -131,7 +131,7 @@ static void publish(struct kc_region_map *m, uint64_t root)
 KC_INLINE void append_entries(struct kc_region_map *m, const struct kc_region_node *n,
                               uint32_t columns)
 {
-    uint64_t *to = &m->work[m->work_count * columns];
+    uint64_t *to = &m->work[(size_t)m->work_count * columns];
     for (uint32_t i = 0; i < n->count; i++) {
         for (uint32_t c = 0; c < columns; c++) {
             *to++ = n->word[c * (KC_REGION_NODE_WORDS / columns) + i];
@@ -160,12 +160,12 @@ static void work_load(struct kc_region_map *m, uint32_t level, uint32_t index)
 static void work_replace(struct kc_region_map *m, uint32_t at, uint32_t drop, const uint64_t *entry,
                          uint32_t n)
 {
-    uint32_t columns = region_columns(m->work_level);
+    size_t columns = region_columns(m->work_level);
     uint64_t *gap = &m->work[at * columns];
-    uint32_t behind = (m->work_count - at - drop) * columns;
+    size_t behind = (m->work_count - at - drop) * columns;
     KC_ASSERT((m->work_count - drop + n) * columns <= KC_ARRAY_COUNT(m->work));
     __builtin_memmove(gap + n * columns, gap + drop * columns, behind * sizeof(*gap));
-    __builtin_memcpy(gap, entry, (size_t)n * columns * sizeof(*gap));
+    __builtin_memcpy(gap, entry, n * columns * sizeof(*gap));
     m->work_count = m->work_count - drop + n;
 }
 
@@ -187,7 +187,7 @@ static void work_write(struct kc_region_map *m, uint32_t first, uint32_t n,
 {
     uint32_t index = take_node(m);
     struct kc_region_node *node = &m->node[index];
-    const uint64_t *from = &m->work[first * region_columns(m->work_level)];
+    const uint64_t *from = &m->work[(size_t)first * region_columns(m->work_level)];
     entry[0] = from[0]; /* R5 */
     entry[1] = index;
     node->level = m->work_level;
@@ -230,11 +230,10 @@ static uint32_t join_neighbour(struct kc_region_map *m, const struct region_step
     }
     /* Behind the last there is nobody, but a parent has two entries at least (R4). */
     uint32_t left = (uint32_t)p->word[REGION_INNER_MAX + slot - 1];
-    uint32_t columns = region_columns(m->work_level);
+    size_t columns = region_columns(m->work_level);
     uint32_t mine = m->work_count;
     uint32_t its = m->node[left].count;
-    __builtin_memmove(&m->work[its * columns], m->work,
-                      (size_t)mine * columns * sizeof(m->work[0]));
+    __builtin_memmove(&m->work[its * columns], m->work, mine * columns * sizeof(m->work[0]));
     m->work_count = 0;
     work_append(m, left);
     m->work_count += mine;
