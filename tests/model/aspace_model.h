@@ -46,6 +46,7 @@ struct aspace_model {
     struct kc_pt kernel_pt;
     struct kc_frames *frames;
     kc_pa_t empty_root;
+    uint64_t ttbr0; /* before all this */
     bool user;
     bool active;
     uint64_t base;           /* address of page 0 */
@@ -838,6 +839,7 @@ static inline const char *asm_begin(struct aspace_model *m, struct kc_frames *fr
         return "no frames to begin with";
     }
     m->frames_at_rest = m->user ? 0 : 1;
+    m->ttbr0 = kc_plat_sysreg_read(KC_TTBR0_EL1);
     if (!m->user) {
         struct kc_pt_config c = {.format = {KC_A64_STAGE1, 12, 48, 40, 1, 0, 0},
                                  .source = {.frames = frames},
@@ -850,6 +852,16 @@ static inline const char *asm_begin(struct aspace_model *m, struct kc_frames *fr
     return asm_init(m);
 }
 
+/* No walker may have the empty root when its page is given back. */
+static inline void asm_leave_root(const struct aspace_model *m)
+{
+    kc_plat_sysreg_write(KC_TTBR0_EL1, m->ttbr0);
+    kc_plat_barrier(KC_ISB);
+    kc_plat_tlbi(KC_TLBI_VMALLE1IS, 0);
+    kc_plat_barrier(KC_DSB_ISH);
+    kc_plat_barrier(KC_ISB);
+}
+
 static inline const char *asm_end(struct aspace_model *m)
 {
     const char *wrong = m->active ? asm_activate(m) : NULL;
@@ -857,6 +869,7 @@ static inline const char *asm_end(struct aspace_model *m)
     if (wrong == NULL && !m->user && kc_pt_fini(&m->kernel_pt) != KC_OK) {
         wrong = "the kernel's tree does not go";
     }
+    asm_leave_root(m);
     if (wrong == NULL && kc_frame_free(m->frames, m->empty_root, 0) != KC_OK) {
         wrong = "the empty root does not go";
     }
