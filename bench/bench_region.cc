@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Which region holds an address: beside std::map and a bare binary search of a sorted array. */
+/*
+ * Which region holds an address, beside std::map and a bare binary search of a sorted array; and
+ * taking one region out and putting it back, beside std::map and a sorted vector that moves its
+ * tail.
+ */
 #include "bench.hh"
 
+#include <algorithm>
 #include <kc/region.h>
 #include <map>
 
@@ -11,30 +16,40 @@ constexpr uint64_t region_bytes = 0x3000, region_stride = 0x4000;
 
 template <uint32_t count> struct Regions {
     static inline struct kc_region_map map;
-    static inline std::vector<struct kc_region> slot;
+    static inline std::vector<struct kc_region_node> node;
+    static inline std::vector<struct kc_region> sorted;
     static inline std::map<uint64_t, struct kc_region> tree;
     static inline std::vector<uint64_t> base;
     static inline std::vector<uint32_t> at;
 
+    static struct kc_region region(uint32_t i)
+    {
+        struct kc_region r = {};
+        r.base = kc_ia(i * region_stride);
+        r.size = region_bytes;
+        r.perms = KC_REGION_READ;
+        return r;
+    }
     static void begin()
     {
-        if (!slot.empty()) {
+        if (!node.empty()) {
             return;
         }
         at = random_below(count * region_stride, 7);
-        slot.resize(count);
-        if (kc_region_map_init(&map, "bench", slot.data(), count) != KC_OK) {
+        node.resize(KC_REGION_NODES(count));
+        if (kc_region_map_init(&map, "bench", node.data(), KC_REGION_NODES(count)) != KC_OK) {
             fail("no region map");
         }
-        for (uint32_t i = 0; i < count; i++) {
-            struct kc_region r = {};
-            r.base = kc_ia(i * region_stride);
-            r.size = region_bytes;
-            r.perms = KC_REGION_READ;
+        /* In random order, so that nodes are as full as they are on the average. */
+        for (uint32_t i : random_order(count, 8)) {
+            struct kc_region r = region(i);
             if (kc_region_add(&map, &r) != KC_OK) {
                 fail("a region was refused");
             }
             tree[i * region_stride] = r;
+        }
+        for (uint32_t i = 0; i < count; i++) {
+            sorted.push_back(region(i));
             base.push_back(i * region_stride);
         }
     }
@@ -45,8 +60,9 @@ template <uint32_t count> struct Regions {
     static void ours(uint64_t n)
     {
         for (uint64_t i = 0; i < n; i++) {
-            const struct kc_region *r = kc_region_find(&map, kc_ia(query(i)));
-            hide(r);
+            struct kc_region r = {};
+            bool found = kc_region_find(&map, kc_ia(query(i)), &r);
+            hide(found);
         }
     }
     static void judge(uint64_t n)
@@ -85,6 +101,37 @@ template <uint32_t count> struct Regions {
         }
     }
 
+    /* Out and in again: the number of regions stays. */
+    static void ours_change(uint64_t n)
+    {
+        for (uint64_t i = 0; i < n; i++) {
+            struct kc_region r = region((uint32_t)(query(i) / region_stride));
+            if (kc_region_remove(&map, r.base, r.size, nullptr) != KC_OK ||
+                kc_region_add(&map, &r) != KC_OK) {
+                fail("a change was refused");
+            }
+        }
+    }
+    static void std_map_change(uint64_t n)
+    {
+        for (uint64_t i = 0; i < n; i++) {
+            struct kc_region r = region((uint32_t)(query(i) / region_stride));
+            tree.erase(tree.find(kc_ia_raw(r.base)));
+            tree.emplace(kc_ia_raw(r.base), r);
+        }
+    }
+    static void sorted_change(uint64_t n)
+    {
+        auto below = [](const struct kc_region &a, const struct kc_region &b) {
+            return kc_ia_lt(a.base, b.base);
+        };
+        for (uint64_t i = 0; i < n; i++) {
+            struct kc_region r = region((uint32_t)(query(i) / region_stride));
+            sorted.erase(std::lower_bound(sorted.begin(), sorted.end(), r, below));
+            sorted.insert(std::lower_bound(sorted.begin(), sorted.end(), r, below), r);
+        }
+    }
+
     static void add_all()
     {
         const std::string of = "find, " + std::to_string(count) + " regions";
@@ -99,6 +146,13 @@ template <uint32_t count> struct Regions {
              nullptr});
         add({"region", access, "limit: sorted array", Role::limit, "query", 65536, 512, begin,
              nullptr, bare, nullptr});
+        const std::string change = "remove and add, " + std::to_string(count) + " regions";
+        add({"region", change, "kc_region", Role::ours, "pair", 1024, 64, begin, nullptr,
+             ours_change, nullptr});
+        add({"region", change, "std::map", Role::peer, "pair", 1024, 64, begin, nullptr,
+             std_map_change, nullptr});
+        add({"region", change, "sorted vector", Role::peer, "pair", 1024, 64, begin, nullptr,
+             sorted_change, nullptr});
     }
 };
 

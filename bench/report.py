@@ -44,6 +44,7 @@ GOALS = [
     ("tables", "translate, hot", "limit: bare loop", 1.0),
     ("tables", "translate, random", "limit: bare loop", 0.9),
     ("region", "find", "std::map", 1.0),
+    ("region", "remove and add, 100000", "sorted vector", 0.1),
     ("sync", "count", "ns", 3.0), ("sync", "histogram", "ns", 3.0),
 ]
 

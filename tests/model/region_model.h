@@ -14,12 +14,12 @@
 #include "kc_bytes.h"
 
 #define RM_BYTES   512u
-#define RM_REGIONS 24u
-#define RM_NONE    255u
+#define RM_REGIONS 299u /* three levels of nodes */
+#define RM_NONE    0xffffu
 
 struct region_model {
     uint64_t origin;
-    uint8_t at[RM_BYTES]; /* number of the region, or RM_NONE */
+    uint16_t at[RM_BYTES]; /* number of the region, or RM_NONE */
     bool used[RM_REGIONS];
     struct kc_region region[RM_REGIONS];
     uint32_t count;
@@ -39,10 +39,10 @@ static inline bool rm_wraps(uint64_t base, uint64_t size)
     return size > left_above && size - left_above > 1;
 }
 
-static inline uint8_t rm_region_at(const struct region_model *m, uint64_t address)
+static inline uint16_t rm_region_at(const struct region_model *m, uint64_t address)
 {
     uint64_t o = rm_offset(m, address);
-    return o < RM_BYTES ? m->at[o] : (uint8_t)RM_NONE;
+    return o < RM_BYTES ? m->at[o] : (uint16_t)RM_NONE;
 }
 
 static inline bool rm_region_is(const struct kc_region *r, const struct kc_region *s)
@@ -57,7 +57,7 @@ static inline void rm_put(struct region_model *m, uint32_t id, const struct kc_r
     m->used[id] = true;
     m->region[id] = *r;
     for (uint64_t i = 0; i < r->size; i++) {
-        m->at[rm_offset(m, kc_ia_raw(r->base)) + i] = (uint8_t)id;
+        m->at[rm_offset(m, kc_ia_raw(r->base)) + i] = (uint16_t)id;
     }
 }
 
@@ -132,6 +132,56 @@ static inline const char *rm_op_add(struct region_model *m, struct kc_region_map
     return s == KC_OK ? NULL : "add: OK was due";
 }
 
+/* Many small regions at once, so that the tree gets its levels. */
+static inline const char *rm_op_fill(struct region_model *m, struct kc_region_map *map,
+                                     struct kc_bytes *b)
+{
+    uint32_t o = kc_bytes_below(b, RM_BYTES);
+    uint32_t n = 1 + kc_bytes_u8(b);
+    uint32_t step = 1 + kc_bytes_below(b, 4);
+    for (; n != 0 && o < RM_BYTES; n--, o += step) {
+        struct kc_region r = {kc_ia(m->origin + o), 1, KC_REGION_KERNEL, KC_REGION_READ,
+                              KC_REGION_FROM_NONE,  n, "small"};
+        if (m->at[o] == RM_NONE && m->count != RM_REGIONS) {
+            if (kc_region_add(map, &r) != KC_OK) {
+                return "add: OK was due for a small one";
+            }
+            rm_put(m, rm_free_id(m), &r);
+            m->count++;
+        }
+    }
+    return NULL;
+}
+
+static inline void rm_forget(struct region_model *m, uint16_t id)
+{
+    m->used[id] = false;
+    m->count--;
+    for (uint32_t i = 0; i < RM_BYTES; i++) {
+        m->at[i] = m->at[i] == id ? (uint16_t)RM_NONE : m->at[i];
+    }
+}
+
+/* Remove the regions that begin in a window, all or every second one. */
+static inline const char *rm_op_clear(struct region_model *m, struct kc_region_map *map,
+                                      struct kc_bytes *b)
+{
+    uint32_t o = kc_bytes_below(b, RM_BYTES);
+    uint32_t n = kc_bytes_below(b, RM_BYTES);
+    uint32_t step = 1 + kc_bytes_below(b, 2);
+    for (; n != 0 && o < RM_BYTES; n--, o += step) {
+        uint16_t id = m->at[o];
+        if (id == RM_NONE || rm_offset(m, kc_ia_raw(m->region[id].base)) != o) {
+            continue;
+        }
+        if (kc_region_remove(map, m->region[id].base, m->region[id].size, NULL) != KC_OK) {
+            return "remove: OK was due for one of many";
+        }
+        rm_forget(m, id);
+    }
+    return NULL;
+}
+
 /* A range that often is exactly a region. */
 static inline kc_ia_range_t rm_range(const struct region_model *m, struct kc_bytes *b)
 {
@@ -146,7 +196,7 @@ static inline kc_ia_range_t rm_range(const struct region_model *m, struct kc_byt
 /* What remove and set_perms say of a range. */
 static inline kc_status_t rm_exact(const struct region_model *m, kc_ia_range_t r)
 {
-    uint8_t id = rm_region_at(m, kc_ia_raw(r.base));
+    uint16_t id = rm_region_at(m, kc_ia_raw(r.base));
     if (id == RM_NONE || !kc_ia_eq(m->region[id].base, r.base)) {
         return KC_ERR_ABSENT;
     }
@@ -165,15 +215,11 @@ static inline const char *rm_op_remove(struct region_model *m, struct kc_region_
     if (due != KC_OK) {
         return NULL;
     }
-    uint8_t id = rm_region_at(m, kc_ia_raw(r.base));
+    uint16_t id = rm_region_at(m, kc_ia_raw(r.base));
     if (!rm_region_is(&removed, &m->region[id])) {
         return "remove: another region was there";
     }
-    m->used[id] = false;
-    m->count--;
-    for (uint32_t i = 0; i < RM_BYTES; i++) {
-        m->at[i] = m->at[i] == id ? (uint8_t)RM_NONE : m->at[i];
-    }
+    rm_forget(m, id);
     return NULL;
 }
 
@@ -196,7 +242,7 @@ static inline const char *rm_op_split(struct region_model *m, struct kc_region_m
                                       struct kc_bytes *b)
 {
     uint64_t at = rm_address(m, b);
-    uint8_t id = rm_region_at(m, at);
+    uint16_t id = rm_region_at(m, at);
     kc_status_t s = kc_region_split(map, kc_ia(at));
     if (id == RM_NONE) {
         return s == KC_ERR_ABSENT ? NULL : "split: ABSENT was due";
@@ -227,7 +273,7 @@ static inline enum kc_region_answer rm_answer(const struct region_model *m,
     if (rm_wraps(base, a->size)) {
         return KC_REGION_WRAPS;
     }
-    uint8_t id = rm_region_at(m, base);
+    uint16_t id = rm_region_at(m, base);
     if (id == RM_NONE) {
         return KC_REGION_UNKNOWN;
     }
@@ -242,24 +288,57 @@ static inline enum kc_region_answer rm_answer(const struct region_model *m,
     return (a->perms & m->region[id].perms) == a->perms ? KC_REGION_OK : KC_REGION_NO_PERMISSION;
 }
 
-static inline const char *rm_op_access(const struct region_model *m,
-                                       const struct kc_region_map *map, struct kc_bytes *b)
+/* The region that a byte of the model is in, as kc_region_why() says it; size 0 for none. */
+static inline bool rm_is_at(const struct region_model *m, const struct kc_region *r, uint64_t o)
 {
-    char line[256];
+    return o < RM_BYTES && m->at[o] != RM_NONE ? rm_region_is(r, &m->region[m->at[o]])
+                                               : r->size == 0;
+}
+
+/* The lowest byte that may not be accessed, by trying all; the access is not OK. */
+static inline uint64_t rm_first_bad(const struct region_model *m, const struct kc_region_access *a)
+{
+    uint16_t id = rm_region_at(m, kc_ia_raw(a->base));
+    uint64_t at = kc_ia_raw(a->base);
+    while (id != RM_NONE && rm_region_at(m, at) == id) {
+        at++;
+    }
+    return at;
+}
+
+/* What why and explain say, beside looking to both sides byte by byte. */
+static inline const char *rm_why(const struct region_model *m, const struct kc_region_map *map,
+                                 const struct kc_region_access *a, enum kc_region_answer due)
+{
+    char line[512];
     char tiny[20];
-    struct kc_region_access a = {kc_ia(rm_address(m, b)), rm_size(b), kc_bytes_below(b, 5),
-                                 kc_bytes_below(b, 8)};
-    const struct kc_region *hit;
-    enum kc_region_answer due = rm_answer(m, &a);
-    uint8_t id = rm_region_at(m, kc_ia_raw(a.base));
-    if (kc_region_check_access(map, &a, &hit) != due) {
-        return "check_access: another answer was due";
+    struct kc_region_why w;
+    uint64_t base = kc_ia_raw(a->base);
+    uint64_t o = rm_offset(m, base);
+    kc_region_why(map, a, &w);
+    if (w.answer != due || !rm_is_at(m, &w.region, o)) {
+        return "why: another answer or region";
     }
-    if ((hit == NULL) != (id == RM_NONE) || (hit != NULL && !rm_region_is(hit, &m->region[id])) ||
-        kc_region_find(map, a.base) != hit) {
-        return "check_access: another region was hit";
+    uint64_t byte = due == KC_REGION_WRAPS   ? UINT64_MAX
+                    : due == KC_REGION_SPANS ? rm_first_bad(m, a)
+                                             : base;
+    if (kc_ia_raw(w.byte) != byte) {
+        return "why: another byte is to blame";
     }
-    size_t n = kc_region_explain(map, &a, line, sizeof(line));
+    if (o < RM_BYTES) { /* outside, the model has no neighbours to both sides */
+        uint64_t below = o;
+        uint64_t above = o;
+        while (below < RM_BYTES && (m->at[below] == RM_NONE || m->at[below] == m->at[o])) {
+            below--; /* ends as a huge number */
+        }
+        while (above < RM_BYTES && (m->at[above] == RM_NONE || m->at[above] == m->at[o])) {
+            above++;
+        }
+        if (!rm_is_at(m, &w.before, below) || !rm_is_at(m, &w.after, above)) {
+            return "why: another neighbour";
+        }
+    }
+    size_t n = kc_region_explain(&w, line, sizeof(line));
     if (n >= sizeof(line) || line[n] != '\0') {
         return "explain: the line does not end";
     }
@@ -269,15 +348,36 @@ static inline const char *rm_op_access(const struct region_model *m,
             return "explain: another answer than check_access";
         }
     }
-    if (kc_region_explain(map, &a, tiny, sizeof(tiny)) != n || tiny[sizeof(tiny) - 1] != '\0' ||
-        kc_region_explain(map, &a, NULL, 0) != n) {
+    if (kc_region_explain(&w, tiny, sizeof(tiny)) != n || tiny[sizeof(tiny) - 1] != '\0' ||
+        kc_region_explain(&w, NULL, 0) != n) {
         return "explain: a short buffer changes the length";
     }
     return NULL;
 }
 
+static inline const char *rm_op_access(const struct region_model *m,
+                                       const struct kc_region_map *map, struct kc_bytes *b)
+{
+    struct kc_region_access a = {kc_ia(rm_address(m, b)), rm_size(b), kc_bytes_below(b, 5),
+                                 kc_bytes_below(b, 8)};
+    struct kc_region hit;
+    struct kc_region found;
+    enum kc_region_answer due = rm_answer(m, &a);
+    uint16_t id = rm_region_at(m, kc_ia_raw(a.base));
+    if (kc_region_check_access(map, &a, &hit) != due) {
+        return "check_access: another answer was due";
+    }
+    if ((hit.size == 0) != (id == RM_NONE) ||
+        (hit.size != 0 && !rm_region_is(&hit, &m->region[id])) ||
+        kc_region_find(map, a.base, &found) != (hit.size != 0) ||
+        (hit.size != 0 && !rm_region_is(&found, &hit))) {
+        return "check_access: another region was hit";
+    }
+    return rm_why(m, map, &a, due);
+}
+
 /* The lowest place, by trying every address of the window. */
-static inline const char *rm_op_gap(const struct region_model *m, const struct kc_region_map *map,
+static inline const char *rm_op_gap(const struct region_model *m, struct kc_region_map *map,
                                     struct kc_bytes *b)
 {
     uint64_t o = kc_bytes_below(b, RM_BYTES);
@@ -316,21 +416,22 @@ static inline const char *rm_op_gap(const struct region_model *m, const struct k
 /* Does the real map list the same regions, in order? */
 static inline const char *rm_compare(const struct region_model *m, const struct kc_region_map *map)
 {
-    uint32_t i = 0;
+    struct kc_region r;
+    bool more = kc_region_next(map, kc_ia(0), &r);
     if (kc_region_map_check(map, NULL) != KC_OK) {
         return "kc_region_map_check() found a broken invariant";
     }
     for (uint32_t o = 0; o < RM_BYTES; o++) {
-        uint8_t id = m->at[o];
+        uint16_t id = m->at[o];
         if (id == RM_NONE || kc_ia_raw(m->region[id].base) != m->origin + o) {
             continue;
         }
-        const struct kc_region *r = kc_region_at(map, i++);
-        if (r == NULL || !rm_region_is(r, &m->region[id])) {
+        if (!more || !rm_region_is(&r, &m->region[id])) {
             return "the map lists another region than the model";
         }
+        more = kc_region_after(map, &r, &r);
     }
-    return kc_region_count(map) == i && m->count == i && kc_region_at(map, i) == NULL
+    return kc_region_count(map) == m->count && !more
                ? NULL
                : "the map has another number of regions than the model";
 }
@@ -341,8 +442,8 @@ static inline const char *region_model_run(struct kc_bytes *b)
     static const uint64_t origins[] = {0, UINT64_MAX - RM_BYTES + 1, 0xffff800000000000u,
                                        0x7fffffffffffff00u};
     static struct region_model m;
-    static struct kc_region slot[RM_REGIONS];
-    struct kc_region_map map;
+    static struct kc_region_node node[KC_REGION_NODES(RM_REGIONS)];
+    static struct kc_region_map map;
     const char *wrong = NULL;
 
     __builtin_memset(&m, 0, sizeof(m));
@@ -350,11 +451,12 @@ static inline const char *region_model_run(struct kc_bytes *b)
     for (uint32_t i = 0; i < RM_BYTES; i++) {
         m.at[i] = RM_NONE;
     }
-    if (kc_region_map_init(&map, "model", slot, RM_REGIONS) != KC_OK) {
-        return "init: OK was due";
+    if (kc_region_map_init(&map, "model", node, KC_REGION_NODES(RM_REGIONS)) != KC_OK ||
+        kc_region_limit(&map) != RM_REGIONS) {
+        return "init: OK and that limit were due";
     }
     while (wrong == NULL && !kc_bytes_is_empty(b)) {
-        switch (kc_bytes_below(b, 10)) {
+        switch (kc_bytes_below(b, 12)) {
         case 0:
         case 1:
         case 2:
@@ -371,6 +473,12 @@ static inline const char *region_model_run(struct kc_bytes *b)
             wrong = rm_op_split(&m, &map, b);
             break;
         case 7:
+            wrong = rm_op_fill(&m, &map, b);
+            break;
+        case 8:
+            wrong = rm_op_clear(&m, &map, b);
+            break;
+        case 9:
             wrong = rm_op_gap(&m, &map, b);
             break;
         default:

@@ -3,6 +3,7 @@
  */
 #include "kc_test.h"
 
+#include "aspace_model.h"
 #include "kc_bytes.h"
 #include "space/aspace_priv.h"
 
@@ -469,4 +470,29 @@ Test(aspace, check_finds_each_broken_invariant)
     expect_broken("I5");
     cr_assert_eq(kc_pt_protect(as.pt, kc_ia(BASE), PAGE, uro), KC_OK);
     check();
+}
+
+/* ---- model ---------------------------------------------------------------------------------- */
+
+#if defined(KC_TEST_SIMULATED) || !__STDC_HOSTED__
+#define STORIES 10u
+#else
+#define STORIES 60u
+#endif
+
+Test(aspace, agrees_with_the_model)
+{
+    static uint8_t bytes[600];
+    static struct aspace_model model;
+    uint64_t seed = kc_test_seed();
+    cr_assert_eq(kc_aspace_fini(&as), KC_OK);
+    cr_assert_eq(kc_frame_free(&frames, empty_root, 0), KC_OK);
+    for (uint32_t story = 0; story < STORIES; story++) {
+        uint64_t state = seed + story;
+        kc_random_fill(&state, bytes, sizeof(bytes));
+        bytes[0] = (uint8_t)story;
+        struct kc_bytes b = {bytes, sizeof(bytes), 0};
+        const char *wrong = aspace_model_run(&model, &frames, &b);
+        cr_assert_null(wrong, "story %u at byte %u: %s", story, (uint32_t)b.at, wrong);
+    }
 }

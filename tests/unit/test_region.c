@@ -6,7 +6,7 @@
 #include "mem/region_priv.h"
 #include "region_model.h"
 
-static struct kc_region slot[8];
+static struct kc_region_node node[KC_REGION_NODES(8)];
 static struct kc_region_map map;
 
 /*      0x1000        0x2000        0x3000   0x5000       0x6000      last byte
@@ -26,7 +26,7 @@ static const struct kc_region top = {
 
 static void four_regions(void)
 {
-    cr_assert_eq(kc_region_map_init(&map, "test", slot, KC_ARRAY_COUNT(slot)), KC_OK);
+    cr_assert_eq(kc_region_map_init(&map, "test", node, KC_ARRAY_COUNT(node)), KC_OK);
     cr_assert_eq(kc_region_add(&map, &regs), KC_OK);
     cr_assert_eq(kc_region_add(&map, &text), KC_OK);
     cr_assert_eq(kc_region_add(&map, &top), KC_OK);
@@ -48,8 +48,11 @@ static enum kc_region_answer ask_read(uint64_t base, uint64_t size)
 
 Test(region, init_refuses_no_storage)
 {
-    cr_assert_eq(kc_region_map_init(&map, "x", NULL, 4), KC_ERR_ARG);
-    cr_assert_eq(kc_region_map_init(&map, "x", slot, 0), KC_ERR_ARG);
+    cr_assert_eq(kc_region_map_init(&map, "x", NULL, 99), KC_ERR_ARG);
+    cr_assert_eq(kc_region_map_init(&map, "x", node, 0), KC_ERR_ARG);
+    cr_assert_eq(kc_region_map_init(&map, "x", node, KC_REGION_NODES(1) - 1), KC_ERR_ARG);
+    cr_assert_eq(kc_region_map_init(&map, "x", node, KC_REGION_NODES(1)), KC_OK);
+    cr_assert_geq(kc_region_limit(&map), 1);
 }
 
 Test(region, each_answer_is_distinct)
@@ -91,7 +94,7 @@ Test(region, whole_space_is_one_region)
 {
     const struct kc_region low = {{0}, UINT64_MAX, KC_REGION_KERNEL, KC_REGION_READ, 0, 0, "low"};
     const struct kc_region last = {{UINT64_MAX}, 1, KC_REGION_KERNEL, KC_REGION_READ, 0, 0, "last"};
-    cr_assert_eq(kc_region_map_init(&map, "whole", slot, 2), KC_OK);
+    cr_assert_eq(kc_region_map_init(&map, "whole", node, KC_REGION_NODES(2)), KC_OK);
     cr_assert_eq(kc_region_add(&map, &last), KC_OK);
     cr_assert_eq(kc_region_add(&map, &low), KC_OK);
     cr_expect_eq(ask_read(0, UINT64_MAX), KC_REGION_OK);
@@ -147,7 +150,7 @@ Test(region, add_refuses_overlap)
 Test(region, add_when_full_is_nomem)
 {
     struct kc_region r = data;
-    for (uint32_t i = 4; i < KC_ARRAY_COUNT(slot); i++) {
+    for (uint32_t i = 4; i < kc_region_limit(&map); i++) {
         r.base = kc_ia(0x10000 * i);
         cr_assert_eq(kc_region_add(&map, &r), KC_OK);
     }
@@ -175,12 +178,12 @@ Test(region, remove_is_exact)
 Test(region, split_keeps_what_is_said)
 {
     cr_assert_eq(kc_region_split(&map, kc_ia(0x2800)), KC_OK);
-    const struct kc_region *r = kc_region_find(&map, kc_ia(0x2fff));
-    cr_assert_not_null(r);
-    cr_expect_eq(kc_ia_raw(r->base), 0x2800);
-    cr_expect_eq(r->size, 0x800);
-    cr_expect_str_eq(r->name, "data");
-    cr_expect_eq(r->source, KC_REGION_FROM_EARLY);
+    struct kc_region r;
+    cr_assert(kc_region_find(&map, kc_ia(0x2fff), &r));
+    cr_expect_eq(kc_ia_raw(r.base), 0x2800);
+    cr_expect_eq(r.size, 0x800);
+    cr_expect_str_eq(r.name, "data");
+    cr_expect_eq(r.source, KC_REGION_FROM_EARLY);
     cr_expect_eq(ask_read(0x27ff, 2), KC_REGION_SPANS);
     cr_expect_eq(kc_region_split(&map, kc_ia(0x2800)), KC_ERR_STATE);
     cr_expect_eq(kc_region_split(&map, kc_ia(0x4000)), KC_ERR_ABSENT);
@@ -196,11 +199,21 @@ Test(region, set_perms)
 
 Test(region, list_is_ascending)
 {
-    cr_expect_str_eq(kc_region_at(&map, 0)->name, "text");
-    cr_expect_str_eq(kc_region_at(&map, 1)->name, "data");
-    cr_expect_str_eq(kc_region_at(&map, 2)->name, "regs");
-    cr_expect_eq(kc_ia_raw(kc_region_at(&map, 3)->base), UINT64_MAX - 0xfff);
-    cr_expect_null(kc_region_at(&map, 4));
+    struct kc_region r;
+    cr_assert(kc_region_next(&map, kc_ia(0), &r));
+    cr_expect(rm_region_is(&r, &text));
+    cr_assert(kc_region_after(&map, &r, &r));
+    cr_expect(rm_region_is(&r, &data));
+    cr_assert(kc_region_after(&map, &r, &r));
+    cr_expect(rm_region_is(&r, &regs));
+    cr_assert(kc_region_after(&map, &r, &r));
+    cr_expect(rm_region_is(&r, &top));
+    cr_expect_not(kc_region_after(&map, &r, &r), "nothing is above the last byte");
+    cr_expect(rm_region_is(&r, &top), "untouched");
+    cr_assert(kc_region_next(&map, kc_ia(0x2345), &r));
+    cr_expect(rm_region_is(&r, &data), "the one that holds the byte");
+    cr_assert(kc_region_next(&map, kc_ia(0x3000), &r));
+    cr_expect(rm_region_is(&r, &regs), "or the next");
 }
 
 /*  |text|data|      |regs|      window 0x1000..0x6fff   */
@@ -253,13 +266,17 @@ Test(region, explain_says_why)
          "empty: user access r-- to 0 bytes at 0x0000000000002010 of test: it has 0 bytes"},
         {UINT64_MAX, 2, KC_REGION_KERNEL, KC_REGION_READ,
          "wraps: kernel access r-- to 2 bytes at 0xffffffffffffffff of test: "
-         "it runs past the last byte of the space"},
+         "it runs past 0xffffffffffffffff, the last byte of the space"},
         {0x4ff0, 4, KC_REGION_KERNEL, KC_REGION_READ,
          "unknown: kernel access r-- to 4 bytes at 0x0000000000004ff0 of test: "
-         "no region is there; the next is 'regs', 0x10 bytes further"},
+         "no region holds 0x4ff0; below, 'data' ends with 0x2fff; above, 'regs' begins at 0x5000"},
+        {0x10, 4, KC_REGION_KERNEL, KC_REGION_READ,
+         "unknown: kernel access r-- to 4 bytes at 0x0000000000000010 of test: "
+         "no region holds 0x10; above, 'text' begins at 0x1000"},
         {0x1ffc, 8, KC_REGION_KERNEL, KC_REGION_EXEC,
          "spans: kernel access --x to 8 bytes at 0x0000000000001ffc of test: "
-         "it begins in 'text' and leaves it after 0x4 bytes"},
+         "it begins in 'text' and leaves it at 0x2000, after 0x4 bytes; "
+         "above, 'data' begins at 0x2000"},
         {0x5000, 4, KC_REGION_DEVICE, KC_REGION_WRITE,
          "wrong kind: device access -w- to 4 bytes at 0x0000000000005000 of test: 'regs' is mmio"},
         {0x1000, 4, KC_REGION_KERNEL, KC_REGION_WRITE | KC_REGION_READ,
@@ -267,12 +284,48 @@ Test(region, explain_says_why)
          "'text' allows r-x, lacking -w-"},
     };
     char line[256];
+    struct kc_region_why why;
     for (uint32_t i = 0; i < KC_ARRAY_COUNT(cases); i++) {
         struct kc_region_access a = {kc_ia(cases[i].base), cases[i].size, cases[i].kind,
                                      cases[i].perms};
-        kc_region_explain(&map, &a, line, sizeof(line));
+        kc_region_why(&map, &a, &why);
+        kc_region_explain(&why, line, sizeof(line));
         cr_expect_str_eq(line, cases[i].line);
     }
+}
+
+Test(region, why_names_the_byte_and_the_neighbours)
+{
+    struct kc_region_why w;
+    struct kc_region_access a = {kc_ia(0x5ffe), 4, KC_REGION_MMIO, KC_REGION_READ};
+    kc_region_why(&map, &a, &w);
+    cr_expect_eq(w.answer, KC_REGION_SPANS);
+    cr_expect_eq(kc_ia_raw(w.byte), 0x6000);
+    cr_expect(rm_region_is(&w.region, &regs));
+    cr_expect(rm_region_is(&w.before, &data));
+    cr_expect(rm_region_is(&w.after, &top));
+    a.base = kc_ia(UINT64_MAX);
+    a.size = 1;
+    kc_region_why(&map, &a, &w);
+    cr_expect_eq(w.answer, KC_REGION_WRONG_KIND);
+    cr_expect_eq(w.after.size, 0, "nothing is above");
+    a.kind = KC_REGION_KERNEL;
+    a.perms = KC_REGION_READ | KC_REGION_EXEC;
+    kc_region_why(&map, &a, &w);
+    cr_expect_eq(w.answer, KC_REGION_NO_PERMISSION);
+    cr_expect_eq(w.lacking, KC_REGION_EXEC);
+}
+
+Test(region, each_answer_has_its_status)
+{
+    for (uint32_t i = 0; i < KC_REGION_ANSWER_COUNT; i++) {
+        for (uint32_t j = 0; j < i; j++) {
+            cr_expect_neq(kc_region_answer_status((enum kc_region_answer)i),
+                          kc_region_answer_status((enum kc_region_answer)j));
+        }
+    }
+    cr_expect_eq(kc_region_answer_status(KC_REGION_OK), KC_OK);
+    cr_expect_eq(kc_region_answer_status(KC_REGION_ANSWER_COUNT), KC_ERR_ARG);
 }
 
 Test(region, names_are_all_there)
@@ -299,31 +352,160 @@ static void check_names(uint32_t invariant, uint32_t index)
     cr_expect_eq(f.index, index);
 }
 
+/* Change one word, see it named, put it back. */
+static void broken(uint64_t *word, uint64_t value, uint32_t invariant, uint32_t index)
+{
+    uint64_t before = *word;
+    *word = value;
+    check_names(invariant, index);
+    *word = before;
+}
+
+static void broken32(uint32_t *word, uint32_t value, uint32_t invariant, uint32_t index)
+{
+    uint32_t before = *word;
+    *word = value;
+    check_names(invariant, index);
+    *word = before;
+}
+
 Test(region, check_names_the_broken_invariant)
 {
     struct kc_region_fault f = {99, 99};
     cr_assert_eq(kc_region_map_check(&map, &f), KC_OK);
     cr_assert_eq(f.invariant, 0);
-    map.count = KC_ARRAY_COUNT(slot) + 1;
-    check_names(1, 0);
-    map.count = 4;
-    slot[2].kind = 77;
-    check_names(2, 2);
-    slot[2] = regs;
-    slot[3].size++;
-    check_names(3, 3);
-    slot[3].size--;
-    slot[0].size++;
-    check_names(4, 1);
-    slot[0] = data;
-    slot[1] = text;
-    check_names(4, 1);
-    slot[0] = text;
-    slot[1] = data;
-    slot[1].size--;
-    check_names(5, 0);
-    slot[1].size++;
+    uint32_t leaf = (uint32_t)map.root;
+    uint64_t *word = node[leaf].word;
+    broken(&word[2 * REGION_LEAF_MAX + 2], 77, 1, leaf);       /* kind */
+    broken(&word[REGION_LEAF_MAX + 3], top.size + 1, 1, leaf); /* past the last byte */
+    broken(&word[REGION_LEAF_MAX], text.size + 1, 2, leaf);    /* meets */
+    broken(&word[0], kc_ia_raw(data.base), 2, leaf);           /* order */
+    broken32(&map.count, 5, 3, 0);
+    broken(&map.bytes, map.bytes + 1, 3, 0);
+    broken32(&node[leaf].count, 0, 4, leaf);
+    broken32(&node[leaf].level, 1, 4, leaf);
+    broken(&map.root, region_root(leaf, REGION_HEIGHT_MAX + 1), 4, 0);
+    broken(&map.root, region_root(KC_ARRAY_COUNT(node), 1), 6, KC_ARRAY_COUNT(node));
+    broken32(&map.fresh, map.fresh + 1, 6, 0);
+    broken32(&map.free_count, 2, 6, node[map.free_first].next); /* of 3 */
+    broken32(&node[map.free_first].level, 0, 6, map.free_first);
+    broken(&node[map.free_last].retired, map.version + 1, 7, map.free_last);
+    broken(&node[map.free_first].retired, map.version, 7, node[map.free_first].next);
+    broken(&map.floor, map.version + 1, 7, 0);
     cr_assert_eq(kc_region_map_check(&map, NULL), KC_OK);
+}
+
+/* More regions than a leaf holds: an inner root. */
+Test(region, check_names_a_broken_inner_node)
+{
+    struct kc_region r = data;
+    static struct kc_region_node more[KC_REGION_NODES(64)];
+    cr_assert_eq(kc_region_map_init(&map, "more", more, KC_ARRAY_COUNT(more)), KC_OK);
+    for (uint32_t i = 0; i < 64; i++) {
+        r.base = kc_ia(0x10000 * (i + 1));
+        cr_assert_eq(kc_region_add(&map, &r), KC_OK);
+    }
+    cr_assert_eq(map.root >> 32, 2);
+    uint32_t root = (uint32_t)map.root;
+    uint64_t *word = more[root].word;
+    uint32_t child = (uint32_t)word[REGION_INNER_MAX + 1];
+    broken(&word[1], word[1] - 1, 5, root);
+    broken(&word[REGION_INNER_MAX + 1], KC_ARRAY_COUNT(more), 6, root);
+    broken(&word[REGION_INNER_MAX + 1], word[REGION_INNER_MAX], 5, root);
+    broken32(&more[child].count, REGION_LEAF_MAX / 2 - 1, 4, child);
+    broken32(&more[child].count, REGION_LEAF_MAX + 1, 4, child);
+    broken32(&more[root].count, 1, 4, root);
+    cr_assert_eq(kc_region_map_check(&map, NULL), KC_OK);
+}
+
+/* The worst tree of n regions, and the nodes that a change of it takes (theory of region_tree.c).
+ */
+Test(region, there_is_always_a_node)
+{
+    for (uint64_t n = 1; n < UINT32_MAX; n += 1 + n / 64) {
+        uint64_t level_nodes = n < 2 * (REGION_LEAF_MAX / 2) ? 1 : n / (REGION_LEAF_MAX / 2);
+        uint64_t nodes = level_nodes;
+        uint32_t height = 1;
+        while (level_nodes != 1) {
+            level_nodes = level_nodes < REGION_INNER_MAX ? 1 : level_nodes / (REGION_INNER_MAX / 2);
+            nodes += level_nodes;
+            height++;
+        }
+        cr_assert_leq(height, REGION_HEIGHT_MAX);
+        cr_assert_leq(nodes + 2 * height + 1, KC_REGION_NODES(n), "%u regions", (uint32_t)n);
+    }
+}
+
+#if defined(KC_TEST_SIMULATED) || !__STDC_HOSTED__
+#define LARGE 3000u /* each access costs there */
+#else
+#define LARGE 100000u
+#endif
+#define LARGE_STRIDE 64u
+
+static struct kc_region_node large_node[KC_REGION_NODES(LARGE)];
+static uint8_t large_size[LARGE]; /* of the region that begins at i * LARGE_STRIDE; 0: none */
+
+static struct kc_region large_region(uint32_t i)
+{
+    return (struct kc_region){kc_ia((uint64_t)i * LARGE_STRIDE),
+                              large_size[i],
+                              KC_REGION_KERNEL,
+                              KC_REGION_READ,
+                              KC_REGION_FROM_NONE,
+                              i,
+                              NULL};
+}
+
+static void large_toggle(uint32_t i, uint8_t size)
+{
+    struct kc_region r = large_region(i);
+    if (large_size[i] != 0) {
+        cr_assert_eq(kc_region_remove(&map, r.base, r.size, NULL), KC_OK);
+        large_size[i] = 0;
+        return;
+    }
+    large_size[i] = size;
+    r = large_region(i);
+    cr_assert_eq(kc_region_add(&map, &r), KC_OK);
+}
+
+static void large_compare(void)
+{
+    struct kc_region r;
+    uint32_t count = 0;
+    cr_assert_eq(kc_region_map_check(&map, NULL), KC_OK);
+    for (uint32_t i = 0; i < LARGE; i++) {
+        kc_ia_t last = kc_ia((uint64_t)i * LARGE_STRIDE + large_size[i] - 1);
+        bool there = large_size[i] != 0;
+        cr_assert_eq(kc_region_find(&map, kc_ia((uint64_t)i * LARGE_STRIDE), &r), there);
+        if (there) {
+            struct kc_region due = large_region(i);
+            cr_assert(rm_region_is(&r, &due));
+            cr_assert(kc_region_find(&map, last, &r));
+            cr_assert_eq(r.owner, i);
+            count++;
+        }
+    }
+    cr_assert_eq(kc_region_count(&map), count);
+}
+
+Test(region, a_large_map_agrees_with_an_array)
+{
+    uint64_t state = kc_test_seed();
+    cr_assert_eq(kc_region_map_init(&map, "large", large_node, KC_ARRAY_COUNT(large_node)), KC_OK);
+    __builtin_memset(large_size, 0, sizeof(large_size));
+    /* Upwards, downwards, at random, and away again in the same three ways. */
+    for (uint32_t round = 0; round < 6; round++) {
+        for (uint32_t n = 0; n < LARGE / 3; n++) {
+            uint32_t i = round % 3 == 0 ? n
+                         : round % 3 == 1
+                             ? LARGE / 3 * 2 - 1 - n
+                             : LARGE / 3 * 2 + (uint32_t)(kc_random(&state) >> 33) % (LARGE / 3);
+            large_toggle(i, (uint8_t)(1 + (kc_random(&state) >> 58)));
+        }
+        large_compare();
+    }
 }
 
 Test(region, agrees_with_the_model)

@@ -1,23 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The region map: a sorted array.
+ * The region map: judging, changing, looking up and explaining. Where the regions are, and how they
+ * are read while they change, is region_tree.c's; the invariants R1 to R7 are there.
  *
- *     slot   0            1        2                     count        slot_count
- *            [----text---)[--data-)   (gap)   [--heap--) | unused     |
+ * A lookup reads one *view*, the tree of some version, and gives no answer before it is known that
+ * the view held (region_holds()). All that one answer says, neighbours included, is of one view. A
+ * change holds the lock; then the tree stands still, and is read through the same functions.
  *
- * R1  count is within slot_count.
- * R2  Each region has at least one byte, a known kind, known permissions and a known source.
- * R3  Each region ends at or before the last byte of the space: base + size - 1 has 64 bits.
- * R4  Regions ascend and do not meet.
- * R5  `bytes` is the sum of the sizes, modulo 2^64.
- *
- * No end address is ever formed, since the last one of the space would be 0: all sums are of the
- * forms of kc/bits.h. A lookup is a binary search for the last region that begins at or before an
- * address, O(log n), 20 steps for a million regions, and touches nothing but the array. Changes
- * move the tail of the array: a region map changes rarely, is read at every fault and every check,
- * and an array is the densest thing to search; a tree would need nodes from somewhere.
- *
- * No lock: kc/region.h says who may call when.
+ * No end address is ever formed, since the last one of the space would be 0.
  */
 #include "region_priv.h"
 
@@ -84,215 +74,241 @@ const char *kc_region_source_name(uint32_t source)
     }
 }
 
-/* ---- search --------------------------------------------------------------------------------- */
-
-static uint64_t base_of(const struct kc_region_map *m, uint32_t i)
+kc_status_t kc_region_answer_status(enum kc_region_answer a)
 {
-    return kc_ia_raw(m->slot[i].base);
-}
-
-/* How many regions begin at or before an address: the last of them, if any, is the one to look at.
- */
-static uint32_t upper(const struct kc_region_map *m, uint64_t at)
-{
-    uint32_t low = 0;
-    uint32_t high = m->count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (base_of(m, middle) <= at) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
+    switch (a) {
+    case KC_REGION_OK:
+        return KC_OK;
+    case KC_REGION_WRAPS:
+        return KC_ERR_RANGE;
+    case KC_REGION_UNKNOWN:
+        return KC_ERR_ABSENT;
+    case KC_REGION_SPANS:
+        return KC_ERR_SPAN;
+    case KC_REGION_WRONG_KIND:
+        return KC_ERR_UNSUPPORTED;
+    case KC_REGION_NO_PERMISSION:
+        return KC_ERR_PERM;
+    case KC_REGION_EMPTY:
+    case KC_REGION_ANSWER_COUNT:
+        break;
     }
-    return low;
+    return KC_ERR_ARG;
 }
 
-/* Slot of the region that holds an address; false if none does. */
-static bool find_slot(const struct kc_region_map *m, uint64_t at, uint32_t *slot)
+/* ---- views ---------------------------------------------------------------------------------- */
+
+/* Is the lookup over? If the view did not hold, it begins again with another. */
+static bool is_over(const struct kc_region_map *m, const struct region_view *v, bool made_sense)
 {
-    uint32_t i = upper(m, at);
-    if (i == 0 || !kc_range_has(base_of(m, i - 1), m->slot[i - 1].size, at)) {
+    if (KC_LIKELY(region_holds(m, v))) {
+        KC_CHECK(made_sense); /* a tree that nobody wrote over is whole */
+        return true;
+    }
+    kc_plat_relax();
+    return false;
+}
+
+/* The place whose region holds an address; false if none does. */
+static bool is_held(const struct kc_region_map *m, const struct region_place *p, uint64_t at)
+{
+    if (p->leaf == REGION_NONE) {
         return false;
     }
-    *slot = i - 1;
+    const struct kc_region_node *n = &m->node[p->leaf];
+    return kc_range_has(region_word(n, p->slot), region_word(n, REGION_LEAF_MAX + p->slot), at);
+}
+
+/* The region that holds an address; size 0 if none does. */
+static bool get_at(const struct kc_region_map *m, const struct region_view *v, uint64_t at,
+                   struct kc_region *out)
+{
+    struct region_place p;
+    out->size = 0;
+    if (!region_seek(m, v, at, &p)) {
+        return false;
+    }
+    if (is_held(m, &p, at)) {
+        region_get(m, &p, out);
+    }
     return true;
 }
 
-/* Slot of the region that is exactly a range. */
-static kc_status_t find_exact(const struct kc_region_map *m, uint64_t base, uint64_t size,
-                              uint32_t *slot)
+/* The last region that begins at or before an address; size 0 if none does. */
+static bool get_at_or_below(const struct kc_region_map *m, const struct region_view *v, uint64_t at,
+                            struct kc_region *out)
 {
-    uint32_t i;
-    if (!find_slot(m, base, &i) || base_of(m, i) != base) {
-        return KC_ERR_ABSENT;
+    struct region_place p;
+    out->size = 0;
+    if (!region_seek(m, v, at, &p)) {
+        return false;
     }
-    if (m->slot[i].size != size) {
-        return KC_ERR_SPAN;
+    if (p.leaf != REGION_NONE) {
+        region_get(m, &p, out);
     }
-    *slot = i;
-    return KC_OK;
+    return true;
 }
 
-/* ---- life cycle and operations -------------------------------------------------------------- */
-
-kc_status_t kc_region_map_init(struct kc_region_map *m, const char *name, struct kc_region *slot,
-                               uint32_t slot_count)
+/* The first region that begins above an address; size 0 if none does. */
+static bool get_above(const struct kc_region_map *m, const struct region_view *v, uint64_t at,
+                      struct kc_region *out)
 {
-    if (slot == NULL || slot_count == 0) {
+    struct region_place p;
+    uint64_t base;
+    out->size = 0;
+    if (!region_seek(m, v, at, &p)) {
+        return false;
+    }
+    return !region_above(m, &p, &base) || get_at_or_below(m, v, base, out);
+}
+
+/* ---- life cycle and changes ----------------------------------------------------------------- */
+
+kc_status_t kc_region_map_init(struct kc_region_map *m, const char *name,
+                               struct kc_region_node *node, uint32_t node_count)
+{
+    if (node == NULL || node_count < KC_REGION_NODES(1)) {
         return KC_ERR_ARG;
     }
+    uint64_t limit = UINT64_C(6) * (node_count - KC_REGION_SPARE_NODES - 1) + 5;
+    kc_region_priv_plant(m, node, node_count);
     m->name = name;
-    m->slot = slot;
-    m->slot_count = slot_count;
     m->count = 0;
     m->bytes = 0;
+    m->region_max = limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX;
+    kc_lock_init(&m->lock, "region map", KC_RANK_REGION);
     return KC_OK;
 }
 
-static void slot_insert(struct kc_region_map *m, uint32_t at, const struct kc_region *r)
+/* The present tree, for who holds the lock: it holds as long. */
+static struct region_view present(const struct kc_region_map *m)
 {
-    for (uint32_t i = m->count; i > at; i--) {
-        m->slot[i] = m->slot[i - 1];
+    return (struct region_view){m->version, m->root};
+}
+
+static void set_count(struct kc_region_map *m, uint32_t count)
+{
+    __atomic_store_n(&m->count, count, __ATOMIC_RELAXED);
+    KC_AUDIT(kc_region_map_check(m, NULL) == KC_OK);
+}
+
+/* The region that is exactly a range. The lock is held. */
+static kc_status_t find_exact(const struct kc_region_map *m, kc_ia_t base, uint64_t size,
+                              struct kc_region *out)
+{
+    struct region_view v = present(m);
+    bool whole = get_at(m, &v, kc_ia_raw(base), out);
+    KC_CHECK(whole);
+    if (out->size == 0 || !kc_ia_eq(out->base, base)) {
+        return KC_ERR_ABSENT;
     }
-    m->slot[at] = *r;
-    m->count++;
+    return out->size == size ? KC_OK : KC_ERR_SPAN;
+}
+
+static kc_status_t add_locked(struct kc_region_map *m, const struct kc_region *r)
+{
+    uint64_t base = kc_ia_raw(r->base);
+    struct region_view v = present(m);
+    struct kc_region below = {.size = 0};
+    struct kc_region above = {.size = 0};
+    bool whole = get_at_or_below(m, &v, base, &below) && get_above(m, &v, base, &above);
+    KC_CHECK(whole);
+    if (kc_range_meets(kc_ia_raw(below.base), below.size, base, r->size) ||
+        kc_range_meets(kc_ia_raw(above.base), above.size, base, r->size)) {
+        return KC_ERR_EXISTS;
+    }
+    if (m->count == m->region_max) {
+        return KC_ERR_NOMEM;
+    }
+    kc_region_priv_replace(m, base, 0, r, 1);
+    m->bytes += r->size;
+    set_count(m, m->count + 1);
+    return KC_OK;
 }
 
 kc_status_t kc_region_add(struct kc_region_map *m, const struct kc_region *r)
 {
-    uint64_t base = kc_ia_raw(r->base);
     if (!region_is_sound(r)) {
         return KC_ERR_ARG;
     }
-    if (!kc_range_fits(base, r->size)) {
+    if (!kc_range_fits(kc_ia_raw(r->base), r->size)) {
         return KC_ERR_RANGE;
     }
-    uint32_t at = upper(m, base);
-    bool meets_before =
-        at != 0 && kc_range_meets(base_of(m, at - 1), m->slot[at - 1].size, base, r->size);
-    bool meets_after =
-        at != m->count && kc_range_meets(base_of(m, at), m->slot[at].size, base, r->size);
-    if (meets_before || meets_after) {
-        return KC_ERR_EXISTS;
-    }
-    if (m->count == m->slot_count) {
-        return KC_ERR_NOMEM;
-    }
-    slot_insert(m, at, r);
-    m->bytes += r->size;
-    KC_AUDIT(kc_region_map_check(m, NULL) == KC_OK);
-    return KC_OK;
+    kc_lock_acquire(&m->lock);
+    kc_status_t s = add_locked(m, r);
+    kc_lock_release(&m->lock);
+    return s;
 }
 
 kc_status_t kc_region_remove(struct kc_region_map *m, kc_ia_t base, uint64_t size,
                              struct kc_region *removed)
 {
-    uint32_t at;
-    kc_status_t s = find_exact(m, kc_ia_raw(base), size, &at);
-    if (s != KC_OK) {
-        return s;
+    struct kc_region r;
+    kc_lock_acquire(&m->lock);
+    kc_status_t s = find_exact(m, base, size, &r);
+    if (s == KC_OK) {
+        kc_region_priv_replace(m, kc_ia_raw(base), 1, NULL, 0);
+        m->bytes -= size;
+        set_count(m, m->count - 1);
     }
-    if (removed != NULL) {
-        *removed = m->slot[at];
+    kc_lock_release(&m->lock);
+    if (s == KC_OK && removed != NULL) {
+        *removed = r;
     }
-    m->count--;
-    for (uint32_t i = at; i < m->count; i++) {
-        m->slot[i] = m->slot[i + 1];
+    return s;
+}
+
+static kc_status_t split_locked(struct kc_region_map *m, kc_ia_t at)
+{
+    struct region_view v = present(m);
+    struct kc_region part[2];
+    bool whole = get_at(m, &v, kc_ia_raw(at), &part[0]);
+    KC_CHECK(whole);
+    if (part[0].size == 0) {
+        return KC_ERR_ABSENT;
     }
-    m->bytes -= size;
-    KC_AUDIT(kc_region_map_check(m, NULL) == KC_OK);
+    uint64_t head = kc_ia_diff(at, part[0].base);
+    if (head == 0) {
+        return KC_ERR_STATE;
+    }
+    if (m->count == m->region_max) {
+        return KC_ERR_NOMEM;
+    }
+    part[1] = part[0];
+    part[1].base = at;
+    part[1].size -= head;
+    part[0].size = head;
+    kc_region_priv_replace(m, kc_ia_raw(part[0].base), 1, part, 2);
+    set_count(m, m->count + 1);
     return KC_OK;
 }
 
 kc_status_t kc_region_split(struct kc_region_map *m, kc_ia_t at)
 {
-    uint32_t i;
-    if (!find_slot(m, kc_ia_raw(at), &i)) {
-        return KC_ERR_ABSENT;
-    }
-    uint64_t head = kc_ia_diff(at, m->slot[i].base);
-    if (head == 0) {
-        return KC_ERR_STATE;
-    }
-    if (m->count == m->slot_count) {
-        return KC_ERR_NOMEM;
-    }
-    struct kc_region tail = m->slot[i];
-    tail.base = at;
-    tail.size -= head;
-    m->slot[i].size = head;
-    slot_insert(m, i + 1, &tail);
-    KC_AUDIT(kc_region_map_check(m, NULL) == KC_OK);
-    return KC_OK;
+    kc_lock_acquire(&m->lock);
+    kc_status_t s = split_locked(m, at);
+    kc_lock_release(&m->lock);
+    return s;
 }
 
 kc_status_t kc_region_set_perms(struct kc_region_map *m, kc_ia_t base, uint64_t size,
                                 uint32_t perms)
 {
+    struct kc_region r;
     if ((perms & ~KC_REGION_PERMS) != 0) {
         return KC_ERR_ARG;
     }
-    uint32_t at;
-    kc_status_t s = find_exact(m, kc_ia_raw(base), size, &at);
+    kc_lock_acquire(&m->lock);
+    kc_status_t s = find_exact(m, base, size, &r);
     if (s == KC_OK) {
-        m->slot[at].perms = perms;
+        r.perms = perms;
+        kc_region_priv_replace(m, kc_ia_raw(base), 1, &r, 1);
     }
+    kc_lock_release(&m->lock);
     return s;
 }
 
-/* ---- queries -------------------------------------------------------------------------------- */
-
-const struct kc_region *kc_region_find(const struct kc_region_map *m, kc_ia_t at)
-{
-    uint32_t i;
-    return find_slot(m, kc_ia_raw(at), &i) ? &m->slot[i] : NULL;
-}
-
-const struct kc_region *kc_region_at(const struct kc_region_map *m, uint32_t i)
-{
-    return i < m->count ? &m->slot[i] : NULL;
-}
-
-uint32_t kc_region_count(const struct kc_region_map *m)
-{
-    return m->count;
-}
-
-/* The answer, given the region of the first byte (or NULL). */
-static enum kc_region_answer judge(const struct kc_region *r, const struct kc_region_access *a)
-{
-    if (a->size == 0) {
-        return KC_REGION_EMPTY;
-    }
-    if (!kc_range_fits(kc_ia_raw(a->base), a->size)) {
-        return KC_REGION_WRAPS;
-    }
-    if (r == NULL) {
-        return KC_REGION_UNKNOWN;
-    }
-    if (!kc_range_covers(kc_ia_raw(r->base), r->size, kc_ia_raw(a->base), a->size)) {
-        return KC_REGION_SPANS;
-    }
-    if (r->kind != a->kind) {
-        return KC_REGION_WRONG_KIND;
-    }
-    if ((a->perms & ~r->perms) != 0) {
-        return KC_REGION_NO_PERMISSION;
-    }
-    return KC_REGION_OK;
-}
-
-enum kc_region_answer kc_region_check_access(const struct kc_region_map *m,
-                                             const struct kc_region_access *a,
-                                             const struct kc_region **hit)
-{
-    const struct kc_region *r = kc_region_find(m, a->base);
-    if (hit != NULL) {
-        *hit = r;
-    }
-    return judge(r, a);
-}
+/* ---- gaps ----------------------------------------------------------------------------------- */
 
 /*
  * The lowest place in a free stretch first..last (both are bytes of it) for guard, bytes, guard.
@@ -311,9 +327,61 @@ static bool place_in(uint64_t first, uint64_t last, uint64_t bytes, uint64_t ali
     return true;
 }
 
-kc_status_t kc_region_find_gap(const struct kc_region_map *m, kc_ia_range_t window, uint64_t bytes,
+/* Go from the region of a place to the next; false, the place as it was, if there is none. */
+static bool step_up(const struct kc_region_map *m, const struct region_view *v,
+                    struct region_place *p)
+{
+    uint64_t base;
+    if (!region_above(m, p, &base)) {
+        return false;
+    }
+    if (p->leaf != REGION_NONE && p->slot + 1 < p->count) {
+        p->slot++;
+        return true;
+    }
+    bool whole = region_seek(m, v, base, p);
+    KC_CHECK(whole);
+    return true;
+}
+
+static kc_status_t find_gap_locked(const struct kc_region_map *m, kc_ia_range_t window,
+                                   uint64_t bytes, uint64_t align, uint64_t guard, uint64_t *out)
+{
+    struct region_view v = present(m);
+    struct region_place p;
+    uint64_t first = kc_ia_raw(window.base); /* of the free stretch at hand */
+    const uint64_t window_last = first + (window.size - 1);
+    bool whole = region_seek(m, &v, first, &p);
+    KC_CHECK(whole);
+    bool is_region = is_held(m, &p, first) || step_up(m, &v, &p);
+    for (;;) {
+        struct kc_region r = {.size = 0};
+        if (is_region) {
+            region_get(m, &p, &r);
+        }
+        bool is_end = !is_region || kc_ia_raw(r.base) > window_last;
+        if (is_end || kc_ia_raw(r.base) > first) {
+            uint64_t last = is_end ? window_last : kc_ia_raw(r.base) - 1;
+            if (place_in(first, last, bytes, align, guard, out)) {
+                return KC_OK;
+            }
+        }
+        if (is_end) {
+            return KC_ERR_NOMEM;
+        }
+        uint64_t region_last = kc_ia_raw(r.base) + (r.size - 1); /* R1 */
+        if (region_last >= window_last) {
+            return KC_ERR_NOMEM;
+        }
+        first = region_last + 1;
+        is_region = step_up(m, &v, &p);
+    }
+}
+
+kc_status_t kc_region_find_gap(struct kc_region_map *m, kc_ia_range_t window, uint64_t bytes,
                                uint64_t align, uint64_t guard, kc_ia_t *out)
 {
+    uint64_t at;
     if (bytes == 0 || !kc_is_pow2(align)) {
         return KC_ERR_ARG;
     }
@@ -323,34 +391,160 @@ kc_status_t kc_region_find_gap(const struct kc_region_map *m, kc_ia_range_t wind
     if (window.size == 0) {
         return KC_ERR_NOMEM;
     }
-    uint64_t first = kc_ia_raw(window.base); /* of the free stretch at hand */
-    const uint64_t window_last = first + (window.size - 1);
-    uint32_t i = upper(m, first);
-    if (i != 0 && kc_range_has(base_of(m, i - 1), m->slot[i - 1].size, first)) {
-        i--; /* a region reaches into the window from below */
+    kc_lock_acquire(&m->lock);
+    kc_status_t s = find_gap_locked(m, window, bytes, align, guard, &at);
+    kc_lock_release(&m->lock);
+    if (s == KC_OK) {
+        *out = kc_ia(at);
     }
-    for (;; i++) {
-        bool is_end = i == m->count || base_of(m, i) > window_last;
-        uint64_t at;
-        if (is_end || base_of(m, i) > first) {
-            uint64_t last = is_end ? window_last : base_of(m, i) - 1;
-            if (place_in(first, last, bytes, align, guard, &at)) {
-                *out = kc_ia(at);
-                return KC_OK;
-            }
-        }
-        if (is_end) {
-            return KC_ERR_NOMEM;
-        }
-        uint64_t region_last = base_of(m, i) + (m->slot[i].size - 1); /* R3 */
-        if (region_last >= window_last) {
-            return KC_ERR_NOMEM;
-        }
-        first = region_last + 1;
+    return s;
+}
+
+/* ---- lookups -------------------------------------------------------------------------------- */
+
+bool kc_region_find(const struct kc_region_map *m, kc_ia_t at, struct kc_region *out)
+{
+    struct region_view v;
+    struct kc_region r;
+    bool made_sense;
+    do {
+        v = region_begin(m);
+        made_sense = get_at(m, &v, kc_ia_raw(at), &r);
+    } while (!is_over(m, &v, made_sense));
+    if (r.size == 0) {
+        return false;
+    }
+    *out = r;
+    return true;
+}
+
+bool kc_region_next(const struct kc_region_map *m, kc_ia_t at, struct kc_region *out)
+{
+    struct region_view v;
+    struct kc_region r;
+    bool made_sense;
+    do {
+        v = region_begin(m);
+        made_sense = get_at(m, &v, kc_ia_raw(at), &r) &&
+                     (r.size != 0 || get_above(m, &v, kc_ia_raw(at), &r));
+    } while (!is_over(m, &v, made_sense));
+    if (r.size == 0) {
+        return false;
+    }
+    *out = r;
+    return true;
+}
+
+bool kc_region_after(const struct kc_region_map *m, const struct kc_region *r,
+                     struct kc_region *out)
+{
+    kc_ia_t behind;
+    return kc_ia_add(r->base, r->size, &behind) && kc_region_next(m, behind, out);
+}
+
+uint32_t kc_region_count(const struct kc_region_map *m)
+{
+    return __atomic_load_n(&m->count, __ATOMIC_RELAXED);
+}
+
+uint32_t kc_region_limit(const struct kc_region_map *m)
+{
+    return m->region_max;
+}
+
+/* The answer, given the region of the first byte (size 0: none). */
+static enum kc_region_answer judge(const struct kc_region *r, const struct kc_region_access *a)
+{
+    if (a->size == 0) {
+        return KC_REGION_EMPTY;
+    }
+    if (!kc_range_fits(kc_ia_raw(a->base), a->size)) {
+        return KC_REGION_WRAPS;
+    }
+    if (r->size == 0) {
+        return KC_REGION_UNKNOWN;
+    }
+    if (!kc_range_covers(kc_ia_raw(r->base), r->size, kc_ia_raw(a->base), a->size)) {
+        return KC_REGION_SPANS;
+    }
+    if (r->kind != a->kind) {
+        return KC_REGION_WRONG_KIND;
+    }
+    if ((a->perms & ~r->perms) != 0) {
+        return KC_REGION_NO_PERMISSION;
+    }
+    return KC_REGION_OK;
+}
+
+enum kc_region_answer kc_region_check_access(const struct kc_region_map *m,
+                                             const struct kc_region_access *a,
+                                             struct kc_region *hit)
+{
+    struct kc_region r;
+    if (!kc_region_find(m, a->base, &r)) {
+        r = (struct kc_region){.base = a->base};
+    }
+    if (hit != NULL) {
+        *hit = r;
+    }
+    return judge(&r, a);
+}
+
+/* ---- why ------------------------------------------------------------------------------------ */
+
+/* The neighbours of the region that holds the first byte, or of the first byte. */
+static bool get_around(const struct kc_region_map *m, const struct region_view *v,
+                       struct kc_region_why *w)
+{
+    uint64_t at = kc_ia_raw(w->access.base);
+    w->before.size = 0;
+    if (!get_at(m, v, at, &w->region) || !get_above(m, v, at, &w->after)) {
+        return false;
+    }
+    if (w->region.size != 0) {
+        at = kc_ia_raw(w->region.base);
+    }
+    return at == 0 || get_at_or_below(m, v, at - 1, &w->before);
+}
+
+void kc_region_why(const struct kc_region_map *m, const struct kc_region_access *a,
+                   struct kc_region_why *out)
+{
+    struct region_view v;
+    bool made_sense;
+    *out = (struct kc_region_why){.map = m->name, .access = *a, .byte = a->base};
+    do {
+        v = region_begin(m);
+        made_sense = get_around(m, &v, out);
+    } while (!is_over(m, &v, made_sense));
+    out->answer = judge(&out->region, a);
+    if (out->answer == KC_REGION_WRAPS) {
+        out->byte = kc_ia(UINT64_MAX);
+    } else if (out->answer == KC_REGION_SPANS) {
+        /* It fits, and goes on behind the region: so there is such a byte. */
+        out->byte = kc_ia(kc_ia_raw(out->region.base) + out->region.size);
+    } else if (out->answer == KC_REGION_NO_PERMISSION) {
+        out->lacking = a->perms & ~out->region.perms;
     }
 }
 
 /* ---- words ---------------------------------------------------------------------------------- */
+
+/* A line in the making: what does not fit is counted, not kept. */
+struct line {
+    char *buf;
+    size_t n;
+    size_t length;
+};
+
+static void KC_PRINTF(2, 3) say(struct line *l, const char *fmt, ...)
+{
+    bool full = l->length >= l->n;
+    va_list args;
+    va_start(args, fmt);
+    l->length += kc_vfmt(full ? NULL : l->buf + l->length, full ? 0 : l->n - l->length, fmt, args);
+    va_end(args);
+}
 
 /* "rwx" with dashes; text has 4 bytes. */
 static const char *perms_text(uint32_t perms, char *text)
@@ -367,54 +561,74 @@ static const char *name_of(const struct kc_region *r)
     return r->name != NULL ? r->name : "(no name)";
 }
 
-/* What comes after the answer: the reason, in words. */
-static size_t explain_reason(const struct kc_region_map *m, const struct kc_region_access *a,
-                             const struct kc_region *r, enum kc_region_answer answer, char *buf,
-                             size_t n)
+static unsigned long long raw(kc_ia_t a)
 {
-    char have[4];
-    char want[4];
-    switch (answer) {
+    return (unsigned long long)kc_ia_raw(a);
+}
+
+static unsigned long long last_of(const struct kc_region *r)
+{
+    return raw(r->base) + (r->size - 1);
+}
+
+static void say_reason(struct line *l, const struct kc_region_why *w)
+{
+    const struct kc_region *r = &w->region;
+    char text[4];
+    char lacking[4];
+    switch (w->answer) {
     case KC_REGION_EMPTY:
-        return kc_fmt(buf, n, "it has 0 bytes");
+        say(l, "it has 0 bytes");
+        break;
     case KC_REGION_WRAPS:
-        return kc_fmt(buf, n, "it runs past the last byte of the space");
-    case KC_REGION_UNKNOWN: {
-        uint32_t after = upper(m, kc_ia_raw(a->base));
-        if (after == m->count) {
-            return kc_fmt(buf, n, "no region is there or above");
-        }
-        return kc_fmt(buf, n, "no region is there; the next is '%s', 0x%llx bytes further",
-                      name_of(&m->slot[after]),
-                      (unsigned long long)(base_of(m, after) - kc_ia_raw(a->base)));
-    }
+        say(l, "it runs past 0x%llx, the last byte of the space", raw(w->byte));
+        break;
+    case KC_REGION_UNKNOWN:
+        say(l, "no region holds 0x%llx", raw(w->byte));
+        break;
     case KC_REGION_SPANS:
-        return kc_fmt(buf, n, "it begins in '%s' and leaves it after 0x%llx bytes", name_of(r),
-                      (unsigned long long)(r->size - (kc_ia_raw(a->base) - kc_ia_raw(r->base))));
+        say(l, "it begins in '%s' and leaves it at 0x%llx, after 0x%llx bytes", name_of(r),
+            raw(w->byte), raw(w->byte) - raw(w->access.base));
+        break;
     case KC_REGION_WRONG_KIND:
-        return kc_fmt(buf, n, "'%s' is %s", name_of(r), kc_region_kind_name(r->kind));
+        say(l, "'%s' is %s", name_of(r), kc_region_kind_name(r->kind));
+        break;
     case KC_REGION_NO_PERMISSION:
-        return kc_fmt(buf, n, "'%s' allows %s, lacking %s", name_of(r), perms_text(r->perms, have),
-                      perms_text(a->perms & ~r->perms, want));
+        say(l, "'%s' allows %s, lacking %s", name_of(r), perms_text(r->perms, text),
+            perms_text(w->lacking, lacking));
+        break;
     default:
-        return kc_fmt(buf, n, "in '%s' (%s, from %s, owner %u) at offset 0x%llx", name_of(r),
-                      perms_text(r->perms, have), kc_region_source_name(r->source), r->owner,
-                      (unsigned long long)(kc_ia_raw(a->base) - kc_ia_raw(r->base)));
+        say(l, "in '%s' (%s, from %s, owner %u) at offset 0x%llx", name_of(r),
+            perms_text(r->perms, text), kc_region_source_name(r->source), r->owner,
+            raw(w->access.base) - raw(r->base));
+        break;
     }
 }
 
-size_t kc_region_explain(const struct kc_region_map *m, const struct kc_region_access *a, char *buf,
-                         size_t n)
+/* Of use where the access misses something: which regions it may have meant. */
+static void say_neighbours(struct line *l, const struct kc_region_why *w)
 {
-    const struct kc_region *r;
-    enum kc_region_answer answer = kc_region_check_access(m, a, &r);
+    if (w->answer != KC_REGION_UNKNOWN && w->answer != KC_REGION_SPANS) {
+        return;
+    }
+    if (w->answer == KC_REGION_UNKNOWN && w->before.size != 0) {
+        say(l, "; below, '%s' ends with 0x%llx", name_of(&w->before), last_of(&w->before));
+    }
+    if (w->after.size != 0) {
+        say(l, "; above, '%s' begins at 0x%llx", name_of(&w->after), raw(w->after.base));
+    }
+}
+
+size_t kc_region_explain(const struct kc_region_why *why, char *buf, size_t n)
+{
+    struct line l = {buf, n, 0};
+    const struct kc_region_access *a = &why->access;
     char wanted[4];
-    size_t length = kc_fmt(
-        buf, n,
-        "%s: %s access %s to %llu bytes at 0x%016llx of %s: ", kc_region_answer_name(answer),
+    say(&l,
+        "%s: %s access %s to %llu bytes at 0x%016llx of %s: ", kc_region_answer_name(why->answer),
         kc_region_kind_name(a->kind), perms_text(a->perms, wanted), (unsigned long long)a->size,
-        (unsigned long long)kc_ia_raw(a->base), m->name != NULL ? m->name : "(no name)");
-    bool full = length >= n;
-    return length +
-           explain_reason(m, a, r, answer, full ? NULL : buf + length, full ? 0 : n - length);
+        raw(a->base), why->map != NULL ? why->map : "(no name)");
+    say_reason(&l, why);
+    say_neighbours(&l, why);
+    return l.length;
 }

@@ -9,7 +9,11 @@
  *
  * I1  A CPU's redistributor is the one whose GICR_TYPER affinity is the CPU's; it is found by
  *     walking the frames to GICR_TYPER.Last, never beyond the region of the device tree.
+ * I2  Registers are reached through handles alone, which were judged by a map of what the device
+ *     tree says; a wrong offset stops here and not at whatever lies beside the registers.
  */
+#include <kc/mmio.h>
+
 #include "../../body.h"
 
 /* Distributor, both versions. */
@@ -50,28 +54,52 @@
 
 #define write_icc(reg_, v_) __asm__ volatile("msr " reg_ ", %0" ::"r"((uint64_t)(v_)) : "memory")
 
-static kc_va_t at(uint32_t block, uint64_t offset)
+#define POLLS               1000000u /* more than any controller takes */
+
+/* I2. Written by kc_board_irq_init() only. */
+static struct kc_region_map regions;
+static struct kc_region_node region_nodes[KC_REGION_NODES(2)];
+static struct kc_misuse misuse;
+static struct kc_mmio distributor;
+static struct kc_mmio per_cpu; /* redistributors (3) or CPU interface (2) */
+
+static KC_NORETURN void stop(const char *what, const char *text)
 {
-    return kc_va(KC_BODY_LINEAR_BASE + kc_pa_raw(kc_body_board.gic[block].base) + offset);
+    const struct kc_panic why = {__FILE__, __LINE__, what, text, {0, 0}};
+    kc_plat_panic(&why);
 }
 
-static uint32_t read32(uint32_t block, uint64_t offset)
+static struct kc_mmio open_block(uint32_t block, const char *name)
 {
-    return (uint32_t)kc_plat_mmio_read(at(block, offset), 4);
+    kc_pa_range_t pa = kc_body_board.gic[block];
+    kc_va_t va = kc_va(KC_BODY_LINEAR_BASE + kc_pa_raw(pa.base));
+    const uint32_t perms = KC_REGION_READ | KC_REGION_WRITE;
+    struct kc_region r = {
+        kc_ia_of_va(va), pa.size, KC_REGION_MMIO, perms, KC_REGION_FROM_NONE, 0, name};
+    /* The tables are the program's, which need not be the kernel: the map alone judges. */
+    struct kc_mmio_judge j = {&regions, NULL, &misuse};
+    struct kc_mmio h;
+    if (kc_region_add(&regions, &r) != KC_OK ||
+        kc_mmio_open(&j, va, pa.size, perms, name, &h) != KC_OK) {
+        stop(name, "these registers cannot be where the device tree has them");
+    }
+    return h;
 }
 
-static void write32(uint32_t block, uint64_t offset, uint32_t v)
+static void wait_for(const struct kc_mmio *h, uint64_t offset, uint32_t mask, const char *what)
 {
-    kc_plat_mmio_write(at(block, offset), 4, v);
+    if (kc_mmio_poll32(h, offset, mask, 0, POLLS, NULL) != KC_OK) {
+        stop(what, "the interrupt controller does not answer");
+    }
 }
 
 /* The enables and priorities of interrupts 0 to 31, whose registers look alike everywhere. */
-static void enable_private(uint32_t block, uint64_t base)
+static void enable_private(const struct kc_mmio *h)
 {
     for (uint32_t i = 0; i < 32; i += 4) {
-        write32(block, base + GICD_IPRIORITYR + i, PRIORITY * 0x01010101u);
+        kc_mmio_write32_relaxed(h, GICD_IPRIORITYR + i, PRIORITY * 0x01010101u);
     }
-    write32(block, base + GICD_ISENABLER, SGIS_ALL | 1u << kc_body_board.timer_intid);
+    kc_mmio_write32_relaxed(h, GICD_ISENABLER, SGIS_ALL | 1u << kc_body_board.timer_intid);
 }
 
 /* MPIDR affinity as GICR_TYPER and ICC_SGI1R have it: Aff3.Aff2.Aff1.Aff0 in 32 bits. */
@@ -81,40 +109,36 @@ static uint32_t affinity(uint32_t cpu)
     return (uint32_t)(m & 0xffffff) | (uint32_t)(m >> 32 & 0xff) << 24;
 }
 
-/* I1. Offset of this CPU's redistributor in block 1. */
-static uint64_t redistributor(uint32_t cpu)
+/* I1. This CPU's redistributor: both frames. */
+static struct kc_mmio redistributor(uint32_t cpu)
 {
+    struct kc_mmio rd;
     uint64_t offset = 0;
-    for (;;) {
-        if (kc_body_board.gic[1].size - offset < UINT64_C(2) * GICR_FRAME_BYTES) {
-            break;
-        }
-        uint64_t typer = kc_plat_mmio_read(at(1, offset + GICR_TYPER), 8);
+    while (kc_mmio_part(&per_cpu, offset, UINT64_C(2) * GICR_FRAME_BYTES, "redistributor", &rd) ==
+           KC_OK) {
+        uint64_t typer = kc_mmio_read64_relaxed(&rd, GICR_TYPER);
         if ((uint32_t)(typer >> 32) == affinity(cpu)) {
-            return offset;
+            return rd;
         }
         if ((typer & GICR_TYPER_LAST) != 0) {
             break;
         }
         offset += ((typer & GICR_TYPER_VLPIS) != 0 ? 4u : 2u) * (uint64_t)GICR_FRAME_BYTES;
-        if (offset > kc_body_board.gic[1].size) {
-            break;
-        }
     }
-    static const struct kc_panic why = {
-        __FILE__, __LINE__, "GICR_TYPER", "no redistributor of this CPU's affinity", {0, 0}};
-    kc_plat_panic(&why);
+    stop("GICR_TYPER", "no redistributor of this CPU's affinity");
 }
 
 static void v3_cpu_init(uint32_t cpu)
 {
-    uint64_t rd = redistributor(cpu), sgi = rd + GICR_FRAME_BYTES;
-    write32(1, rd + GICR_WAKER, read32(1, rd + GICR_WAKER) & ~WAKER_SLEEP);
-    while ((read32(1, rd + GICR_WAKER) & WAKER_ASLEEP) != 0) {
-        kc_plat_relax();
+    struct kc_mmio rd = redistributor(cpu);
+    struct kc_mmio sgi;
+    if (kc_mmio_part(&rd, GICR_FRAME_BYTES, GICR_FRAME_BYTES, "SGI frame", &sgi) != KC_OK) {
+        stop("GICR", "a redistributor has two frames");
     }
-    write32(1, sgi + GICD_IGROUPR, UINT32_MAX);
-    enable_private(1, sgi);
+    kc_mmio_update32(&rd, GICR_WAKER, WAKER_SLEEP, 0);
+    wait_for(&rd, GICR_WAKER, WAKER_ASLEEP, "GICR_WAKER");
+    kc_mmio_write32_relaxed(&sgi, GICD_IGROUPR, UINT32_MAX);
+    enable_private(&sgi);
 
     uint64_t sre;
     __asm__ volatile("mrs %0, " ICC_SRE_EL1 : "=r"(sre));
@@ -128,14 +152,20 @@ static void v3_cpu_init(uint32_t cpu)
 
 void kc_board_irq_init(void)
 {
+    kc_misuse_init(&misuse, KC_MISUSE_PANIC);
+    if (kc_region_map_init(&regions, "interrupt controller", region_nodes,
+                           KC_ARRAY_COUNT(region_nodes)) != KC_OK) {
+        stop("regions", "two regions have room");
+    }
+    distributor = open_block(0, "GIC distributor");
     if (kc_body_board.gic_version == 2) {
-        write32(0, GICD_CTLR, GICD_CTLR_V2);
+        per_cpu = open_block(1, "GIC CPU interface");
+        kc_mmio_write32_relaxed(&distributor, GICD_CTLR, GICD_CTLR_V2);
         return;
     }
-    write32(0, GICD_CTLR, GICD_CTLR_V3);
-    while ((read32(0, GICD_CTLR) & GICD_CTLR_RWP) != 0) {
-        kc_plat_relax();
-    }
+    per_cpu = open_block(1, "GIC redistributors");
+    kc_mmio_write32_relaxed(&distributor, GICD_CTLR, GICD_CTLR_V3);
+    wait_for(&distributor, GICD_CTLR, GICD_CTLR_RWP, "GICD_CTLR");
 }
 
 void kc_board_irq_cpu_init(uint32_t cpu)
@@ -144,13 +174,18 @@ void kc_board_irq_cpu_init(uint32_t cpu)
         v3_cpu_init(cpu);
         return;
     }
-    enable_private(0, 0);
-    write32(1, GICC_PMR, 0xff);
-    write32(1, GICC_CTLR, 1);
+    enable_private(&distributor);
+    kc_mmio_write32_relaxed(&per_cpu, GICC_PMR, 0xff);
+    kc_mmio_write32_relaxed(&per_cpu, GICC_CTLR, 1);
 }
 
 void kc_board_sgi(uint64_t mask, uint32_t id)
 {
+    if (kc_body_board.gic_version == 3) {
+        /* A write of ICC_SGI1R_EL1 waits for no store: without this the other CPU could be
+         * interrupted and not yet see why. */
+        kc_plat_barrier(KC_DSB_ISHST);
+    }
     for (uint32_t cpu = 0; cpu < kc_body_board.cpu_count; cpu++) {
         if ((mask >> cpu & 1) == 0) {
             continue;
@@ -162,8 +197,9 @@ void kc_board_sgi(uint64_t mask, uint32_t id)
                                          (uint64_t)id << 24 | (m >> 16 & 0xff) << 32 |
                                          (m >> 8 & 0xff) << 16 | 1ull << (m & 0xf));
         } else {
-            /* Version 2 addresses CPU interfaces; on virt their number is the affinity's. */
-            write32(0, GICD_SGIR, 1u << (16 + (m & 7)) | id);
+            /* Version 2 addresses CPU interfaces; on virt their number is the affinity's. Ordered:
+             * what was stored before is there when the other CPU is interrupted. */
+            kc_mmio_write32(&distributor, GICD_SGIR, 1u << (16 + (m & 7)) | id);
         }
     }
     kc_plat_barrier(KC_ISB);
@@ -177,7 +213,7 @@ uint32_t kc_board_irq_take(void)
         kc_plat_barrier(KC_DSB_SY);
         return (uint32_t)v & 0xffffff;
     }
-    return read32(1, GICC_IAR);
+    return kc_mmio_read32(&per_cpu, GICC_IAR);
 }
 
 void kc_board_irq_done(uint32_t taken)
@@ -186,6 +222,6 @@ void kc_board_irq_done(uint32_t taken)
         write_icc(ICC_EOIR1_EL1, taken);
         kc_plat_barrier(KC_ISB);
     } else {
-        write32(1, GICC_EOIR, taken);
+        kc_mmio_write32_relaxed(&per_cpu, GICC_EOIR, taken);
     }
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * pl011.c: the console (DDI 0183 G, "PrimeCell UART (PL011)", 3.3). The firmware, or QEMU, has set
- * line rate and enabled it; this writes characters and waits for room.
+ * line rate and enabled it; this writes characters and waits for room. It prints in any regime,
+ * also what went wrong before there was anything, so it stands on the seam alone and not on
+ * kc/mmio.h.
  */
 #include "../../body.h"
 
