@@ -16,6 +16,8 @@
 /* The kernel is the machine's "image": it is in no simulated RAM, like the code itself. */
 static struct kc_kernel kernel;
 
+#define ROOMY_BYTES KC_MIB(64)
+
 /* What CPU 0 needs. */
 struct cpu0 {
     struct session *session;
@@ -181,7 +183,8 @@ static enum cli_exit make_machine(const struct session_config *config)
     mc.ram_bytes = o->ram_bytes != 0 ? o->ram_bytes : config->ram_bytes;
     mc.seed = o->seed;
     mc.policy = o->random_policy ? MACHINE_RANDOM : MACHINE_EAGER;
-    mc.text_bytes = KC_KIB(64);
+    /* A block of its own, which the run takes apart, where there is room for that. */
+    mc.text_bytes = mc.ram_bytes >= ROOMY_BYTES ? KC_MIB(2) : KC_KIB(64);
     mc.hooks = (struct machine_hooks){
         .arg = &kernel,
         .fault = on_fault,

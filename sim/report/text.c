@@ -125,6 +125,10 @@ static void mapping(const struct page *p, const struct kc_vm_counts *v)
             grouped(v->user_faults), grouped(v->lazy_faults));
     fprintf(p->to, "  %s services killed, %s things of theirs cleaned, nothing left\n",
             grouped(v->kills), grouped(v->cleanups));
+    if (v->text_changes != 0) {
+        fprintf(p->to, "  %s changes of the block that holds the running text\n",
+                grouped(v->text_changes));
+    }
     if (v->no_memory != 0) {
         fprintf(p->to, "  %s steps left out for want of memory\n", grouped(v->no_memory));
     }

@@ -260,7 +260,7 @@ static bool make_machine(const struct options *o)
     mc.cpus = (uint32_t)o->cpus;
     mc.seed = o->seed;
     mc.policy = o->random ? MACHINE_RANDOM : MACHINE_EAGER;
-    mc.text_bytes = KC_KIB(64);
+    mc.text_bytes = KC_MIB(2); /* one block, which changes under the code are tried on */
     mc.stuck_limit = STUCK_LIMIT;
     mc.hooks = (struct machine_hooks){.arg = &kernel,
                                       .fault = on_fault,

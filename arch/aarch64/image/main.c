@@ -141,6 +141,7 @@ static void say_result(const struct kc_boot_info *info, uint64_t findings)
     say_number(", lazy faults ", c->lazy_faults);
     say_number(", services killed ", c->kills);
     say_number(", cleanups ", c->cleanups);
+    say_number(", text changes ", c->text_changes);
     say_number("; findings ", findings);
     say_number(", leaked frames ", kernel.leaked_frames);
     kc_body_say("\n");

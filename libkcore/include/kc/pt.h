@@ -213,6 +213,17 @@ KC_NODISCARD kc_status_t kc_pt_protect(struct kc_pt *pt, kc_ia_t ia, uint64_t by
                                        struct kc_pt_attr attr);
 
 /**
+ * Let all of the range translate to memory at pa onwards; attributes and sizes of leaves stay.
+ * Blocks that reach beyond the range are replaced by tables. Breaks the whole range. What the new
+ * memory holds is the caller's to see to, before.
+ *
+ * Errors: as kc_pt_unmap(), and
+ *          KC_ERR_ALIGN   a block in the range would not be aligned at its new place: split it
+ * first
+ */
+KC_NODISCARD kc_status_t kc_pt_move(struct kc_pt *pt, kc_ia_t ia, kc_pa_t pa, uint64_t bytes);
+
+/**
  * Make the leaf at ia one of `level` or smaller, by replacing blocks by tables that translate the
  * same (breaks the block). KC_OK with nothing done if it is one already.
  *
