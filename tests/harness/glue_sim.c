@@ -141,6 +141,11 @@ static struct {
     uint32_t done;
 } job;
 
+struct kc_kernel *kc_test_kernel(void)
+{
+    return &kernel;
+}
+
 uint32_t kc_test_cpus(void)
 {
     return __atomic_load_n(&kernel.online, __ATOMIC_RELAXED);
