@@ -20,6 +20,7 @@
 #include <kc/boot.h>
 #include <kc/cache.h>
 #include <kc/early.h>
+#include <kc/explain.h>
 #include <kc/frame.h>
 #include <kc/heap.h>
 #include <kc/lock.h>
@@ -134,6 +135,21 @@ KC_NODISCARD kc_status_t kc_kernel_change(struct kc_kernel *k, const struct kc_t
 
 /** Another CPU's part in it: returns when the change is complete, or was refused. */
 void kc_kernel_park(struct kc_kernel *k);
+
+/**
+ * Explain a fault that nobody had an answer for: level by level, and what the kernel believes about
+ * the address. For the last lines of a run.
+ *
+ * cpu   the CPU that faulted
+ *
+ * Context: any, locks held or not; takes none. Others may run meanwhile
+ */
+void kc_kernel_explain(const struct kc_kernel *k, const struct kc_explain_regs *regs, uint32_t cpu,
+                       kc_ptview_sink_fn sink, void *ctx);
+
+/** Print the kernel's own tables (kc_ptview_dump()); nothing before they exist. Context: the same. */
+void kc_kernel_dump(const struct kc_kernel *k, struct kc_ptview_bounds bounds,
+                    kc_ptview_sink_fn sink, void *ctx);
 
 /* An interrupt from kc_plat_ipi() arrived on this CPU. */
 void kc_kernel_ipi(struct kc_kernel *k);

@@ -293,7 +293,7 @@ static void verdict(const struct page *p, const struct report_data *d)
     bool good = d->findings == 0 && leaks == 0;
     heading(p, "Verdict");
     if (d->end != NULL) {
-        fprintf(p->to, "  %s\n", d->end);
+        fprintf(p->to, "  %s\n%s", d->end, d->story);
     }
     fprintf(p->to, "  %s%s%s: %s violations and findings, %s leaks, %s failures, %s live at end\n",
             p->colour ? (good ? "\033[32m" : "\033[31m") : "", good ? "clean" : "NOT CLEAN",

@@ -270,6 +270,30 @@ KC_NODISCARD enum kc_aspace_verdict kc_aspace_fault(struct kc_aspace *as,
 /** Name of a verdict for people, static storage; "?" for an unknown one. */
 const char *kc_aspace_verdict_name(enum kc_aspace_verdict v);
 
+/* What a space believes about an address. */
+enum kc_aspace_place {
+    KC_PLACE_OUTSIDE,     /* not in the window that areas may take */
+    KC_PLACE_FREE,        /* in no area */
+    KC_PLACE_GUARD_BELOW, /* in the guard below `area`: what overflows downwards, as stacks do */
+    KC_PLACE_GUARD_ABOVE,
+    KC_PLACE_AREA, /* in the usable bytes of `area` */
+    KC_PLACE_COUNT
+};
+struct kc_aspace_belief {
+    const char *space; /* its name */
+    uint8_t place;     /* enum kc_aspace_place */
+    struct kc_area area;
+};
+
+/**
+ * Ask without the lock: for a CPU that is about to stop, and may hold it. What other CPUs change
+ * meanwhile may be read half changed; nothing outside the space's own memory is read.
+ *
+ * Returns false, with *out untouched, if the space is not initialised.
+ */
+KC_NODISCARD bool kc_aspace_ask(const struct kc_aspace *as, kc_ia_t ia,
+                                struct kc_aspace_belief *out);
+
 /* ---- activation ----------------------------------------------------------------------------- */
 
 /**

@@ -30,6 +30,7 @@
 #ifndef KC_PT_H
 #define KC_PT_H
 
+#include <kc/a64/access.h>
 #include <kc/a64/change.h>
 #include <kc/a64/desc.h>
 #include <kc/a64/regs.h>
@@ -252,9 +253,7 @@ KC_NODISCARD kc_status_t kc_pt_join(struct kc_pt *pt, kc_ia_t ia, uint32_t level
 struct kc_pt_walk {
     uint8_t fault;    /* enum kc_a64_fault: NONE, TRANSLATION, ADDRESS_SIZE or ACCESS_FLAG */
     uint8_t level;    /* of the leaf, or of the fault */
-    uint8_t ap_table; /* APTable bits met on the way, or'ed; this module writes none */
-    bool uxn_table;
-    bool pxn_table;
+    struct kc_a64_limits by; /* of the tables met on the way; this module writes none */
     kc_pa_t pa;              /* what ia translates to, to the byte; only without a fault */
     kc_pa_t desc_pa;         /* where the last descriptor was read */
     uint64_t desc;           /* its value */

@@ -635,6 +635,34 @@ const char *kc_aspace_verdict_name(enum kc_aspace_verdict v)
     return (uint32_t)v < KC_FAULT_VERDICT_COUNT ? names[v] : "?";
 }
 
+bool kc_aspace_ask(const struct kc_aspace *as, kc_ia_t ia, struct kc_aspace_belief *out)
+{
+    uint64_t raw = kc_ia_raw(ia);
+    if (!as->ready) {
+        return false;
+    }
+    *out = (struct kc_aspace_belief){.space = as->name, .place = KC_PLACE_OUTSIDE};
+    if (!kc_range_has(as->base, as->bytes, raw)) {
+        return true;
+    }
+    out->place = KC_PLACE_FREE;
+    for (uint32_t i = 0; i < as->area_count && i < as->area_max; i++) {
+        struct kc_area a = as->areas[i];
+        if (kc_range_has(a.base, a.bytes, raw)) {
+            out->place = KC_PLACE_AREA;
+        } else if (kc_range_has(a.base - a.guard_bytes, a.guard_bytes, raw)) {
+            out->place = KC_PLACE_GUARD_BELOW;
+        } else if (kc_range_has(a.base + a.bytes, a.guard_bytes, raw)) {
+            out->place = KC_PLACE_GUARD_ABOVE;
+        } else {
+            continue;
+        }
+        out->area = a;
+        break;
+    }
+    return true;
+}
+
 /* ---- ASIDs ---------------------------------------------------------------------------------- */
 
 kc_status_t kc_asids_init(struct kc_asids *a, uint32_t asid_bits, kc_pa_t empty_root)
