@@ -304,6 +304,25 @@ static void say_judgements(void)
     fprintf(stderr, "\n");
 }
 
+static void say(void *ctx, const char *text, size_t n)
+{
+    (void)ctx;
+    printf("%.*s", (int)n, text);
+}
+
+/* The machine is at rest: what is read now makes no event. */
+static void explain(const struct machine_fault *f)
+{
+    const struct kc_explain_regs regs = {.esr = f->esr,
+                                         .far = f->far,
+                                         .sctlr = sim_sysreg(f->cpu, KC_SCTLR_EL1),
+                                         .tcr = sim_sysreg(f->cpu, KC_TCR_EL1),
+                                         .mair = sim_sysreg(f->cpu, KC_MAIR_EL1),
+                                         .ttbr0 = sim_sysreg(f->cpu, KC_TTBR0_EL1),
+                                         .ttbr1 = sim_sysreg(f->cpu, KC_TTBR1_EL1)};
+    kc_kernel_explain(&kernel, &regs, f->cpu, say, NULL);
+}
+
 /* What the cases themselves cannot say: false if the run as a whole is bad. */
 static bool verdict(const struct tests *t, const struct machine_result *m)
 {
@@ -311,6 +330,9 @@ static bool verdict(const struct tests *t, const struct machine_result *m)
     if (m->end != MACHINE_END_DONE) {
         printf("\nBail out! %s: %s\n", running.name[0] != 0 ? running.name : "between cases",
                m->text);
+        if (m->end == MACHINE_END_FAULT && m->fault.esr != 0) {
+            explain(&m->fault);
+        }
         return false;
     }
     if (t->boot != KC_OK || t->main != KC_OK) {
@@ -395,8 +417,8 @@ int main(int argc, char **argv)
     void *arg[1] = {&t};
     machine_run(fn, arg, 1, &m);
     say_judgements();
-    bool good = verdict(&t, &m) && t.result.failed == 0;
     machine_attach(NULL);
+    bool good = verdict(&t, &m) && t.result.failed == 0;
     mon_destroy(monitor);
     machine_destroy();
     return good ? 0 : 1;

@@ -23,7 +23,7 @@ static uint64_t text(const struct kc_kernel *k)
 Test(deaths, the_running_text_is_split_in_place)
 {
     struct kc_kernel *k = kc_test_kernel();
-    (void)kc_pt_split(&k->linear, kc_ia(text(k)), 3);
+    cr_expect_eq(kc_pt_split(&k->linear, kc_ia(text(k)), 3), KC_ERR_STATE, "lived on");
 }
 
 Test(deaths, the_text_is_written)
