@@ -110,11 +110,11 @@ Test(tramp, the_block_of_the_running_text_is_split_and_joined)
 /* Another memory type, which must be broken and made, and back. */
 Test(tramp, the_running_text_gets_another_memory_type)
 {
-    t.rq = (struct kc_tramp_request){
-        .op = KC_TRAMP_PROTECT,
-        .ia = kc_ia(t.ia),
-        .bytes = BLOCK,
-        .attr = kc_pt_attr(KC_PT_R | KC_PT_X, KC_A64_MEM_NORMAL_NC, true)};
+    t.rq = (struct kc_tramp_request){.op = KC_TRAMP_PROTECT,
+                                     .ia = kc_ia(t.ia),
+                                     .bytes = BLOCK,
+                                     .attr =
+                                         kc_pt_attr(KC_PT_R | KC_PT_X, KC_A64_MEM_NORMAL_NC, true)};
     cr_assert_eq(change(), KC_OK);
     cr_expect_eq((int)walk(t.ia).attr.type, KC_A64_MEM_NORMAL_NC);
     t.rq.attr.type = KC_A64_MEM_NORMAL;
@@ -135,8 +135,8 @@ static kc_status_t protect_linear(kc_pa_t pa, uint32_t perm)
 
 static kc_status_t move_text(kc_pa_t to)
 {
-    t.rq = (struct kc_tramp_request){
-        .op = KC_TRAMP_MOVE, .ia = kc_ia(t.ia), .pa = to, .bytes = PAGE};
+    t.rq =
+        (struct kc_tramp_request){.op = KC_TRAMP_MOVE, .ia = kc_ia(t.ia), .pa = to, .bytes = PAGE};
     return change();
 }
 
@@ -192,10 +192,11 @@ Test(tramp, what_is_refused_lets_everybody_go)
     cr_expect_eq(change(), KC_ERR_ARG, "no such operation");
     t.rq = (struct kc_tramp_request){.op = KC_TRAMP_JOIN, .ia = kc_ia(t.ia), .level = 2};
     cr_expect_eq(change(), KC_ERR_ABSENT, "a block already");
-    t.rq = (struct kc_tramp_request){.op = KC_TRAMP_PROTECT,
-                                     .ia = kc_ia(t.ia),
-                                     .bytes = PAGE,
-                                     .attr = {KC_PT_R | KC_PT_W | KC_PT_X, KC_A64_MEM_NORMAL, true}};
+    t.rq =
+        (struct kc_tramp_request){.op = KC_TRAMP_PROTECT,
+                                  .ia = kc_ia(t.ia),
+                                  .bytes = PAGE,
+                                  .attr = {KC_PT_R | KC_PT_W | KC_PT_X, KC_A64_MEM_NORMAL, true}};
     cr_expect_eq(change(), KC_ERR_PERM, "write xor execute");
     t.call_off = true;
     change();
@@ -207,11 +208,11 @@ Test(tramp, the_tables_own_memory_gets_another_type)
 {
     uint64_t ia = kc_align_down(t.k->info.linear_base + kc_pa_raw(t.k->linear.root), BLOCK);
     uint32_t level = walk(ia).level;
-    t.rq = (struct kc_tramp_request){
-        .op = KC_TRAMP_PROTECT,
-        .ia = kc_ia(ia),
-        .bytes = BLOCK,
-        .attr = kc_pt_attr(KC_PT_R | KC_PT_W, KC_A64_MEM_NORMAL_NC, true)};
+    t.rq = (struct kc_tramp_request){.op = KC_TRAMP_PROTECT,
+                                     .ia = kc_ia(ia),
+                                     .bytes = BLOCK,
+                                     .attr =
+                                         kc_pt_attr(KC_PT_R | KC_PT_W, KC_A64_MEM_NORMAL_NC, true)};
     cr_assert_eq(change(), KC_OK);
     cr_expect_eq((int)walk(ia).attr.type, KC_A64_MEM_NORMAL_NC);
     t.rq.attr.type = KC_A64_MEM_NORMAL;

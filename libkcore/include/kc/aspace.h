@@ -45,9 +45,10 @@ KC_INLINE kc_va_t kc_va_of_ia(kc_ia_t a)
 /*
  * Hands out ASIDs in generations. ASID 0 belongs to the empty root, which every CPU runs under
  * while no user space is active on it. When all are used, a rollover starts a new generation: all
- * ASIDs but those that some CPU is running under become free, and every TLB is invalidated before
+ * ASIDs but those of spaces that run on some CPU become free, and every TLB is invalidated before
  * one is given again. Private member by member; placed by the caller; 8 KiB.
  */
+struct kc_aspace;
 struct kc_asids {
     struct kc_lock lock;
     uint64_t empty_ttbr;
@@ -55,7 +56,7 @@ struct kc_asids {
     uint32_t next;       /* where the search goes on */
     uint64_t generation; /* starts at 1 */
     uint64_t rollovers;
-    uint32_t active[KC_CPUS_MAX]; /* ASID that each CPU runs under; 0: the empty root */
+    struct kc_aspace *running[KC_CPUS_MAX]; /* space that each CPU is in; NULL: the empty root */
     uint64_t used[(1u << KC_ASID_BITS_MAX) / 64];
 };
 

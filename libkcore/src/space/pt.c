@@ -45,6 +45,8 @@
  *   O3  Every TLBI has DSB ISHST before it and DSB ISH after it, in the same operation.
  *   O4  A page leaves the tree's ownership only after the DSB ISH of O3.
  *   O5  Every operation that stored to a live tree ends in ISB.
+ *   O6  An operation that stored to a shared tree that is not live ends in DSB ISHST: the CPU that
+ *       will make it live may be another.
  *
  * Cost: as in the header. Locking: one lock, rank KC_RANK_PT, held for a whole operation, with
  * calls only downwards, to frame.
