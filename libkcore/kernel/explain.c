@@ -53,8 +53,7 @@ void kc_kernel_explain(const struct kc_kernel *k, const struct kc_explain_regs *
     if (e.kind != KC_EXPLAIN_WALKED) {
         return;
     }
-    bool dynamic =
-        e.upper && kc_range_has(k->info.dynamic_base, k->info.dynamic_bytes, e.ia);
+    bool dynamic = e.upper && kc_range_has(k->info.dynamic_base, k->info.dynamic_bytes, e.ia);
     if (dynamic) {
         kc_explain_space(&k->space, kc_ia(e.ia), sink, ctx);
     } else if (e.upper) {

@@ -147,7 +147,8 @@ void kc_kernel_park(struct kc_kernel *k);
 void kc_kernel_explain(const struct kc_kernel *k, const struct kc_explain_regs *regs, uint32_t cpu,
                        kc_ptview_sink_fn sink, void *ctx);
 
-/** Print the kernel's own tables (kc_ptview_dump()); nothing before they exist. Context: the same. */
+/** Print the kernel's own tables (kc_ptview_dump()); nothing before they exist. Context: the same.
+ */
 void kc_kernel_dump(const struct kc_kernel *k, struct kc_ptview_bounds bounds,
                     kc_ptview_sink_fn sink, void *ctx);
 

@@ -82,8 +82,7 @@ static kc_status_t user(struct kc_kernel *k, void *arg)
     }
     if (st == KC_OK) {
         st = kc_aspace_map_new(
-            &space, ia, PAGE,
-            kc_pt_attr(KC_PT_R | KC_PT_W | KC_PT_USER, KC_A64_MEM_NORMAL, false));
+            &space, ia, PAGE, kc_pt_attr(KC_PT_R | KC_PT_W | KC_PT_USER, KC_A64_MEM_NORMAL, false));
     }
     if (st == KC_OK) {
         st = kc_aspace_activate(&space);
@@ -100,8 +99,7 @@ bool kc_die_work(const char *cmdline, struct kc_work *out)
     static const struct {
         const char *how;
         kc_status_t (*main)(struct kc_kernel *k, void *arg);
-    } ways[] = {
-        {"guard", guard}, {"text", text}, {"data", data}, {"null", null}, {"user", user}};
+    } ways[] = {{"guard", guard}, {"text", text}, {"data", data}, {"null", null}, {"user", user}};
     for (size_t i = 0; i < KC_ARRAY_COUNT(ways); i++) {
         if (kc_words_is(cmdline, "die", ways[i].how)) {
             *out = (struct kc_work){.name = ways[i].how, .main = ways[i].main};

@@ -251,8 +251,8 @@ KC_NODISCARD kc_status_t kc_pt_join(struct kc_pt *pt, kc_ia_t ia, uint32_t level
 
 /* Result of a walk. */
 struct kc_pt_walk {
-    uint8_t fault;    /* enum kc_a64_fault: NONE, TRANSLATION, ADDRESS_SIZE or ACCESS_FLAG */
-    uint8_t level;    /* of the leaf, or of the fault */
+    uint8_t fault;           /* enum kc_a64_fault: NONE, TRANSLATION, ADDRESS_SIZE or ACCESS_FLAG */
+    uint8_t level;           /* of the leaf, or of the fault */
     struct kc_a64_limits by; /* of the tables met on the way; this module writes none */
     kc_pa_t pa;              /* what ia translates to, to the byte; only without a fault */
     kc_pa_t desc_pa;         /* where the last descriptor was read */
