@@ -42,13 +42,14 @@ KC_INLINE kc_va_t kc_va_of_ia(kc_ia_t a)
 
 #define KC_ASID_BITS_MAX 16u
 
+struct kc_aspace;
+
 /*
  * Hands out ASIDs in generations. ASID 0 belongs to the empty root, which every CPU runs under
  * while no user space is active on it. When all are used, a rollover starts a new generation: all
  * ASIDs but those of spaces that run on some CPU become free, and every TLB is invalidated before
  * one is given again. Private member by member; placed by the caller; 8 KiB.
  */
-struct kc_aspace;
 struct kc_asids {
     struct kc_lock lock;
     uint64_t empty_ttbr;

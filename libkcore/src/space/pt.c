@@ -100,8 +100,7 @@ kc_status_t kc_pt_priv_attr_check(bool any_asid, struct kc_pt_attr attr)
     return KC_OK;
 }
 
-/* ---- shared with pt_edit.c
- * --------------------------------------------------------------------------- */
+/* ---- shared with pt_edit.c ------------------------------------------------------------------ */
 
 void kc_pt_priv_enter(struct kc_pt *pt)
 {

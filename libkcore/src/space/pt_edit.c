@@ -19,8 +19,7 @@
 /* A range has two ends, and each cuts at most one leaf. */
 #define CUTS_MAX 2u
 
-/* ---- unmap, protect, move, split
- * ------------------------------------------------------------------ */
+/* ---- unmap, protect, move, split ------------------------------------------------------------ */
 
 enum edit_kind {
     EDIT_UNMAP,
