@@ -447,6 +447,7 @@ void kc_plat_relax(void)
 {
     cpu_step(false);
     cpu_yield();
+    access_fetch(sim.cur); /* the loop that spins */
 }
 
 void kc_plat_event(void)
