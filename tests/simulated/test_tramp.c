@@ -46,11 +46,23 @@ static struct kc_pt_walk walk(uint64_t ia)
     return w;
 }
 
+/* An entry of the identity map is global and would refuse this access, not miss it. */
+static void expect_nothing_low(void)
+{
+    struct kc_a64_syndrome s;
+    uint64_t word;
+    cr_expect_eq(kc_plat_user_read(&word, kc_uva(t.ia - t.k->info.linear_base), 8), 8);
+    kc_a64_esr_decode(kc_plat_sysreg_read(KC_ESR_EL1), &s);
+    cr_expect_eq(s.fault, KC_A64_FAULT_TRANSLATION);
+    cr_expect_eq(s.level, 0);
+}
+
 static void on_each(uint32_t cpu, void *arg)
 {
     (void)arg;
     if (cpu != 0) {
         kc_kernel_park(t.k);
+        expect_nothing_low();
     } else if (t.call_off) {
         kc_tramp_call_off(&t.k->tramp, kc_test_cpus());
     } else {
