@@ -24,8 +24,9 @@ static kc_status_t guard(struct kc_kernel *k, void *arg)
         st = kc_aspace_map_new(&k->space, ia, 2 * PAGE,
                                kc_pt_attr(KC_PT_R | KC_PT_W, KC_A64_MEM_NORMAL, true));
     }
-    for (uint64_t top = kc_ia_raw(ia) + 2 * PAGE; st == KC_OK; top -= 8) {
-        *(volatile uint64_t *)kc_plat_ptr(kc_va(top - 8)) = top;
+    /* Three pages down, of which the last is the guard. */
+    for (uint64_t down = 8; st == KC_OK && down <= 3 * PAGE; down += 8) {
+        *(volatile uint64_t *)kc_plat_ptr(kc_va(kc_ia_raw(ia) + 2 * PAGE - down)) = down;
     }
     return st;
 }
