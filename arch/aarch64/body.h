@@ -10,6 +10,7 @@
 #define KC_A64_BODY_H
 
 #include <kc/boot.h>
+#include <kc/explain.h>
 #include <kc/plat.h>
 
 #include "board/dt.h"
@@ -43,6 +44,9 @@ void kc_program_panic(const struct kc_panic *why);
 
 /** An exception is about to end everything; its registers are printed next. */
 void kc_program_dying(void);
+
+/** They are printed: explain it, with kc_body_say(), if there is more to say. */
+void kc_program_explain(struct kc_kernel *k, const struct kc_explain_regs *regs);
 
 /** An interrupt of kc_plat_ipi() on this CPU. */
 void kc_program_ipi(struct kc_kernel *k);

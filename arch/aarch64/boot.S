@@ -225,6 +225,60 @@ to_el1:
     b       9b
 
     /*
+     * void kc_plat_call_low(void (*fn)(void *arg), void *arg): program counter, both stacks and the
+     * vectors go to their physical addresses, and back. Which stack is in use stays: x21 holds SPSel.
+     */
+    .globl  kc_plat_call_low
+kc_plat_call_low:
+    stp     x29, x30, [sp, #-48]!
+    stp     x19, x20, [sp, #16]
+    str     x21, [sp, #32]
+    movz    x19, #KC_LINEAR_TOP16, lsl #48
+    mrs     x21, spsel
+    bic     x0, x0, x19
+    bic     x1, x1, x19
+    adr     x2, 1f
+    bic     x2, x2, x19
+    br      x2
+1:  msr     spsel, #0
+    mov     x2, sp
+    bic     x2, x2, x19
+    mov     sp, x2
+    msr     spsel, #1
+    mov     x2, sp
+    bic     x2, x2, x19
+    mov     sp, x2
+    msr     spsel, x21
+    mrs     x2, vbar_el1
+    bic     x2, x2, x19
+    msr     vbar_el1, x2
+    isb
+    mov     x2, x0
+    mov     x0, x1
+    blr     x2
+
+    adr     x2, 2f
+    orr     x2, x2, x19
+    br      x2
+2:  msr     spsel, #0
+    mov     x2, sp
+    orr     x2, x2, x19
+    mov     sp, x2
+    msr     spsel, #1
+    mov     x2, sp
+    orr     x2, x2, x19
+    mov     sp, x2
+    msr     spsel, x21
+    mrs     x2, vbar_el1
+    orr     x2, x2, x19
+    msr     vbar_el1, x2
+    isb
+    ldr     x21, [sp, #32]
+    ldp     x19, x20, [sp, #16]
+    ldp     x29, x30, [sp], #48
+    ret
+
+    /*
      * x0 = where the image shall believe it lies. Low, MMU off. Clobbers x1 to x7. I2.
      */
 relocate:

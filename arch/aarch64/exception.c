@@ -121,6 +121,20 @@ static void say_registers(const struct kc_body_frame *f)
     kc_body_say("\n");
 }
 
+static void explain(const struct kc_body_frame *f)
+{
+    const struct kc_explain_regs regs = {
+        .esr = f->esr,
+        .far = f->far,
+        .sctlr = kc_plat_sysreg_read(KC_SCTLR_EL1),
+        .tcr = kc_plat_sysreg_read(KC_TCR_EL1),
+        .mair = kc_plat_sysreg_read(KC_MAIR_EL1),
+        .ttbr0 = kc_plat_sysreg_read(KC_TTBR0_EL1),
+        .ttbr1 = kc_plat_sysreg_read(KC_TTBR1_EL1),
+    };
+    kc_program_explain(kc_program_kernel(), &regs);
+}
+
 static bool dumping[KC_CPUS_MAX];
 
 KC_NORETURN static void dump(const struct kc_body_frame *f, uint64_t vector)
@@ -150,6 +164,7 @@ KC_NORETURN static void dump(const struct kc_body_frame *f, uint64_t vector)
     say_register("  TTBR1 ", kc_plat_sysreg_read(KC_TTBR1_EL1));
     kc_body_say("\n");
     say_registers(f);
+    explain(f);
     kc_board_exit(KC_BODY_EXIT_FAULT);
 }
 

@@ -62,6 +62,22 @@ dies fault=fp 101 'ESR  0x000000001fe00000  trapped FP or SIMD'
 dies fault=stack 101 'sp  0x0000004b00000000'
 dies panic 102 'panic on CPU 0: panic: as asked for'
 
+# The same of the kernel, explained level by level.
+explains() {
+    one "kernel $1 $2: $3" 101 "$3" -c "$2" -s 2 -a "$1" "$images/kcore-kernel.img"
+}
+for cpu in cortex-a53 max; do
+    explains die=guard "$cpu" '  because bit 0 of the descriptor is 0: nothing is mapped at level 3'
+    explains die=guard "$cpu" '  space kernel: in the guard below area 0xffff8.* + 0x2000 (frames of its own)'
+    explains die=guard "$cpu" '  EL1 r-x  EL0 ---  Normal WB  inner  global  L2 x 1$'
+    explains die=text "$cpu" '  because AP\[2\] is 1: read-only'
+    explains die=text "$cpu" '  linear map: text, at 0x'
+    explains die=data "$cpu" '  because PXN is 1: EL1 may not execute it'
+    explains die=null "$cpu" 'read at 0x0000000000000010 by EL1: translation, level 0'
+done
+explains die=user max '  because PSTATE.PAN is 1: EL1 may not access what EL0 may'
+explains die=user max '  space victim: in area 0x'
+
 one 'probe max 4 CPUs in parallel' 0 'probe: .* passed, 0 failed' -p -s 4 "$images/kcore-probe.img"
 
 # The unit tests.

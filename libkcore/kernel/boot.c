@@ -4,8 +4,8 @@
  *
  * The nouns: the *linear* tree maps all RAM and the device registers at linear_base + pa in the
  * upper half, for good; the *identity* tree maps the kernel's image to itself in the lower half,
- * only so that the program counter survives the moment in which the MMU goes on; the *registers*
- * are the five values that this and every other CPU writes.
+ * only so that the program counter survives the moment in which the MMU goes on (kc/tramp.h, which
+ * also has the registers and the order in which this and every other CPU writes them).
  *
  *     check the map -> tables in early memory -> registers -> TLBI -> MMU on
  *
@@ -18,26 +18,23 @@
  * Invariants
  * I1. Until the MMU is on, no lock is taken and no pointer is kept: objects hold kc_pa_t.
  * I2. No table is reachable by a walker before its stores have completed (DSB).
- * I3. TCR, MAIR and TTBRs are in effect (ISB) before SCTLR.M is set.
  */
 #include "kernel_priv.h"
 #include "plan.h"
 
 #define KERNEL_VA_BITS 48u
 
-static struct kc_pt_attr attr_of(uint32_t kind, bool global)
+static uint32_t perm_of(uint32_t kind)
 {
     switch (kind) {
     case KC_BOOT_TEXT:
-        return kc_pt_attr(KC_PT_R | KC_PT_X, KC_A64_MEM_NORMAL, global);
+        return KC_PT_R | KC_PT_X;
     case KC_BOOT_RODATA:
     case KC_BOOT_INITRD:
     case KC_BOOT_DTB:
-        return kc_pt_attr(KC_PT_R, KC_A64_MEM_NORMAL, global);
-    case KC_BOOT_MMIO:
-        return kc_pt_attr(KC_PT_R | KC_PT_W, KC_A64_MEM_DEVICE_nGnRE, global);
+        return KC_PT_R;
     default:
-        return kc_pt_attr(KC_PT_R | KC_PT_W, KC_A64_MEM_NORMAL, global);
+        return KC_PT_R | KC_PT_W;
     }
 }
 
@@ -46,28 +43,45 @@ static bool is_image(uint32_t kind)
     return kind == KC_BOOT_TEXT || kind == KC_BOOT_RODATA || kind == KC_BOOT_DATA;
 }
 
-/* Map each segment of the plan: all of them at linear_base, or the image to itself. */
-static kc_status_t map_plan(struct kc_pt *pt, const struct kc_boot_info *info, bool linear)
+static kc_status_t map_segment(struct kc_kernel *k, const struct kc_plan_segment *s)
+{
+    uint64_t ia;
+    if (!kc_add_u64(k->info.linear_base, kc_pa_raw(s->base), &ia)) {
+        return KC_ERR_RANGE;
+    }
+    enum kc_a64_mem type = s->kind == KC_BOOT_MMIO ? KC_A64_MEM_DEVICE_nGnRE : KC_A64_MEM_NORMAL;
+    return kc_pt_map(&k->linear, kc_ia(ia), s->base, s->size,
+                     kc_pt_attr(perm_of(s->kind), type, true));
+}
+
+static kc_status_t map_linear(struct kc_kernel *k)
 {
     struct kc_plan_segment s;
     uint64_t from = 0;
-    while (kc_plan_next(info, &from, &s)) {
-        uint64_t pa = kc_pa_raw(s.base);
-        uint64_t ia = pa;
-        if (linear && !kc_add_u64(info->linear_base, pa, &ia)) {
-            return KC_ERR_RANGE;
+    kc_status_t st = KC_OK;
+    while (st == KC_OK && kc_plan_next(&k->info, &from, &s)) {
+        st = map_segment(k, &s);
+        if (from == 0) {
+            break;
         }
-        if (linear || is_image(s.kind)) {
-            kc_status_t st = kc_pt_map(pt, kc_ia(ia), s.base, s.size, attr_of(s.kind, true));
-            if (st != KC_OK) {
-                return st;
-            }
+    }
+    return st;
+}
+
+kc_status_t kc_kernel_cover(struct kc_kernel *k, bool all)
+{
+    struct kc_plan_segment s;
+    uint64_t from = 0;
+    kc_status_t st = KC_OK;
+    while (st == KC_OK && kc_plan_next(&k->info, &from, &s)) {
+        if (is_image(s.kind) || (all && s.kind != KC_BOOT_MMIO)) {
+            st = kc_tramp_cover(&k->tramp, s.base, s.size, perm_of(s.kind));
         }
         if (from == 0) {
             break;
         }
     }
-    return KC_OK;
+    return st;
 }
 
 static void read_machine(struct kc_a64_machine *m)
@@ -83,42 +97,19 @@ static void read_machine(struct kc_a64_machine *m)
 
 static kc_status_t build_trees(struct kc_kernel *k)
 {
-    struct kc_pt_config config = {
-        .format = k->upper,
-        .source = {.early = &k->early, .frames = NULL},
-        .any_asid = true,
-    };
+    struct kc_pt_source source = {.early = &k->early, .frames = NULL};
+    struct kc_pt_config config = {.format = k->upper, .source = source, .any_asid = true};
+    struct kc_tramp_config low = {.format = k->lower, .source = source};
     kc_status_t st = kc_pt_init(&k->linear, &config);
     if (st == KC_OK) {
-        config.format = k->lower;
-        st = kc_pt_init(&k->identity, &config);
+        st = kc_tramp_init(&k->tramp, &low);
     }
     if (st == KC_OK) {
-        st = map_plan(&k->linear, &k->info, true);
+        st = map_linear(k);
     }
     if (st == KC_OK) {
-        st = map_plan(&k->identity, &k->info, false);
+        st = kc_kernel_cover(k, false);
     }
-    return st;
-}
-
-static kc_status_t choose_registers(struct kc_kernel *k, const struct kc_a64_machine *m)
-{
-    struct kc_kernel_regs *r = &k->regs;
-    kc_status_t st = kc_a64_tcr(&k->lower, &k->upper, &r->tcr);
-    if (st == KC_OK) {
-        st = kc_a64_ttbr(&k->lower, kc_pt_root(&k->identity), 0, &r->ttbr0);
-    }
-    if (st == KC_OK) {
-        st = kc_a64_ttbr(&k->upper, kc_pt_root(&k->linear), 0, &r->ttbr1);
-    }
-    uint32_t options =
-        KC_A64_SCTLR_MMU | KC_A64_SCTLR_CACHES | KC_A64_SCTLR_WXN | KC_A64_SCTLR_STACK;
-    if ((m->features & KC_A64_FEAT_PAN) != 0) {
-        options |= KC_A64_SCTLR_PAN;
-    }
-    r->mair = kc_a64_mair();
-    r->sctlr = kc_a64_sctlr(options);
     return st;
 }
 
@@ -143,23 +134,6 @@ static void forget_cached_tables(struct kc_kernel *k)
     kc_plat_barrier(KC_DSB_SY);
 }
 
-void kc_kernel_mmu_on(const struct kc_kernel_regs *r)
-{
-    kc_plat_sysreg_write(KC_MAIR_EL1, r->mair);
-    kc_plat_sysreg_write(KC_TCR_EL1, r->tcr);
-    kc_plat_sysreg_write(KC_TTBR0_EL1, r->ttbr0);
-    kc_plat_sysreg_write(KC_TTBR1_EL1, r->ttbr1);
-    /* I3: no walk may start under a mix of old and new registers. */
-    kc_plat_barrier(KC_ISB);
-    /* What the TLB holds from before reset, or from a boot loader, is not ours. */
-    kc_plat_tlbi(KC_TLBI_VMALLE1, 0);
-    kc_plat_barrier(KC_DSB_NSH);
-    kc_plat_barrier(KC_ISB);
-    kc_plat_sysreg_write(KC_SCTLR_EL1, r->sctlr);
-    /* From here on every fetch and access is translated. */
-    kc_plat_barrier(KC_ISB);
-}
-
 kc_status_t kc_kernel_boot(struct kc_kernel *k, const struct kc_boot_info *info)
 {
     struct kc_a64_machine machine;
@@ -179,14 +153,14 @@ kc_status_t kc_kernel_boot(struct kc_kernel *k, const struct kc_boot_info *info)
         st = build_trees(k);
     }
     if (st == KC_OK) {
-        st = choose_registers(k, &machine);
+        st = kc_tramp_choose(&k->tramp.identity, &k->linear, &k->regs);
     }
     if (st != KC_OK) {
         return st;
     }
     kc_pt_set_live(&k->linear);
-    kc_pt_set_live(&k->identity);
+    kc_pt_set_live(&k->tramp.identity);
     forget_cached_tables(k);
-    kc_kernel_mmu_on(&k->regs);
+    kc_tramp_mmu_on(&k->regs);
     return KC_OK;
 }

@@ -20,21 +20,14 @@
 #include <kc/boot.h>
 #include <kc/cache.h>
 #include <kc/early.h>
+#include <kc/explain.h>
 #include <kc/frame.h>
 #include <kc/heap.h>
 #include <kc/lock.h>
 #include <kc/pt.h>
 #include <kc/track.h>
+#include <kc/tramp.h>
 #include <kc/ucopy.h>
-
-/* The registers that every CPU starts its MMU with. */
-struct kc_kernel_regs {
-    uint64_t mair;
-    uint64_t tcr;
-    uint64_t ttbr0; /* the identity map while CPUs start */
-    uint64_t ttbr1;
-    uint64_t sctlr;
-};
 
 /* Areas of the kernel's dynamic address range. */
 #define KC_KERNEL_AREAS_MAX 256u
@@ -57,8 +50,8 @@ struct kc_kernel {
     struct kc_a64_format upper; /* of the linear map and the dynamic range */
     uint32_t asid_bits;
     struct kc_pt linear;
-    struct kc_pt identity;
-    struct kc_kernel_regs regs;
+    struct kc_tramp tramp; /* the identity map while CPUs start; later for changes of `linear` */
+    struct kc_tramp_regs regs;
     struct kc_frames frames;
     struct kc_heap heap;
     struct kc_track track; /* what services hold, so that a killed one leaves nothing */
@@ -128,6 +121,36 @@ void kc_kernel_cpu_main(uint32_t cpu, void *arg);
  * prints its registers and stops.
  */
 bool kc_kernel_fault(struct kc_kernel *k, const struct kc_fault *f);
+
+/**
+ * Change the linear map where the kernel's own code, stacks or tables may lie in it: with
+ * kc_tramp_change(), through an identity map of all RAM that is made for it and given back. rq->pt
+ * is set here.
+ *
+ * Errors:  KC_ERR_NOMEM  no page for the identity map; and what kc_tramp_change() says; nothing was
+ *          changed then
+ * Context: as kc_tramp_change(): no lock held, every other CPU calls kc_kernel_park() once
+ */
+KC_NODISCARD kc_status_t kc_kernel_change(struct kc_kernel *k, const struct kc_tramp_request *rq);
+
+/** Another CPU's part in it: returns when the change is complete, or was refused. */
+void kc_kernel_park(struct kc_kernel *k);
+
+/**
+ * Explain a fault that nobody had an answer for: level by level, and what the kernel believes about
+ * the address. For the last lines of a run.
+ *
+ * cpu   the CPU that faulted
+ *
+ * Context: any, locks held or not; takes none. Others may run meanwhile
+ */
+void kc_kernel_explain(const struct kc_kernel *k, const struct kc_explain_regs *regs, uint32_t cpu,
+                       kc_ptview_sink_fn sink, void *ctx);
+
+/** Print the kernel's own tables (kc_ptview_dump()); nothing before they exist. Context: the same.
+ */
+void kc_kernel_dump(const struct kc_kernel *k, struct kc_ptview_bounds bounds,
+                    kc_ptview_sink_fn sink, void *ctx);
 
 /* An interrupt from kc_plat_ipi() arrived on this CPU. */
 void kc_kernel_ipi(struct kc_kernel *k);

@@ -5,8 +5,8 @@
 
 #include "kernel.h"
 
-/** Write the registers of *r in the one right order and turn the MMU of this CPU on. */
-void kc_kernel_mmu_on(const struct kc_kernel_regs *r);
+/** Let the identity map cover the kernel's image, or all RAM that the linear map has. */
+KC_NODISCARD kc_status_t kc_kernel_cover(struct kc_kernel *k, bool all);
 
 /** Start CPUs 1 to cpu_count - 1 and wait until each is up or has had its time. */
 void kc_kernel_start_cpus(struct kc_kernel *k);

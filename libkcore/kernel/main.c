@@ -135,7 +135,7 @@ static kc_status_t start_frames(struct kc_kernel *k)
     st = kc_pt_set_source(&k->linear, &source);
     if (st == KC_OK) {
         /* Its pointer to early memory was made with the MMU off: it must not be used again. */
-        st = kc_pt_set_source(&k->identity, &source);
+        st = kc_pt_set_source(&k->tramp.identity, &source);
     }
     if (st == KC_OK) {
         st = kc_frame_alloc(&k->frames, 0, KC_FRAME_ZERO, KC_FRAME_OWNER_KERNEL, &k->empty_root);

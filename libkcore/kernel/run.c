@@ -20,9 +20,60 @@ static void start_replay(struct kc_run *run)
     run->replay_status = kc_replay_init(&config, &run->replay);
 }
 
+#define TEXT_LEVEL 2u
+
+static void find_text(struct kc_run *run, struct kc_kernel *k)
+{
+    for (uint32_t i = 0; i < k->info.range_count && run->vm_rounds != 0 && !run->has_text; i++) {
+        const struct kc_boot_range *r = &k->info.range[i];
+        struct kc_pt_walk w;
+        if (r->kind != KC_BOOT_TEXT) {
+            continue;
+        }
+        run->text = kc_ia(k->info.linear_base + kc_pa_raw(r->base)); /* mapped: it does not wrap */
+        run->has_text =
+            kc_pt_translate(&k->linear, run->text, &w) == KC_OK && w.level == TEXT_LEVEL;
+    }
+}
+
+static bool text_is_at(const struct kc_run *run, uint32_t level)
+{
+    struct kc_pt_walk w;
+    return kc_pt_translate(&run->vm.kernel->linear, run->text, &w) == KC_OK && w.level == level;
+}
+
+/* All CPUs: into pages, or one block again. Want of memory is no failure: it stays as it is. */
+static kc_status_t change_text(struct kc_run *run, uint32_t cpu, bool split)
+{
+    struct kc_tramp_request rq = {.op = split ? KC_TRAMP_SPLIT : KC_TRAMP_JOIN,
+                                  .ia = run->text,
+                                  .level = split ? TEXT_LEVEL + 1 : TEXT_LEVEL};
+    if (!run->has_text) {
+        return KC_OK;
+    }
+    if (cpu != 0) {
+        kc_kernel_park(run->vm.kernel);
+        return KC_OK;
+    }
+    if (!split && text_is_at(run, TEXT_LEVEL)) {
+        kc_tramp_call_off(&run->vm.kernel->tramp, run->meet.count);
+        return KC_OK;
+    }
+    kc_status_t st = kc_kernel_change(run->vm.kernel, &rq);
+    if (st == KC_OK) {
+        run->text_changes++;
+        return text_is_at(run, rq.level) ? KC_OK : KC_ERR_CORRUPT;
+    }
+    return st == KC_ERR_NOMEM ? KC_OK : st;
+}
+
 static void do_parts(struct kc_run *run, uint32_t cpu)
 {
-    kc_status_t st = kc_vm_run(&run->vm, cpu);
+    kc_status_t split = change_text(run, cpu, true);
+    kc_status_t st = kc_vm_run(&run->vm, cpu); /* whatever came of it: the others wait there */
+    kc_status_t join = change_text(run, cpu, false);
+    st = st != KC_OK ? st : split;
+    st = st != KC_OK ? st : join;
     if (st != KC_OK) {
         __atomic_add_fetch(&run->vm_bad, 1, __ATOMIC_RELAXED);
     }
@@ -62,6 +113,7 @@ static void prepare(struct kc_run *run, struct kc_kernel *k)
     uint32_t cpus = __atomic_load_n(&k->online, __ATOMIC_ACQUIRE);
     kc_vm_init(&run->vm, k, cpus, run->vm_rounds);
     kc_rendezvous_init(&run->meet, cpus);
+    find_text(run, k);
     __atomic_store_n(&run->ready, 1, __ATOMIC_RELEASE);
     kc_plat_event();
 }
@@ -72,6 +124,7 @@ static kc_status_t main_part(struct kc_kernel *k, void *arg)
     prepare(run, k);
     do_parts(run, 0);
     kc_vm_total(&run->vm, &run->vm_counts);
+    run->vm_counts.text_changes = run->text_changes;
     run->vm_failed = run->vm.failed;
     if (run->vm_status == KC_OK && run->vm_bad != 0) {
         run->vm_status = KC_ERR_CORRUPT;

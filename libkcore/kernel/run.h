@@ -2,6 +2,9 @@
 /**
  * run.h: the standard workload: the mapping rounds of vm.h on every CPU, then a replay of a trace.
  *
+ * Where the kernel's text begins with a block, the rounds run with that block taken apart into
+ * pages, under all CPUs that execute from it (kc_kernel_change()), and it is a block again after.
+ *
  * The same on the simulated machine (`ksim run`, `ksim replay`) and on the image.
  */
 #ifndef KC_KERNEL_RUN_H
@@ -42,6 +45,9 @@ struct kc_run {
     struct kc_rendezvous meet;
     uint32_t ready;
     uint32_t vm_bad; /* CPUs whose rounds ended badly */
+    uint32_t text_changes;
+    kc_ia_t text;  /* the block that holds the kernel's text, */
+    bool has_text; /*   if there is one */
 };
 
 /** The work to hand to kc_kernel_main(): it runs *run, which is zeroed but for its inputs. */

@@ -54,19 +54,7 @@ static void await_count(const uint32_t *counter, uint32_t count)
 void kc_kernel_cpu_boot(uint32_t cpu, void *arg)
 {
     (void)cpu;
-    kc_kernel_mmu_on(&((const struct kc_kernel *)arg)->regs);
-}
-
-/* From the identity map to the empty root, on this CPU. */
-static void enter_empty_root(const struct kc_kernel *k)
-{
-    kc_plat_sysreg_write(KC_TTBR0_EL1, kc_pa_raw(k->empty_root));
-    /* No translation of the identity map may start after this point ... */
-    kc_plat_barrier(KC_ISB);
-    /* ... and none may be left: it is global, so a change of ASID does not hide it. */
-    kc_plat_tlbi(KC_TLBI_VMALLE1, 0);
-    kc_plat_barrier(KC_DSB_NSH);
-    kc_plat_barrier(KC_ISB);
+    kc_tramp_mmu_on(&((const struct kc_kernel *)arg)->regs);
 }
 
 void kc_kernel_cpu_main(uint32_t cpu, void *arg)
@@ -74,7 +62,7 @@ void kc_kernel_cpu_main(uint32_t cpu, void *arg)
     struct kc_kernel *k = (struct kc_kernel *)arg;
     count_in(&k->online);
     await_phase(k, PHASE_LEAVE);
-    enter_empty_root(k);
+    kc_tramp_leave(kc_pa_raw(k->empty_root));
     count_in(&k->left_identity);
     await_phase(k, PHASE_WORK);
     if (__atomic_load_n(&k->phase, __ATOMIC_ACQUIRE) == PHASE_WORK && k->work->other != NULL) {
@@ -125,9 +113,9 @@ void kc_kernel_start_cpus(struct kc_kernel *k)
 kc_status_t kc_kernel_leave_identity(struct kc_kernel *k)
 {
     set_phase(k, PHASE_LEAVE);
-    enter_empty_root(k);
+    kc_tramp_leave(kc_pa_raw(k->empty_root));
     await_count(&k->left_identity, __atomic_load_n(&k->online, __ATOMIC_RELAXED) - 1);
-    return kc_pt_fini(&k->identity);
+    return kc_tramp_fini(&k->tramp);
 }
 
 kc_status_t kc_kernel_run_work(struct kc_kernel *k)

@@ -23,13 +23,14 @@ struct kc_vm_counts {
     uint64_t splits;       /* blocks of 2 MiB taken apart while in use */
     uint64_t remote_reads; /* by a CPU that did not make the mapping */
     uint64_t user_spaces;
-    uint64_t user_bytes;  /* copied to and from user memory */
-    uint64_t user_faults; /* user accesses beyond the mapping, refused to the byte */
-    uint64_t kills;       /* services killed while they held several things */
-    uint64_t cleanups;    /* things that kills cleaned */
-    uint64_t lazy_faults; /* pages that appeared at their first access */
-    uint64_t reclaimed;   /* frames that empty slabs gave back */
-    uint64_t no_memory;   /* steps left out for want of frames */
+    uint64_t user_bytes;   /* copied to and from user memory */
+    uint64_t user_faults;  /* user accesses beyond the mapping, refused to the byte */
+    uint64_t kills;        /* services killed while they held several things */
+    uint64_t cleanups;     /* things that kills cleaned */
+    uint64_t lazy_faults;  /* pages that appeared at their first access */
+    uint64_t reclaimed;    /* frames that empty slabs gave back */
+    uint64_t no_memory;    /* steps left out for want of frames */
+    uint64_t text_changes; /* of the block that holds the running text: run.h, not the rounds */
 };
 
 /* Private: one CPU asks the next to read. */

@@ -47,10 +47,11 @@ struct cli_options {
     bool count_sites;
     const char *plant; /* row whose fault is planted, or NULL */
     const char *slabinfo;
-    const char *log;   /* file for the monitors' reports as JSON lines, or NULL */
-    const char *sites; /* file for what the run needed of each seam site; NULL: none */
-    const char *html;  /* file for the page, or NULL */
-    const char *svg;   /* file for the memory map as a picture, or NULL */
+    const char *log;    /* file for the monitors' reports as JSON lines, or NULL */
+    const char *sites;  /* file for what the run needed of each seam site; NULL: none */
+    const char *html;   /* file for the page, or NULL */
+    const char *tables; /* file for a dump of the kernel's tables, or NULL */
+    const char *svg;    /* file for the memory map as a picture, or NULL */
     struct cli_mutation mutation;
 };
 

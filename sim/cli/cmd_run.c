@@ -13,8 +13,8 @@
 #include "progress.h"
 #include "session.h"
 
-#define RUN_OPTIONS    "jqscrxPpmnSlHV"
-#define REPLAY_OPTIONS "jqscrxPilHV"
+#define RUN_OPTIONS    "jqscrxPpmnSltHV"
+#define REPLAY_OPTIONS "jqscrxPiltHV"
 #define REPORT_OPTIONS "oVqscrxPil"
 
 /* A workload of `ksim run`. */

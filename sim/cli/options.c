@@ -38,6 +38,7 @@ static const struct option_row rows[] = {
     {"slabinfo", 'i', "FILE", "/proc/slabinfo of the recorded machine"},
     {"sites", 'S', "FILE", "write there what the run needed of each of those sites (tests/mutate)"},
     {"log", 'l', "FILE", "write every report of the monitors there, one JSON line each"},
+    {"tables", 't', "FILE", "write the kernel's translation tables at the end there, a line a run"},
     {"output", 'o', "FILE", "where the page goes, also as -o; - is standard output"},
     {"html", 'H', "FILE", "write the report there as one page for a browser"},
     {"svg", 'V', "FILE", "write the memory map at the end of the trace there as a picture"},
@@ -181,6 +182,9 @@ static const char *apply(struct cli_options *o, char letter, const char *value)
     case 'l':
         o->log = value;
         return NULL;
+    case 't':
+        o->tables = value;
+        return value[0] != '\0' ? NULL : "a file";
     case 'o':
     case 'H':
         o->html = value;

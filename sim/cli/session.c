@@ -16,6 +16,8 @@
 /* The kernel is the machine's "image": it is in no simulated RAM, like the code itself. */
 static struct kc_kernel kernel;
 
+#define ROOMY_BYTES KC_MIB(64)
+
 /* What CPU 0 needs. */
 struct cpu0 {
     struct session *session;
@@ -181,7 +183,8 @@ static enum cli_exit make_machine(const struct session_config *config)
     mc.ram_bytes = o->ram_bytes != 0 ? o->ram_bytes : config->ram_bytes;
     mc.seed = o->seed;
     mc.policy = o->random_policy ? MACHINE_RANDOM : MACHINE_EAGER;
-    mc.text_bytes = KC_KIB(64);
+    /* A block of its own, which the run takes apart, where there is room for that. */
+    mc.text_bytes = mc.ram_bytes >= ROOMY_BYTES ? KC_MIB(2) : KC_KIB(64);
     mc.hooks = (struct machine_hooks){
         .arg = &kernel,
         .fault = on_fault,
@@ -230,7 +233,8 @@ static enum cli_exit make_monitor(const struct cli_options *o, struct session *o
 {
     struct mon_config config = {.cpu_count = sim_cpus(), .seed = o->seed};
     if (!open_file("log", o->log, &out->log_file) ||
-        !open_file("sites", o->sites, &out->sites_file)) {
+        !open_file("sites", o->sites, &out->sites_file) ||
+        !open_file("tables", o->tables, &out->tables_file)) {
         return CLI_BAD_INPUT;
     }
     config.sites = out->sites_file;
@@ -271,6 +275,44 @@ static void sum_up(const struct kc_run *run, struct session *out)
     }
 }
 
+/* ---- the tables that are left --------------------------------------------------------------- */
+
+static void to_story(void *ctx, const char *text, size_t n)
+{
+    struct session *s = (struct session *)ctx;
+    size_t room = sizeof(s->story) - 1 - s->story_size;
+    n = n < room ? n : room;
+    memcpy(s->story + s->story_size, text, n);
+    s->story_size += n;
+}
+
+static void to_file(void *ctx, const char *text, size_t n)
+{
+    fwrite(text, 1, n, (FILE *)ctx);
+}
+
+/* The machine is at rest, and its RAM still there: what is read now makes no event. */
+static void look_at_tables(struct session *s)
+{
+    static const struct kc_ptview_bounds bounds = {UINT64_MAX, UINT64_MAX};
+    const struct machine_fault *f = &s->machine.fault;
+    if (s->machine.end == MACHINE_END_FAULT && f->esr != 0) {
+        const struct kc_explain_regs regs = {
+            .esr = f->esr,
+            .far = f->far,
+            .sctlr = sim_sysreg(f->cpu, KC_SCTLR_EL1),
+            .tcr = sim_sysreg(f->cpu, KC_TCR_EL1),
+            .mair = sim_sysreg(f->cpu, KC_MAIR_EL1),
+            .ttbr0 = sim_sysreg(f->cpu, KC_TTBR0_EL1),
+            .ttbr1 = sim_sysreg(f->cpu, KC_TTBR1_EL1),
+        };
+        kc_kernel_explain(&kernel, &regs, f->cpu, to_story, s);
+    }
+    if (s->tables_file != NULL) {
+        kc_kernel_dump(&kernel, bounds, to_file, s->tables_file);
+    }
+}
+
 static enum cli_exit run_machine(const struct session_config *config, struct kc_run *run,
                                  struct session *out)
 {
@@ -300,6 +342,7 @@ static enum cli_exit run_machine(const struct session_config *config, struct kc_
         scenario_plant(scenario_find(o->plant));
     }
     machine_attach(NULL);
+    look_at_tables(out);
     sum_up(run, out);
     return CLI_GOOD;
 }
@@ -331,12 +374,13 @@ bool session_end(struct session *s)
     s->monitor = NULL;
     bool log = close_file("log", &s->log_file);
     bool sites = close_file("sites", &s->sites_file);
+    bool tables = close_file("tables", &s->tables_file);
     free(s->type);
     s->type = NULL;
     lifetimes_fini(&s->lifetimes);
     memmap_fini(&s->memmap);
     machine_destroy();
-    return log && sites;
+    return log && sites && tables;
 }
 
 /* ---- results -------------------------------------------------------------------------------- */
@@ -423,6 +467,7 @@ static void gather(const struct session_config *config, const struct session *s,
         .leaked_frames = s->leaked_frames,
         .findings = s->findings,
         .end = s->machine.end != MACHINE_END_DONE ? s->machine.text : NULL,
+        .story = s->story,
         .schedule = s->machine.schedule,
         .switches = s->machine.switches,
         .steps = s->machine.steps,

@@ -24,6 +24,8 @@ struct session_config {
     bool page_only; /* no report on standard output */
 };
 
+#define SESSION_STORY_MAX 4096u
+
 /* What came of it. Read after session_run(). */
 struct session {
     struct kc_boot_info info;
@@ -37,6 +39,7 @@ struct session {
     uint64_t sites;    /* mutable seam calls */
     FILE *log_file;    /* --log */
     FILE *sites_file;  /* --sites */
+    FILE *tables_file; /* --tables */
     bool mutated;      /* the mutation asked for was reached */
     struct machine_site_info mutation;
     struct monitor *monitor; /* for its reports and judgements; until session_end() */
@@ -48,6 +51,8 @@ struct session {
     bool source_known; /* at the last sample */
     struct lifetimes lifetimes;
     struct memmap memmap;
+    char story[SESSION_STORY_MAX]; /* of a fault that ended the run, level by level; else empty */
+    size_t story_size;
 };
 
 /**

@@ -103,6 +103,11 @@ void kc_plat_wait(void)
     kc_plat_relax();
 }
 
+void kc_plat_call_low(void (*fn)(void *arg), void *arg)
+{
+    fn(arg); /* one regime */
+}
+
 /* ---- start and stop ------------------------------------------------------------------------- */
 
 void host_cpu_set(uint32_t cpu)

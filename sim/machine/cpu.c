@@ -305,6 +305,7 @@ void cpu_defaults(struct cpu *c)
     c->ipi = 0;
     c->timer_at = UINT64_MAX;
     c->pc = sim.config.ram_base;
+    c->low = false;
     c->fault_depth = 0;
     c->delayed = false;
 }

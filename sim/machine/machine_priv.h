@@ -108,6 +108,7 @@ struct cpu {
     struct mmu_regs now;           /* as in effect */
     uint64_t timer_at;
     uint64_t pc; /* address of the pretended text, as this CPU fetches it */
+    bool low;    /* inside kc_plat_call_low() */
 
     struct tlb tlb;
     struct context context[CONTEXTS_MAX];

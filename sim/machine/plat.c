@@ -183,7 +183,7 @@ static void *pointer_in(enum sim_window which, uint64_t va, const char *what)
 void *kc_plat_ram(kc_pa_t pa)
 {
     uint64_t raw = kc_pa_raw(pa);
-    if (mmu_is_on(&sim.cur->now)) {
+    if (mmu_is_on(&sim.cur->now) && !sim.cur->low) {
         return pointer_in(SIM_WINDOW_KERNEL, SIM_LINEAR_BASE + raw, "the linear map's address");
     }
     return pointer_in(SIM_WINDOW_PHYS, raw, "the physical address");
@@ -223,6 +223,32 @@ void *kc_plat_uptr(kc_uva_t uva)
     return pointer_in(SIM_WINDOW_USER, kc_uva_raw(uva), "the user address");
 }
 
+void *kc_plat_low(const void *p)
+{
+    uint64_t va;
+    if (window_of(p, &va) == &sim.window[SIM_WINDOW_KERNEL]) {
+        return pointer_in(SIM_WINDOW_PHYS, va - SIM_LINEAR_BASE, "the address to reach from below");
+    }
+    return (void *)(uintptr_t)p;
+}
+
+/* The jumps there and back: the pretended text is fetched where it goes on. */
+static void jump(struct cpu *c, bool low)
+{
+    cpu_step(true);
+    c->low = low;
+    c->pc = (low ? 0 : SIM_LINEAR_BASE) + sim.config.ram_base;
+    access_fetch(c);
+}
+
+void kc_plat_call_low(void (*fn)(void *arg), void *arg)
+{
+    struct cpu *c = sim.cur; /* interrupts are masked: it stays this one */
+    jump(c, true);
+    fn(kc_plat_low(arg));
+    jump(c, false);
+}
+
 /* ---- order, TLB, caches, registers ---------------------------------------------------------- */
 
 /* What a barrier does to stores of descriptors and to pending TLBIs (B2.3.10, D8.14.1). */
@@ -234,10 +260,12 @@ static void barrier_effect(struct cpu *c, enum kc_barrier kind)
     case KC_DSB_OSH:
         walker_complete(c, true);
         walker_publish(c, true);
+        access_fetch(c); /* what follows, of which nothing may be in the TLB any more */
         break;
     case KC_DSB_NSH:
         walker_complete(c, false);
         walker_publish(c, false);
+        access_fetch(c);
         break;
     case KC_DSB_ST:
     case KC_DSB_ISHST:
@@ -419,6 +447,7 @@ void kc_plat_relax(void)
 {
     cpu_step(false);
     cpu_yield();
+    access_fetch(sim.cur); /* the loop that spins */
 }
 
 void kc_plat_event(void)
@@ -448,12 +477,7 @@ kc_status_t kc_plat_cpu_start(uint32_t cpu, kc_cpu_entry_fn entry, void *arg)
         return KC_ERR_STATE;
     }
     machine_cpu_reset(cpu);
-    uint64_t va;
-    struct window *w = window_of(arg, &va);
-    if (w == &sim.window[SIM_WINDOW_KERNEL]) {
-        arg = pointer_in(SIM_WINDOW_PHYS, va - SIM_LINEAR_BASE, "the argument's address");
-    }
-    return cpu_start(cpu, entry, arg, true);
+    return cpu_start(cpu, entry, kc_plat_low(arg), true);
 }
 
 void kc_plat_cpu_off(void)

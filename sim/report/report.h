@@ -64,6 +64,7 @@ struct report_data {
     uint64_t leaked_frames;
     uint64_t findings;
     const char *end;    /* how the machine's run ended, if not well; NULL if well */
+    const char *story;  /* lines that explain it, or empty */
     uint64_t schedule;  /* hash of the schedule, */
     uint64_t switches;  /*   switches of the baton, */
     uint64_t steps;     /*   and steps */

@@ -126,6 +126,10 @@ static void mapping(const struct page *p, const struct kc_vm_counts *v)
     fprintf(p->to, "  %s services killed, %s things of theirs cleaned, nothing left\n",
             grouped(v->kills), grouped(v->cleanups));
     fprintf(p->to, "  %s frames reclaimed from empty slabs meanwhile\n", grouped(v->reclaimed));
+    if (v->text_changes != 0) {
+        fprintf(p->to, "  %s changes of the block that holds the running text\n",
+                grouped(v->text_changes));
+    }
     if (v->no_memory != 0) {
         fprintf(p->to, "  %s steps left out for want of memory\n", grouped(v->no_memory));
     }
@@ -290,7 +294,7 @@ static void verdict(const struct page *p, const struct report_data *d)
     bool good = d->findings == 0 && leaks == 0;
     heading(p, "Verdict");
     if (d->end != NULL) {
-        fprintf(p->to, "  %s\n", d->end);
+        fprintf(p->to, "  %s\n%s", d->end, d->story);
     }
     fprintf(p->to, "  %s%s%s: %s violations and findings, %s leaks, %s failures, %s live at end\n",
             p->colour ? (good ? "\033[32m" : "\033[31m") : "", good ? "clean" : "NOT CLEAN",

@@ -114,6 +114,38 @@ def a_failing_run_prints_the_command_that_repeats_it():
         assert second.returncode == FINDINGS and second.stdout == r.stdout, again
 
 
+def the_kernels_tables_are_written_as_runs():
+    with tempfile.TemporaryDirectory() as d:
+        path = pathlib.Path(d) / "tables"
+        plain = ksim("run", "boot", "--seed", "4")
+        r = ksim("run", "boot", "--seed", "4", "--tables", str(path))
+        assert r.returncode == GOOD and r.stdout == plain.stdout, "looking changes nothing"
+        lines = path.read_text().splitlines()
+        assert lines[0].startswith("upper half, 48 bits, granule 4 KiB")
+        assert re.search(r"^0xffff000080000000-0xffff0000801fffff +2 MiB  0x000080000000  EL1 r-x  "
+                         r"EL0 ---  .*L2 x 1$", lines[1]), lines[1]
+        assert not any("rwx" in line for line in lines)
+        assert ksim("run", "boot", "--tables", d + "/none/tables").returncode == BAD_INPUT
+
+
+def a_fault_that_ends_the_run_is_explained():
+    """The second half of a break-before-make is left out, one after the other: where that was the
+    text's, the kernel cannot go on."""
+    with tempfile.TemporaryDirectory() as d:
+        path = pathlib.Path(d) / "sites"
+        assert ksim("run", "boot", "--seed", "4", "--sites", str(path)).returncode == GOOD
+        sites = [line.split() for line in path.read_text().splitlines()]
+    makes = [word[0] for word in sites if word[2:4] == ["store", "makes-live"]]
+    assert makes
+    ends = [ksim("run", "boot", "--seed", "4", "--mutate", k + ":drop") for k in makes]
+    told = [r for r in ends if b"fetch at 0xffff000080000000 by EL1: translation, level 2" in r.stdout]
+    assert told and told[0].returncode == FINDINGS
+    for words in (rb"level 2 at 0x[0-9a-f]+: 0x[0-9a-f]+  invalid\n",
+                  rb"because bit 0 of the descriptor is 0: nothing is mapped at level 2\n",
+                  rb"linear map: text, at 0x80000000\n"):
+        assert re.search(words, told[0].stdout), told[0].stdout[-1500:].decode()
+
+
 def progress_on_a_terminal_leaves_the_log_alone():
     if not os.path.exists("/usr/bin/script"):
         print("# no script(1): not tried")

@@ -141,6 +141,11 @@ static struct {
     uint32_t done;
 } job;
 
+struct kc_kernel *kc_test_kernel(void)
+{
+    return &kernel;
+}
+
 uint32_t kc_test_cpus(void)
 {
     return __atomic_load_n(&kernel.online, __ATOMIC_RELAXED);
@@ -260,7 +265,7 @@ static bool make_machine(const struct options *o)
     mc.cpus = (uint32_t)o->cpus;
     mc.seed = o->seed;
     mc.policy = o->random ? MACHINE_RANDOM : MACHINE_EAGER;
-    mc.text_bytes = KC_KIB(64);
+    mc.text_bytes = KC_MIB(2); /* one block, which changes under the code are tried on */
     mc.stuck_limit = STUCK_LIMIT;
     mc.hooks = (struct machine_hooks){.arg = &kernel,
                                       .fault = on_fault,
@@ -299,6 +304,25 @@ static void say_judgements(void)
     fprintf(stderr, "\n");
 }
 
+static void say(void *ctx, const char *text, size_t n)
+{
+    (void)ctx;
+    printf("%.*s", (int)n, text);
+}
+
+/* The machine is at rest: what is read now makes no event. */
+static void explain(const struct machine_fault *f)
+{
+    const struct kc_explain_regs regs = {.esr = f->esr,
+                                         .far = f->far,
+                                         .sctlr = sim_sysreg(f->cpu, KC_SCTLR_EL1),
+                                         .tcr = sim_sysreg(f->cpu, KC_TCR_EL1),
+                                         .mair = sim_sysreg(f->cpu, KC_MAIR_EL1),
+                                         .ttbr0 = sim_sysreg(f->cpu, KC_TTBR0_EL1),
+                                         .ttbr1 = sim_sysreg(f->cpu, KC_TTBR1_EL1)};
+    kc_kernel_explain(&kernel, &regs, f->cpu, say, NULL);
+}
+
 /* What the cases themselves cannot say: false if the run as a whole is bad. */
 static bool verdict(const struct tests *t, const struct machine_result *m)
 {
@@ -306,6 +330,9 @@ static bool verdict(const struct tests *t, const struct machine_result *m)
     if (m->end != MACHINE_END_DONE) {
         printf("\nBail out! %s: %s\n", running.name[0] != 0 ? running.name : "between cases",
                m->text);
+        if (m->end == MACHINE_END_FAULT && m->fault.esr != 0) {
+            explain(&m->fault);
+        }
         return false;
     }
     if (t->boot != KC_OK || t->main != KC_OK) {
@@ -390,8 +417,8 @@ int main(int argc, char **argv)
     void *arg[1] = {&t};
     machine_run(fn, arg, 1, &m);
     say_judgements();
-    bool good = verdict(&t, &m) && t.result.failed == 0;
     machine_attach(NULL);
+    bool good = verdict(&t, &m) && t.result.failed == 0;
     mon_destroy(monitor);
     machine_destroy();
     return good ? 0 : 1;

@@ -7,7 +7,12 @@
 
 #include <stdint.h>
 
+struct kc_kernel;
+
 typedef void (*kc_test_cpu_fn)(uint32_t cpu, void *arg);
+
+/** The kernel whose workload the cases are. */
+struct kc_kernel *kc_test_kernel(void);
 
 /** CPUs that are up, the one of the test included. */
 uint32_t kc_test_cpus(void);

@@ -6,6 +6,8 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include <kc/a64/access.h> /* a test may know both; the machine does not */
+
 #include "mmu.h"
 
 #define BASE  UINT64_C(0x1000)
@@ -54,6 +56,40 @@ static struct sim_walk walk(const struct mmu_regs *r, uint64_t va)
     struct sim_walk w;
     mmu_walk(r, va, NULL, read_memory, NULL, &w);
     return w;
+}
+
+/* ---- two opinions --------------------------------------------------------------------------- */
+
+/* Every combination of AP, UXN, PXN, their hierarchical forms, WXN and PAN, and every access. */
+Test(mmu, the_core_judges_permissions_alike)
+{
+    for (uint32_t bits = 0; bits < 1024; bits++) {
+        const struct kc_a64_leaf l = {
+            .ap = bits & 3, .uxn = (bits & 4) != 0, .pxn = (bits & 8) != 0, .af = true};
+        const struct kc_a64_limits by = {.ap_table = bits >> 4 & 3,
+                                         .uxn_table = (bits & 64) != 0,
+                                         .pxn_table = (bits & 128) != 0,
+                                         .wxn = (bits & 256) != 0,
+                                         .pan = (bits & 512) != 0};
+        struct mmu_regs r = plain();
+        r.sctlr |= by.wxn ? KC_BIT(19) : 0;
+        r.sctlr = by.pan ? r.sctlr & ~KC_BIT(23) : r.sctlr;
+        r.features = (r.features | MACHINE_PAN) & ~(uint32_t)MACHINE_HPDS;
+        chain((uint64_t)by.ap_table << 61, (uint64_t)by.uxn_table << 60,
+              (uint64_t)by.pxn_table << 59);
+        put(0x4000, 0,
+            UINT64_C(0x8703) | (uint64_t)l.ap << 6 | (uint64_t)l.pxn << 53 | (uint64_t)l.uxn << 54);
+        struct sim_walk w = walk(&r, 0);
+        cr_assert(w.ok);
+        for (uint32_t kind = 0; kind < 6; kind++) {
+            const struct kc_a64_access a = {
+                .write = kind % 3 == SIM_WRITE, .fetch = kind % 3 == SIM_FETCH, .el0 = kind > 2};
+            bool mine = mmu_judge(&r, w.entry.perm, w.entry.level, (enum sim_access_kind)(kind % 3),
+                                  a.el0) == 0;
+            bool cores = kc_a64_access_judge(&l, &by, a) == KC_A64_ALLOWED;
+            cr_assert_eq(mine, cores, "bits 0x%x, access %u", bits, kind);
+        }
+    }
 }
 
 static void expect_fault(const struct mmu_regs *r, uint64_t va, uint32_t fsc)

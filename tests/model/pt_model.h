@@ -234,6 +234,33 @@ static inline const char *ptm_protect(struct pt_model *m, const struct ptm_op *o
     return ptm_judge(m, op, got, want, "protect: status");
 }
 
+/* Does some leaf of the range, as it is now, not fit its new place? Cuts leave smaller ones. */
+static inline bool ptm_has_block(struct pt_model *m, const struct ptm_op *op)
+{
+    struct kc_pt_walk w;
+    for (uint32_t i = op->first; i < op->first + op->count; i++) {
+        if (kc_pt_translate(&m->pt, ptm_ia(m, i), &w) == KC_OK && w.level < 3) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static inline const char *ptm_move(struct pt_model *m, const struct ptm_op *op)
+{
+    kc_status_t want = ptm_any(m, op, false) ? KC_ERR_ABSENT : KC_OK;
+    bool congruent = (op->pa - kc_ia_raw(ptm_ia(m, op->first))) % (PTM_BLOCK * PTM_PAGE) == 0;
+    bool may_refuse = !congruent && ptm_has_block(m, op);
+    kc_status_t got = kc_pt_move(&m->pt, ptm_ia(m, op->first), kc_pa(op->pa), op->count * PTM_PAGE);
+    for (uint32_t i = 0; got == KC_OK && i < op->count; i++) {
+        m->page[op->first + i].pa = op->pa + i * PTM_PAGE;
+    }
+    if (got == KC_ERR_ALIGN && may_refuse) {
+        return ptm_hash(&m->pt) == op->hash ? NULL : "move: refused, but changed a descriptor";
+    }
+    return ptm_judge(m, op, got, want, "move: status");
+}
+
 static inline const char *ptm_split(struct pt_model *m, const struct ptm_op *op)
 {
     uint32_t level = op->count % 4;
@@ -297,6 +324,8 @@ static inline const char *ptm_step(struct pt_model *m, struct kc_bytes *b)
         wrong = ptm_protect(m, &op);
     } else if (what < 14) {
         wrong = ptm_split(m, &op);
+    } else if (what < 15) {
+        wrong = ptm_move(m, &op);
     } else {
         wrong = ptm_join(m, &op);
     }

@@ -5,6 +5,7 @@
 
 #include "aspace_model.h"
 #include "kc_bytes.h"
+#include "pt_model.h"
 #include "space/aspace_priv.h"
 
 #include <kc/early.h>
@@ -223,6 +224,84 @@ Test(aspace, map_new_fault_sweep)
     cr_expect_eq(failed, 7, "four frames and three tables");
 }
 
+/* Want of each table that taking a block apart needs: nothing is changed, bit for bit. */
+Test(aspace, changes_that_cut_a_block_fault_sweep)
+{
+    uint64_t base = KC_MIB(8);
+    uint32_t failed = 0;
+    kc_status_t status = KC_ERR_NOMEM;
+    cr_assert_eq(reserve_at(base, KC_MIB(4), 0, 0), KC_OK);
+    cr_assert_eq(kc_aspace_map(&as, kc_ia(base), kc_pa(KC_GIB(2)), KC_MIB(4), urw), KC_OK);
+    for (uint32_t op = 0; op < 2; op++, status = KC_ERR_NOMEM) {
+        uint64_t at = base + op * KC_MIB(2) + 5 * PAGE;
+        uint64_t hash = ptm_hash(as.pt);
+        uint64_t held = kc_frame_owner_frames(&frames, KC_FRAME_OWNER_TABLE);
+        for (uint32_t n = 0; status == KC_ERR_NOMEM; n++) {
+            kc_frames_fail_after(&frames, n);
+            status = op == 0 ? kc_aspace_protect(&as, kc_ia(at), PAGE, uro)
+                             : kc_aspace_unmap(&as, kc_ia(at), PAGE);
+            kc_frames_fail_after(&frames, UINT64_MAX);
+            check();
+            if (status == KC_ERR_NOMEM) {
+                failed++;
+                cr_assert_eq(ptm_hash(as.pt), hash);
+                cr_assert_eq(kc_frame_owner_frames(&frames, KC_FRAME_OWNER_TABLE), held);
+            }
+        }
+        cr_assert_eq(status, KC_OK);
+    }
+    cr_expect_eq(failed, 2, "one table each");
+}
+
+/* An area of its own that is W and X, or becomes so, is refused whatever way it is asked for. */
+Test(aspace, write_xor_execute)
+{
+    struct kc_pt_attr wx = urw;
+    struct kc_aspace_request rq = {.bytes = PAGE, .flags = KC_AREA_LAZY};
+    kc_ia_t ia;
+    wx.perm |= KC_PT_X;
+    rq.attr = wx;
+    cr_expect_eq(kc_aspace_reserve(&as, &rq, &ia), KC_ERR_PERM);
+    cr_assert_eq(reserve_at(BASE, 2 * PAGE, 0, 0), KC_OK);
+    cr_expect_eq(kc_aspace_map(&as, kc_ia(BASE), kc_pa(OUT), PAGE, wx), KC_ERR_PERM);
+    cr_expect_eq(kc_aspace_map_new(&as, kc_ia(BASE), PAGE, wx), KC_ERR_PERM);
+    cr_assert_eq(kc_aspace_map_new(&as, kc_ia(BASE), PAGE, urw), KC_OK);
+    cr_expect_eq(kc_aspace_protect(&as, kc_ia(BASE), PAGE, wx), KC_ERR_PERM);
+    cr_expect_eq(kc_aspace_protect(&as, kc_ia(BASE), PAGE, urx), KC_OK, "one after the other");
+    check();
+}
+
+/* What a space says of an address on the way down, and without its lock. */
+Test(aspace, ask_needs_no_lock)
+{
+    struct kc_aspace_belief b;
+    cr_assert_eq(reserve_at(BASE + 0x4000, 2 * PAGE, PAGE, KC_AREA_LAZY), KC_OK);
+    kc_lock_acquire(&as.lock);
+    static const struct {
+        uint64_t ia;
+        uint8_t place;
+    } want[] = {{BASE - 1, KC_PLACE_OUTSIDE},
+                {BASE + BYTES, KC_PLACE_OUTSIDE},
+                {BASE, KC_PLACE_FREE},
+                {BASE + 0x2fff, KC_PLACE_FREE},
+                {BASE + 0x3000, KC_PLACE_GUARD_BELOW},
+                {BASE + 0x3fff, KC_PLACE_GUARD_BELOW},
+                {BASE + 0x4000, KC_PLACE_AREA},
+                {BASE + 0x5fff, KC_PLACE_AREA},
+                {BASE + 0x6000, KC_PLACE_GUARD_ABOVE},
+                {BASE + 0x7000, KC_PLACE_FREE}};
+    for (size_t i = 0; i < KC_ARRAY_COUNT(want); i++) {
+        cr_assert(kc_aspace_ask(&as, kc_ia(want[i].ia), &b));
+        cr_expect_eq(b.place, want[i].place, "0x%llx", (unsigned long long)want[i].ia);
+    }
+    cr_assert(kc_aspace_ask(&as, kc_ia(BASE + 0x4000), &b));
+    cr_expect_eq(b.area.bytes, 2 * PAGE);
+    cr_expect_eq(b.area.flags, KC_AREA_LAZY);
+    kc_lock_release(&as.lock);
+    struct kc_aspace none = {.ready = false};
+    cr_expect_not(kc_aspace_ask(&none, kc_ia(0), &b));
+}
+
 Test(aspace, device_registers)
 {
     kc_ia_t ia = kc_ia(0);
@@ -389,8 +468,8 @@ Test(aspace, rollover_spares_what_is_running)
     uint32_t cpu = kc_plat_cpu();
     uint32_t elsewhere = (cpu + 1) % KC_CPUS_MAX;
     uint32_t mine = as.asid;
-    asids.active[elsewhere] = mine; /* as if it ran there: this test has one CPU */
-    asids.active[cpu] = 0;
+    asids.running[elsewhere] = &as; /* as if it ran there: this test has one CPU */
+    asids.running[cpu] = NULL;
     for (uint32_t i = 0; i < 40; i++) {
         cr_assert_eq(kc_aspace_init(&other, &c), KC_OK);
         cr_assert_eq(kc_aspace_activate(&other), KC_OK);
@@ -400,8 +479,12 @@ Test(aspace, rollover_spares_what_is_running)
         cr_assert_eq(kc_aspace_fini(&other), KC_OK);
     }
     cr_expect_gt(asids.rollovers, 0);
-    asids.active[elsewhere] = 0;
-    asids.active[cpu] = mine;
+    asids.running[elsewhere] = NULL;
+    asids.running[cpu] = &as;
+    cr_assert_eq(kc_aspace_deactivate(&as), KC_OK);
+    /* What that CPU filled behind the rollover is held under this number: it must stay (A4). */
+    cr_assert_eq(kc_aspace_activate(&as), KC_OK);
+    cr_expect_eq(as.asid, mine);
     cr_assert_eq(kc_aspace_deactivate(&as), KC_OK);
 }
 

@@ -262,6 +262,52 @@ Test(pt, join_refuses_what_is_no_block)
     cr_expect_eq(kc_pt_join(&pt, kc_ia(3 * MIB2), 2), KC_ERR_ABSENT, "a block already");
 }
 
+/* ---- move ----------------------------------------------------------------------------------- */
+
+Test(pt, move_keeps_attributes_and_leaves)
+{
+    cr_assert_eq(map(GIB1, GIB1, MIB2 + 0x2000, ro), KC_OK);
+    cr_assert_eq(kc_pt_move(&pt, kc_ia(GIB1), kc_pa(OUT), MIB2 + 0x2000), KC_OK);
+    cr_expect_eq(walk(GIB1).level, 2);
+    cr_expect_eq(kc_pa_raw(walk(GIB1 + 0x12345).pa), OUT + 0x12345);
+    cr_expect_eq(walk(GIB1 + MIB2 + 0x1000).level, 3);
+    cr_expect_eq(kc_pa_raw(walk(GIB1 + MIB2 + 0x1fff).pa), OUT + MIB2 + 0x1fff);
+    cr_expect(ptm_same_attr(walk(GIB1).attr, ro));
+    uint64_t hash = ptm_hash(&pt);
+    cr_expect_eq(kc_pt_move(&pt, kc_ia(GIB1), kc_pa(OUT), MIB2 + 0x2000), KC_OK, "there already");
+    cr_expect_eq(ptm_hash(&pt), hash);
+}
+
+/*
+ *     0        1 GiB                              2 GiB
+ *     |        [ 1 GiB block                      ]
+ *                 ^ 6 MiB, of which 2 are a whole block of the next level, go elsewhere
+ */
+Test(pt, move_cuts_a_block_that_reaches_beyond_it)
+{
+    uint64_t at = GIB1 + KC_MIB(3);
+    cr_assert_eq(map(GIB1, GIB1, GIB1, rw), KC_OK);
+    uint64_t hash = ptm_hash(&pt);
+    cr_expect_eq(kc_pt_move(&pt, kc_ia(at), kc_pa(OUT), KC_MIB(6)), KC_ERR_ALIGN,
+                 "its blocks of 2 MiB would not be aligned");
+    cr_expect_eq(kc_pt_move(&pt, kc_ia(at), kc_pa(OUT + 0x800), KC_MIB(6)), KC_ERR_ALIGN);
+    cr_expect_eq(kc_pt_move(&pt, kc_ia(at), kc_pa(KC_BIT(40) - 0x1000), 0x2000), KC_ERR_RANGE);
+    cr_expect_eq(kc_pt_move(&pt, kc_ia(at), kc_pa(OUT), 0), KC_ERR_ARG);
+    cr_expect_eq(ptm_hash(&pt), hash);
+    cr_assert_eq(kc_pt_move(&pt, kc_ia(at), kc_pa(OUT + KC_MIB(1)), KC_MIB(6)), KC_OK);
+    cr_expect_eq(kc_pa_raw(walk(at - 1).pa), at - 1);
+    cr_expect_eq(kc_pa_raw(walk(at).pa), OUT + KC_MIB(1));
+    cr_expect_eq(walk(at).level, 3);
+    cr_expect_eq(walk(at + KC_MIB(1)).level, 2);
+    cr_expect_eq(kc_pa_raw(walk(at + KC_MIB(6) - 1).pa), OUT + KC_MIB(7) - 1);
+    cr_expect_eq(kc_pa_raw(walk(at + KC_MIB(6)).pa), at + KC_MIB(6));
+    cr_expect_eq(kc_pt_move(&pt, kc_ia(GIB1), kc_pa(OUT), 2 * GIB1), KC_ERR_ABSENT, "a hole");
+    cr_assert_eq(kc_pt_move(&pt, kc_ia(GIB1), kc_pa(OUT + 0x1000), 0x1000), KC_OK,
+                 "one page of a block of 2 MiB");
+    cr_expect_eq(kc_pa_raw(walk(GIB1).pa), OUT + 0x1000);
+    cr_expect_eq(kc_pa_raw(walk(GIB1 + 0x1000).pa), GIB1 + 0x1000);
+}
+
 /* ---- walks ---------------------------------------------------------------------------------- */
 
 Test(pt, faults_have_the_level_of_the_walk)
@@ -429,6 +475,8 @@ Test(pt, fault_sweep)
     SWEEP(kc_pt_split(&pt, kc_ia(8 * GIB1), 3), 1);
     SWEEP(kc_pt_join(&pt, kc_ia(8 * GIB1), 1), 0); /* needs no memory */
     SWEEP(kc_pt_unmap(&pt, kc_ia(8 * GIB1), GIB1), 0);
+    cr_assert_eq(map(10 * GIB1, 10 * GIB1, GIB1, rw), KC_OK);
+    SWEEP(kc_pt_move(&pt, kc_ia(10 * GIB1 + 0x1000), kc_pa(OUT), 0x1000), 2);
 }
 
 Test(pt, tables_go_when_they_are_empty)

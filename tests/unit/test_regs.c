@@ -172,3 +172,71 @@ Test(regs, par)
     cr_expect_eq(p.level, 3);
     cr_expect_eq(p.fst, 0x0f);
 }
+
+/* D19.2 "TCR_EL1": T0SZ [5:0], EPD0 [7], TG0 [15:14], T1SZ [21:16], EPD1 [23], TG1 [31:30],
+   IPS [34:32], AS [36], TBI1 [38], HPD0 [41]. */
+Test(regs, tcr_is_taken_apart)
+{
+    struct kc_a64_half h;
+    uint64_t tcr = UINT64_C(16) | UINT64_C(25) << 16 | UINT64_C(2) << 30 | UINT64_C(2) << 32 |
+                   KC_BIT(36) | KC_BIT(38) | KC_BIT(41);
+    kc_a64_tcr_decode(tcr, false, &h);
+    cr_expect_eq(h.state, KC_A64_HALF_ON);
+    cr_expect_eq(h.format.va_bits, 48);
+    cr_expect_eq(h.format.granule_log2, 12);
+    cr_expect_eq(h.format.pa_bits, 40);
+    cr_expect_eq(h.format.upper, 0);
+    cr_expect_eq(h.format.features, KC_A64_FEAT_ASID16);
+    cr_expect(h.no_hierarchy);
+    cr_expect_not(h.top_byte_ignored);
+    kc_a64_tcr_decode(tcr, true, &h);
+    cr_expect_eq(h.state, KC_A64_HALF_ON);
+    cr_expect_eq(h.format.va_bits, 39);
+    cr_expect_eq(h.format.upper, 1);
+    cr_expect(h.top_byte_ignored);
+    cr_expect_not(h.no_hierarchy);
+    /* TG0 0b01 is 64 KiB and TG1 0b01 is 16 KiB; 0b11 and 0b00 are reserved in one each */
+    static const uint8_t granule[2][4] = {{12, 16, 14, 0}, {0, 14, 12, 16}};
+    for (uint32_t tg = 0; tg < 4; tg++) {
+        for (uint32_t upper = 0; upper < 2; upper++) {
+            kc_a64_tcr_decode(UINT64_C(16) | UINT64_C(16) << 16 | (uint64_t)tg << 14 |
+                                  (uint64_t)tg << 30,
+                              upper != 0, &h);
+            cr_expect_eq(h.state,
+                         granule[upper][tg] != 0 ? KC_A64_HALF_ON : KC_A64_HALF_BAD_GRANULE);
+            cr_expect_eq(h.format.granule_log2, granule[upper][tg]);
+        }
+    }
+    kc_a64_tcr_decode(tcr | KC_BIT(23), true, &h);
+    cr_expect_eq(h.state, KC_A64_HALF_OFF);
+    kc_a64_tcr_decode(15, false, &h);
+    cr_expect_eq(h.state, KC_A64_HALF_BAD_SIZE);
+    kc_a64_tcr_decode(40, false, &h);
+    cr_expect_eq(h.state, KC_A64_HALF_BAD_SIZE);
+    for (uint32_t i = 0; i < KC_A64_HALF_STATE_COUNT; i++) {
+        cr_expect_str_neq(kc_a64_half_state_name((enum kc_a64_half_state)i), "?");
+    }
+    cr_expect_str_eq(kc_a64_half_state_name(KC_A64_HALF_STATE_COUNT), "?");
+}
+
+/* What kc_a64_tcr() makes, kc_a64_tcr_decode() reads. */
+Test(regs, tcr_goes_both_ways)
+{
+    static const uint8_t pa_bits[] = {32, 36, 40, 42, 44, 48};
+    for (uint32_t va = 25; va <= 48; va++) {
+        for (size_t i = 0; i < KC_ARRAY_COUNT(pa_bits); i++) {
+            struct kc_a64_format low = {KC_A64_STAGE1,     12, (uint8_t)va, pa_bits[i], 0, 0,
+                                        KC_A64_FEAT_ASID16};
+            struct kc_a64_format high = low;
+            struct kc_a64_half h;
+            uint64_t tcr = 0;
+            high.upper = 1;
+            high.va_bits = (uint8_t)(73 - va);
+            cr_assert_eq(kc_a64_tcr(&low, &high, &tcr), KC_OK);
+            kc_a64_tcr_decode(tcr, false, &h);
+            cr_assert_eq(__builtin_memcmp(&h.format, &low, sizeof(low)), 0);
+            kc_a64_tcr_decode(tcr, true, &h);
+            cr_assert_eq(__builtin_memcmp(&h.format, &high, sizeof(high)), 0);
+        }
+    }
+}

@@ -6,6 +6,7 @@
  *     run         the mapping rounds on every CPU, then the trace in the initrd, if any (default)
  *     replay      the trace in the initrd alone
  *     at          the core's walk beside the machine's AT instructions
+ *     die=HOW     a fault that ends the kernel, explained; see die.c
  *     json        nothing on the console but the JSON of kcore.replay/1
  *     rounds=N    mapping rounds of `run`, default 24
  *     seed=N      for everything random
@@ -20,6 +21,7 @@
 #include "../body.h"
 #include "../words.h"
 #include "at.h"
+#include "die.h"
 
 #define EXIT_GOOD      0
 #define EXIT_FINDINGS  1
@@ -28,6 +30,10 @@
 #define EXIT_INTERNAL  4
 
 #define ROUNDS_DEFAULT 24u
+
+/* Of the tables, when the kernel dies. */
+#define DUMP_LINES_MAX 64u
+#define DUMP_READS_MAX 100000u
 
 static struct kc_kernel kernel KC_ALIGNED(64);
 
@@ -63,6 +69,21 @@ void kc_program_panic(const struct kc_panic *why)
 
 void kc_program_dying(void)
 {
+}
+
+static void out(void *ctx, const char *text, size_t n)
+{
+    (void)ctx;
+    kc_plat_console(text, n);
+}
+
+void kc_program_explain(struct kc_kernel *k, const struct kc_explain_regs *regs)
+{
+    static const struct kc_ptview_bounds bounds = {DUMP_LINES_MAX, DUMP_READS_MAX};
+    kc_body_say("\n");
+    kc_kernel_explain(k, regs, kc_plat_cpu(), out, NULL);
+    kc_body_say("\n");
+    kc_kernel_dump(k, bounds, out, NULL);
 }
 
 void kc_program_ipi(struct kc_kernel *k)
@@ -142,6 +163,7 @@ static void say_result(const struct kc_boot_info *info, uint64_t findings)
     say_number(", services killed ", c->kills);
     say_number(", cleanups ", c->cleanups);
     say_number(", frames reclaimed ", c->reclaimed);
+    say_number(", text changes ", c->text_changes);
     say_number("; findings ", findings);
     say_number(", leaked frames ", kernel.leaked_frames);
     kc_body_say("\n");
@@ -190,6 +212,20 @@ static int compare_with_at(struct kc_kernel *k)
     return st == KC_OK ? EXIT_GOOD : st == KC_ERR_CORRUPT ? EXIT_FINDINGS : EXIT_INTERNAL;
 }
 
+static int die(struct kc_kernel *k, const struct kc_boot_info *info)
+{
+    struct kc_work work;
+    if (!kc_die_work(info->cmdline, &work)) {
+        kc_body_say("kcore: die= wants guard, text, data, null or user\n");
+        return EXIT_USAGE;
+    }
+    kc_status_t st = kc_kernel_main(k, &work);
+    kc_body_say("kcore: lived on: ");
+    kc_body_say(kc_status_name(st));
+    kc_body_say("\n");
+    return EXIT_FINDINGS;
+}
+
 static bool asked(const struct kc_boot_info *info, const char *word)
 {
     return kc_words_find(info->cmdline, word, NULL, NULL);
@@ -206,6 +242,9 @@ int kc_program_main(struct kc_kernel *k, const struct kc_boot_info *info,
     }
     if (asked(info, "at")) {
         return compare_with_at(k);
+    }
+    if (asked(info, "die")) {
+        return die(k, info);
     }
     if (asked(info, "replay") && board->initrd.size == 0) {
         kc_body_say("kcore: replay wants a .kct trace as initrd\n");

@@ -29,9 +29,17 @@ KC_INLINE bool kc_body_mmu_is_on(void)
 /* ---- where memory is ------------------------------------------------------------------------ */
 #define KC_BODY_INLINE_PTR 1
 
+/* Code that runs low, translated by the identity map or not at all, reaches RAM at its address. */
 KC_INLINE void *kc_plat_ram(kc_pa_t pa)
 {
-    return (void *)(kc_body_mmu_is_on() ? KC_BODY_LINEAR_BASE + kc_pa_raw(pa) : kc_pa_raw(pa));
+    uint64_t here;
+    __asm__ volatile("adr %0, ." : "=r"(here));
+    return (void *)((int64_t)here < 0 ? KC_BODY_LINEAR_BASE + kc_pa_raw(pa) : kc_pa_raw(pa));
+}
+
+KC_INLINE void *kc_plat_low(const void *p)
+{
+    return (void *)((uint64_t)p & ~KC_BODY_LINEAR_BASE);
 }
 
 /* With the MMU off an address has no upper half: one subtraction by mask serves both regimes. */

@@ -61,3 +61,16 @@ void flat_restore(void)
     kc_plat_barrier(KC_DSB_NSH);
     kc_plat_barrier(KC_ISB);
 }
+
+static void out(void *ctx, const char *text, size_t n)
+{
+    (void)ctx;
+    kc_plat_console(text, n);
+}
+
+void flat_explain(const struct kc_explain_regs *regs)
+{
+    struct kc_explain e;
+    kc_explain(regs, &kc_body_info, &e);
+    kc_explain_say(&e, out, NULL);
+}

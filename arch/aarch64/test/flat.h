@@ -19,4 +19,7 @@ void flat_mmu_on(void);
 /** Back to those tables in TTBR0, with nothing else in the TLB. */
 void flat_restore(void);
 
+/** Explain a fault, given that nobody owns the addresses. */
+void flat_explain(const struct kc_explain_regs *regs);
+
 #endif

@@ -67,6 +67,12 @@ void kc_program_dying(void)
 {
 }
 
+void kc_program_explain(struct kc_kernel *k, const struct kc_explain_regs *regs)
+{
+    (void)k;
+    flat_explain(regs);
+}
+
 void kc_program_ipi(struct kc_kernel *k)
 {
     __atomic_fetch_add(&k->ipis[kc_plat_cpu()], 1, __ATOMIC_RELEASE);

@@ -42,10 +42,12 @@ KC_INLINE kc_va_t kc_va_of_ia(kc_ia_t a)
 
 #define KC_ASID_BITS_MAX 16u
 
+struct kc_aspace;
+
 /*
  * Hands out ASIDs in generations. ASID 0 belongs to the empty root, which every CPU runs under
  * while no user space is active on it. When all are used, a rollover starts a new generation: all
- * ASIDs but those that some CPU is running under become free, and every TLB is invalidated before
+ * ASIDs but those of spaces that run on some CPU become free, and every TLB is invalidated before
  * one is given again. Private member by member; placed by the caller; 8 KiB.
  */
 struct kc_asids {
@@ -55,7 +57,7 @@ struct kc_asids {
     uint32_t next;       /* where the search goes on */
     uint64_t generation; /* starts at 1 */
     uint64_t rollovers;
-    uint32_t active[KC_CPUS_MAX]; /* ASID that each CPU runs under; 0: the empty root */
+    struct kc_aspace *running[KC_CPUS_MAX]; /* space that each CPU is in; NULL: the empty root */
     uint64_t used[(1u << KC_ASID_BITS_MAX) / 64];
 };
 
@@ -269,6 +271,30 @@ KC_NODISCARD enum kc_aspace_verdict kc_aspace_fault(struct kc_aspace *as,
 
 /** Name of a verdict for people, static storage; "?" for an unknown one. */
 const char *kc_aspace_verdict_name(enum kc_aspace_verdict v);
+
+/* What a space believes about an address. */
+enum kc_aspace_place {
+    KC_PLACE_OUTSIDE,     /* not in the window that areas may take */
+    KC_PLACE_FREE,        /* in no area */
+    KC_PLACE_GUARD_BELOW, /* in the guard below `area`: what overflows downwards, as stacks do */
+    KC_PLACE_GUARD_ABOVE,
+    KC_PLACE_AREA, /* in the usable bytes of `area` */
+    KC_PLACE_COUNT
+};
+struct kc_aspace_belief {
+    const char *space; /* its name */
+    uint8_t place;     /* enum kc_aspace_place */
+    struct kc_area area;
+};
+
+/**
+ * Ask without the lock: for a CPU that is about to stop, and may hold it. What other CPUs change
+ * meanwhile may be read half changed; nothing outside the space's own memory is read.
+ *
+ * Returns false, with *out untouched, if the space is not initialised.
+ */
+KC_NODISCARD bool kc_aspace_ask(const struct kc_aspace *as, kc_ia_t ia,
+                                struct kc_aspace_belief *out);
 
 /* ---- activation ----------------------------------------------------------------------------- */
 

@@ -186,7 +186,8 @@ KC_NODISCARD bool kc_plat_desc_cas(kc_pa_t pa, uint64_t *expected, uint64_t valu
 #ifndef KC_BODY_INLINE_PTR
 /**
  * Pointer to the byte of RAM at pa, good while the present translation regime lasts: with the MMU
- * off the address itself, with it on the linear map of the kernel. pa is in RAM; not checked.
+ * off, and inside kc_plat_call_low(), the address itself; else the linear map of the kernel. pa is
+ * in RAM; not checked.
  */
 void *kc_plat_ram(kc_pa_t pa);
 
@@ -203,7 +204,23 @@ kc_va_t kc_plat_ptr_va(const void *p);
 
 /** Pointer to the byte at user address uva, for the user access primitives alone. */
 void *kc_plat_uptr(kc_uva_t uva);
+
+/** Pointer that reaches the same byte inside kc_plat_call_low(): of RAM, or of the kernel's image.
+ */
+void *kc_plat_low(const void *p);
 #endif
+
+/**
+ * Call fn(kc_plat_low(arg)) with program counter, stacks and exception vectors of this CPU at their
+ * physical addresses, and come back: the linear map is not needed by the code that runs meanwhile.
+ * What TTBR0_EL1 holds is the caller's: an identity map of what fn executes, of its stack, and of
+ * what it reaches (kc/tramp.h). Changes no control register but the vectors' base.
+ *
+ * fn      in the kernel's text; calls only what needs no pointer kept from outside, but those that
+ *         kc_plat_low() gave
+ * Context: MMU on, interrupts masked, no user space active
+ */
+void kc_plat_call_low(void (*fn)(void *arg), void *arg);
 
 /* ---- order, TLB, caches, registers ---------------------------------------------------------- */
 #ifndef KC_BODY_INLINE_BARRIER

@@ -30,6 +30,7 @@
 #ifndef KC_PT_H
 #define KC_PT_H
 
+#include <kc/a64/access.h>
 #include <kc/a64/change.h>
 #include <kc/a64/desc.h>
 #include <kc/a64/regs.h>
@@ -213,6 +214,17 @@ KC_NODISCARD kc_status_t kc_pt_protect(struct kc_pt *pt, kc_ia_t ia, uint64_t by
                                        struct kc_pt_attr attr);
 
 /**
+ * Let all of the range translate to memory at pa onwards; attributes and sizes of leaves stay.
+ * Blocks that reach beyond the range are replaced by tables. Breaks the whole range. What the new
+ * memory holds is the caller's to see to, before.
+ *
+ * Errors: as kc_pt_unmap(), and
+ *          KC_ERR_ALIGN   a block in the range would not be aligned at its new place: split it
+ * first
+ */
+KC_NODISCARD kc_status_t kc_pt_move(struct kc_pt *pt, kc_ia_t ia, kc_pa_t pa, uint64_t bytes);
+
+/**
  * Make the leaf at ia one of `level` or smaller, by replacing blocks by tables that translate the
  * same (breaks the block). KC_OK with nothing done if it is one already.
  *
@@ -239,11 +251,9 @@ KC_NODISCARD kc_status_t kc_pt_join(struct kc_pt *pt, kc_ia_t ia, uint32_t level
 
 /* Result of a walk. */
 struct kc_pt_walk {
-    uint8_t fault;    /* enum kc_a64_fault: NONE, TRANSLATION, ADDRESS_SIZE or ACCESS_FLAG */
-    uint8_t level;    /* of the leaf, or of the fault */
-    uint8_t ap_table; /* APTable bits met on the way, or'ed; this module writes none */
-    bool uxn_table;
-    bool pxn_table;
+    uint8_t fault;           /* enum kc_a64_fault: NONE, TRANSLATION, ADDRESS_SIZE or ACCESS_FLAG */
+    uint8_t level;           /* of the leaf, or of the fault */
+    struct kc_a64_limits by; /* of the tables met on the way; this module writes none */
     kc_pa_t pa;              /* what ia translates to, to the byte; only without a fault */
     kc_pa_t desc_pa;         /* where the last descriptor was read */
     uint64_t desc;           /* its value */

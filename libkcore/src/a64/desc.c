@@ -229,6 +229,24 @@ kc_status_t kc_a64_leaf_encode(const struct kc_a64_format *f, uint32_t level,
     return KC_OK;
 }
 
+void kc_a64_leaf_fields(uint64_t desc, struct kc_a64_leaf *l)
+{
+    *l = (struct kc_a64_leaf){
+        .attr_index = (uint8_t)kc_field_get(desc, LEAF_ATTR_HI, LEAF_ATTR_LO),
+        .ap = (uint8_t)kc_field_get(desc, LEAF_AP_HI, LEAF_AP_LO),
+        .sh = (uint8_t)kc_field_get(desc, LEAF_SH_HI, LEAF_SH_LO),
+        .software = (uint8_t)kc_field_get(desc, LEAF_SOFTWARE_HI, LEAF_SOFTWARE_LO),
+        .af = (desc & LEAF_AF) != 0,
+        .not_global = (desc & LEAF_NG) != 0,
+        .pxn = (desc & LEAF_PXN) != 0,
+        .uxn = (desc & LEAF_UXN) != 0,
+        .contiguous = (desc & LEAF_CONTIGUOUS) != 0,
+        .dbm = (desc & LEAF_DBM) != 0,
+        .guarded = (desc & LEAF_GP) != 0,
+        .non_secure = (desc & LEAF_NS) != 0,
+    };
+}
+
 kc_status_t kc_a64_leaf_decode(const struct kc_a64_format *f, uint32_t level, uint64_t desc,
                                struct kc_a64_leaf *l)
 {
@@ -245,22 +263,9 @@ kc_status_t kc_a64_leaf_decode(const struct kc_a64_format *f, uint32_t level, ui
     if ((desc & leaf_res0(f, level)) != 0 || sh == 1 || !address_fits(f, address)) {
         return KC_ERR_CORRUPT;
     }
-    *l = (struct kc_a64_leaf){
-        .out = address,
-        .attr_index = (uint8_t)kc_field_get(desc, LEAF_ATTR_HI, LEAF_ATTR_LO),
-        .ap = (uint8_t)kc_field_get(desc, LEAF_AP_HI, LEAF_AP_LO),
-        .sh = (uint8_t)sh,
-        .software = (uint8_t)kc_field_get(desc, LEAF_SOFTWARE_HI, LEAF_SOFTWARE_LO),
-        .af = (desc & LEAF_AF) != 0,
-        .not_global = (desc & LEAF_NG) != 0,
-        .pxn = (desc & LEAF_PXN) != 0,
-        .uxn = (desc & LEAF_UXN) != 0,
-        .contiguous = (desc & LEAF_CONTIGUOUS) != 0,
-        .dbm = (desc & LEAF_DBM) != 0,
-        .guarded = (desc & LEAF_GP) != 0,
-        .no_block = level != LAST_LEVEL && (desc & LEAF_NT) != 0,
-        .non_secure = (desc & LEAF_NS) != 0,
-    };
+    kc_a64_leaf_fields(desc, l);
+    l->out = address;
+    l->no_block = level != LAST_LEVEL && (desc & LEAF_NT) != 0;
     return KC_OK;
 }
 
@@ -288,6 +293,16 @@ kc_status_t kc_a64_table_encode(const struct kc_a64_format *f, uint32_t level,
     return KC_OK;
 }
 
+void kc_a64_table_fields(uint64_t desc, struct kc_a64_table *t)
+{
+    *t = (struct kc_a64_table){
+        .ap_table = (uint8_t)kc_field_get(desc, TABLE_AP_HI, TABLE_AP_LO),
+        .uxn_table = (desc & TABLE_UXN) != 0,
+        .pxn_table = (desc & TABLE_PXN) != 0,
+        .ns_table = (desc & TABLE_NS) != 0,
+    };
+}
+
 kc_status_t kc_a64_table_decode(const struct kc_a64_format *f, uint32_t level, uint64_t desc,
                                 struct kc_a64_table *t)
 {
@@ -302,12 +317,7 @@ kc_status_t kc_a64_table_decode(const struct kc_a64_format *f, uint32_t level, u
     if ((desc & TABLE_RES0) != 0 || !address_fits(f, next)) {
         return KC_ERR_CORRUPT;
     }
-    *t = (struct kc_a64_table){
-        .next = next,
-        .ap_table = (uint8_t)kc_field_get(desc, TABLE_AP_HI, TABLE_AP_LO),
-        .uxn_table = (desc & TABLE_UXN) != 0,
-        .pxn_table = (desc & TABLE_PXN) != 0,
-        .ns_table = (desc & TABLE_NS) != 0,
-    };
+    kc_a64_table_fields(desc, t);
+    t->next = next;
     return KC_OK;
 }

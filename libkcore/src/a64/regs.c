@@ -177,12 +177,52 @@ kc_status_t kc_a64_tcr(const struct kc_a64_format *lower, const struct kc_a64_fo
     return KC_OK;
 }
 
-#define SCTLR_M    KC_BIT(0)
+/* D19.2 "TCR_EL1": IPS [34:32], AS [36], TBI0 [37], TBI1 [38], HPD0 [41], HPD1 [42]. TG0 and TG1
+   number the granules differently. */
+void kc_a64_tcr_decode(uint64_t tcr, bool upper, struct kc_a64_half *out)
+{
+    static const uint8_t granules[2][4] = {{12, 16, 14, 0}, {0, 14, 12, 16}};
+    static const uint8_t output_bits[8] = {32, 36, 40, 42, 44, 48, 48, 48};
+    uint32_t size = (uint32_t)kc_field_get(tcr, upper ? 21 : 5, upper ? 16 : 0);
+    uint32_t granule = granules[upper ? 1 : 0][kc_field_get(tcr, upper ? 31 : 15, upper ? 30 : 14)];
+    *out = (struct kc_a64_half){
+        .no_hierarchy = (tcr & KC_BIT(upper ? 42 : 41)) != 0,
+        .top_byte_ignored = (tcr & KC_BIT(upper ? 38 : 37)) != 0,
+    };
+    if ((tcr & (upper ? TCR_EPD1 : TCR_EPD0)) != 0) {
+        out->state = KC_A64_HALF_OFF;
+        return;
+    }
+    if (granule == 0) {
+        out->state = KC_A64_HALF_BAD_GRANULE;
+        return;
+    }
+    out->format = (struct kc_a64_format){
+        .stage = KC_A64_STAGE1,
+        .granule_log2 = (uint8_t)granule,
+        .va_bits = (uint8_t)(64 - size),
+        .pa_bits = output_bits[kc_field_get(tcr, 34, 32)],
+        .upper = upper ? 1 : 0,
+        .features = (tcr & TCR_AS) != 0 ? KC_A64_FEAT_ASID16 : (uint16_t)0,
+    };
+    if (kc_a64_format_check(&out->format) == KC_ERR_ARG) {
+        out->state = KC_A64_HALF_BAD_SIZE;
+    }
+}
+
+const char *kc_a64_half_state_name(enum kc_a64_half_state s)
+{
+    static const char *const names[KC_A64_HALF_STATE_COUNT] = {
+        "on", "walks are disabled by EPD", "TnSZ is not legal", "TG is reserved"};
+    return (uint32_t)s < KC_A64_HALF_STATE_COUNT ? names[s] : "?";
+}
+
+#define SCTLR_M    KC_A64_SCTLR_EL1_M
 #define SCTLR_C    KC_BIT(2)
 #define SCTLR_SA   KC_BIT(3)
 #define SCTLR_SA0  KC_BIT(4)
 #define SCTLR_I    KC_BIT(12)
-#define SCTLR_WXN  KC_BIT(19)
+#define SCTLR_WXN  KC_A64_SCTLR_EL1_WXN
 #define SCTLR_SPAN KC_BIT(23)
 /* RES1 in Armv8.0: LSMAOE (29), nTLSMD (28), SPAN (23), EIS (22), bit 20, EOS (11). */
 #define SCTLR_RES1 (KC_BIT(29) | KC_BIT(28) | SCTLR_SPAN | KC_BIT(22) | KC_BIT(20) | KC_BIT(11))

@@ -16,15 +16,7 @@
  *   I4  own_frames is the number of pages mapped in areas whose backing is OWN.
  *   I5  Every mapping carries the attributes of its kind of space: a user space maps for EL0, not
  *       global; the kernel's maps for EL1 alone, global.
- * and of the ASIDs:
- *   A1  A CPU that may walk a user root under some ASID has that ASID in active[].
- *   A2  An ASID in active[] is in used[], in every generation.
- *   A3  Between two owners of an ASID all TLBs are invalidated for it, and that is complete: by
- *       kc_pt_fini() of the first, or by a rollover.
- *
- * A1 is kept by the order of two stores: active[] is written before TTBR0_EL1 when a space is
- * entered, and cleared after TTBR0_EL1 and ISB when it is left. The other way round, a rollover on
- * another CPU could give the ASID away while this CPU still fills its TLB under it.
+ * ASIDs and what a CPU does to enter a space: aspace_asid.c.
  *
  * Frames that a space owns are mapped by pages, so that unmapping them never cuts a block and never
  * needs memory: release and fini cannot fail half-way.
@@ -33,18 +25,14 @@
  * space and one in struct kc_asids, both of rank KC_RANK_ASPACE, never held together; below them
  * the tree's and the frames'.
  *
- * Sources: DDI 0487 J.a, D8.13.1 "Address space identifiers and virtual machine identifiers",
- * "TTBR0_EL1"; Linux arch/arm64/mm/context.c for generations and the ASIDs that survive a rollover.
+ * Source: illumos vmem.c, for areas as a sorted set.
  */
 #include "aspace_priv.h"
 
 #include <kc/frame.h>
 
 #define PAGE_BYTES     ((uint64_t)KC_FRAME_BYTES)
-#define ASID_BITS_MIN  4u
 #define FREE_BATCH_MAX 32u /* frames unmapped together: one invalidation for all of them */
-
-KC_STATIC_ASSERT((1u << ASID_BITS_MIN) > KC_CPUS_MAX + 1, "a rollover always frees an ASID");
 
 /* ---- areas ---------------------------------------------------------------------------------- */
 
@@ -635,141 +623,32 @@ const char *kc_aspace_verdict_name(enum kc_aspace_verdict v)
     return (uint32_t)v < KC_FAULT_VERDICT_COUNT ? names[v] : "?";
 }
 
-/* ---- ASIDs ---------------------------------------------------------------------------------- */
-
-kc_status_t kc_asids_init(struct kc_asids *a, uint32_t asid_bits, kc_pa_t empty_root)
+bool kc_aspace_ask(const struct kc_aspace *as, kc_ia_t ia, struct kc_aspace_belief *out)
 {
-    if (asid_bits < ASID_BITS_MIN || asid_bits > KC_ASID_BITS_MAX) {
-        return KC_ERR_ARG;
-    }
-    if (!kc_pa_is_aligned(empty_root, PAGE_BYTES)) {
-        return KC_ERR_ALIGN;
-    }
-    __builtin_memset(a, 0, sizeof(*a));
-    kc_lock_init(&a->lock, "asids", KC_RANK_ASPACE);
-    a->empty_ttbr = kc_pa_raw(empty_root); /* ASID 0 */
-    a->count = 1u << asid_bits;
-    a->next = 1;
-    a->generation = 1;
-    a->used[0] = 1;
-    return KC_OK;
-}
-
-static bool asid_is_used(const struct kc_asids *a, uint32_t asid)
-{
-    return (a->used[asid / 64] & KC_BIT(asid % 64)) != 0;
-}
-
-static void asid_set(struct kc_asids *a, uint32_t asid)
-{
-    a->used[asid / 64] |= KC_BIT(asid % 64);
-}
-
-/* 0 if all are used. */
-static uint32_t asid_search(struct kc_asids *a)
-{
-    for (uint32_t i = 0; i < a->count; i++) {
-        uint32_t asid = (a->next + i) & (a->count - 1);
-        if (!asid_is_used(a, asid)) {
-            a->next = (asid + 1) & (a->count - 1);
-            return asid;
-        }
-    }
-    return 0;
-}
-
-/* A new generation: only ASIDs that CPUs run under stay used (A2), and no TLB holds the others. */
-static void asid_rollover(struct kc_asids *a)
-{
-    __builtin_memset(a->used, 0, sizeof(a->used));
-    asid_set(a, 0);
-    for (uint32_t cpu = 0; cpu < KC_CPUS_MAX; cpu++) {
-        asid_set(a, a->active[cpu]);
-    }
-    a->generation++;
-    a->rollovers++;
-    a->next = 1;
-    /* Without it: a store to some space's tables is still on its way, and a walker caches the old
-       descriptor behind the invalidation. */
-    kc_plat_barrier(KC_DSB_ISHST);
-    kc_plat_tlbi(KC_TLBI_VMALLE1IS, 0);
-    /* Without it: this CPU enters a space under an ASID while another still holds entries of its
-       former owner (A3). */
-    kc_plat_barrier(KC_DSB_ISH);
-}
-
-/* An ASID of the present generation for the space. The ASIDs' lock is held. */
-static void asid_give(struct kc_asids *a, struct kc_aspace *as)
-{
-    if (as->generation == a->generation) {
-        return;
-    }
-    if (as->running != 0) {
-        /* It runs on another CPU since before the rollover, which therefore kept its ASID (A2). */
-        as->generation = a->generation;
-        return;
-    }
-    uint32_t asid = asid_search(a);
-    if (asid == 0) {
-        asid_rollover(a);
-        asid = asid_search(a);
-        KC_CHECK(asid != 0);
-    }
-    asid_set(a, asid);
-    as->asid = asid;
-    as->generation = a->generation;
-    kc_pt_set_asid(as->pt, asid);
-}
-
-kc_status_t kc_aspace_activate(struct kc_aspace *as)
-{
+    uint64_t raw = kc_ia_raw(ia);
     if (!as->ready) {
-        return KC_ERR_STATE;
+        return false;
     }
-    if (as->kind != KC_ASPACE_USER) {
-        return KC_ERR_ARG;
+    *out = (struct kc_aspace_belief){.space = as->name, .place = KC_PLACE_OUTSIDE};
+    if (!kc_range_has(as->base, as->bytes, raw)) {
+        return true;
     }
-    struct kc_asids *a = as->asids;
-    uint32_t cpu = kc_plat_cpu();
-    kc_lock_acquire(&a->lock);
-    if (a->active[cpu] != 0) {
-        kc_lock_release(&a->lock);
-        return KC_ERR_STATE;
+    out->place = KC_PLACE_FREE;
+    for (uint32_t i = 0; i < as->area_count && i < as->area_max; i++) {
+        struct kc_area a = as->areas[i];
+        if (kc_range_has(a.base, a.bytes, raw)) {
+            out->place = KC_PLACE_AREA;
+        } else if (kc_range_has(a.base - a.guard_bytes, a.guard_bytes, raw)) {
+            out->place = KC_PLACE_GUARD_BELOW;
+        } else if (kc_range_has(a.base + a.bytes, a.guard_bytes, raw)) {
+            out->place = KC_PLACE_GUARD_ABOVE;
+        } else {
+            continue;
+        }
+        out->area = a;
+        break;
     }
-    asid_give(a, as);
-    kc_pt_set_live(as->pt);
-    a->active[cpu] = as->asid; /* A1: before the register */
-    as->running++;
-    uint64_t ttbr = 0;
-    kc_status_t status = kc_a64_ttbr(kc_pt_format(as->pt), kc_pt_root(as->pt), as->asid, &ttbr);
-    KC_CHECK(status == KC_OK); /* init checked the root and the number of ASIDs */
-    kc_plat_sysreg_write(KC_TTBR0_EL1, ttbr);
-    /* Without it: the next user access may still be translated through the former root. */
-    kc_plat_barrier(KC_ISB);
-    kc_lock_release(&a->lock);
-    return KC_OK;
-}
-
-kc_status_t kc_aspace_deactivate(struct kc_aspace *as)
-{
-    if (!as->ready || as->kind != KC_ASPACE_USER) {
-        return KC_ERR_STATE;
-    }
-    struct kc_asids *a = as->asids;
-    uint32_t cpu = kc_plat_cpu();
-    kc_lock_acquire(&a->lock);
-    if (as->running == 0 || a->active[cpu] != as->asid) {
-        kc_lock_release(&a->lock);
-        return KC_ERR_STATE;
-    }
-    kc_plat_sysreg_write(KC_TTBR0_EL1, a->empty_ttbr);
-    /* Without it: this CPU still walks the space's root, under its ASID, after both were declared
-       free for others below. */
-    kc_plat_barrier(KC_ISB);
-    a->active[cpu] = 0; /* A1: after the register */
-    as->running--;
-    kc_lock_release(&a->lock);
-    return KC_OK;
+    return true;
 }
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
@@ -869,10 +748,6 @@ kc_status_t kc_aspace_fini(struct kc_aspace *as)
     /* Invalidates the ASID and waits for that (A3); then the number may go to somebody else. */
     kc_status_t status = kc_pt_fini(as->pt);
     KC_CHECK(status == KC_OK);
-    kc_lock_acquire(&as->asids->lock);
-    if (as->generation == as->asids->generation) {
-        as->asids->used[as->asid / 64] &= ~KC_BIT(as->asid % 64);
-    }
-    kc_lock_release(&as->asids->lock);
+    kc_aspace_priv_asid_drop(as);
     return KC_OK;
 }

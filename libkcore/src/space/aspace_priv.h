@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* aspace_priv.h: what aspace.c and aspace_check.c share; also for white-box tests. */
+/* aspace_priv.h: what the sources of kc/aspace.h share; also for white-box tests. */
 #ifndef KC_SPACE_ASPACE_PRIV_H
 #define KC_SPACE_ASPACE_PRIV_H
 
@@ -16,5 +16,8 @@ struct kc_area *kc_aspace_priv_find(const struct kc_aspace *as, uint64_t ia);
 
 /** I5: may that kind of space map so? */
 bool kc_aspace_priv_attr_fits(const struct kc_aspace *as, struct kc_pt_attr attr);
+
+/** Its ASID may be given again: nothing of the space is in any TLB, nor will be (A3). */
+void kc_aspace_priv_asid_drop(struct kc_aspace *as);
 
 #endif

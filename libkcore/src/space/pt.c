@@ -45,6 +45,8 @@
  *   O3  Every TLBI has DSB ISHST before it and DSB ISH after it, in the same operation.
  *   O4  A page leaves the tree's ownership only after the DSB ISH of O3.
  *   O5  Every operation that stored to a live tree ends in ISB.
+ *   O6  An operation that stored to a shared tree that is not live ends in DSB ISHST: the CPU that
+ *       will make it live may be another.
  *
  * Cost: as in the header. Locking: one lock, rank KC_RANK_PT, held for a whole operation, with
  * calls only downwards, to frame.
@@ -98,8 +100,7 @@ kc_status_t kc_pt_priv_attr_check(bool any_asid, struct kc_pt_attr attr)
     return KC_OK;
 }
 
-/* ---- shared with pt_edit.c
- * --------------------------------------------------------------------------- */
+/* ---- shared with pt_edit.c ------------------------------------------------------------------ */
 
 void kc_pt_priv_enter(struct kc_pt *pt)
 {
@@ -505,9 +506,9 @@ static void walk(const struct kc_pt *pt, uint64_t ia, struct kc_pt_walk *w)
             walk_fault(w, KC_A64_FAULT_ADDRESS_SIZE);
             return;
         }
-        w->ap_table |= t.ap_table;
-        w->uxn_table = w->uxn_table || t.uxn_table;
-        w->pxn_table = w->pxn_table || t.pxn_table;
+        w->by.ap_table |= t.ap_table;
+        w->by.uxn_table = w->by.uxn_table || t.uxn_table;
+        w->by.pxn_table = w->by.pxn_table || t.pxn_table;
         table = kc_pa(t.next);
     }
 }
@@ -589,13 +590,9 @@ void kc_pt_expect_at(const struct kc_pt_walk *w, enum kc_at op, struct kc_a64_pa
     bool write = op == KC_AT_S1E1W || op == KC_AT_S1E0W;
     uint32_t fault = w->fault;
     *out = (struct kc_a64_par){.level = KC_A64_LEVEL_NONE};
-    if (fault == KC_A64_FAULT_NONE) {
-        /* D8.4.1: AP[1] gives EL0 access, AP[2] takes writes; APTable takes the same away. */
-        bool reaches = !el0 || ((w->leaf.ap & 1u) != 0 && (w->ap_table & 1u) == 0);
-        bool writes = (w->leaf.ap & 2u) == 0 && (w->ap_table & 2u) == 0;
-        if (!reaches || (write && !writes)) {
-            fault = KC_A64_FAULT_PERMISSION;
-        }
+    struct kc_a64_access a = {.write = write, .el0 = el0};
+    if (fault == KC_A64_FAULT_NONE && kc_a64_access_judge(&w->leaf, &w->by, a) != KC_A64_ALLOWED) {
+        fault = KC_A64_FAULT_PERMISSION;
     }
     if (fault != KC_A64_FAULT_NONE) {
         out->failed = true;

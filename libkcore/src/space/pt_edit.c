@@ -2,9 +2,9 @@
 /*
  * Translation tables: changes of leaves that exist. Nouns, phases and invariants are those of pt.c.
  *
- * Unmap, protect and split are one *edit*: whole leaves change in place, a leaf that the range cuts
- * is replaced by a table in which only the part in the range is changed. Join is the opposite: a
- * table whose leaves continue each other is replaced by one leaf.
+ * Unmap, protect, move and split are one *edit*: whole leaves change in place, a leaf that the
+ * range cuts is replaced by a table in which only the part in the range is changed. Join is the
+ * opposite: a table whose leaves continue each other is replaced by one leaf.
  *
  * Why clear bit 0 in a break and not the whole entry: the output address stays readable, so that
  * the second half needs no memory of its own. An invalid entry may hold any bits (DDI 0487 J.a,
@@ -19,11 +19,12 @@
 /* A range has two ends, and each cuts at most one leaf. */
 #define CUTS_MAX 2u
 
-/* ---- unmap, protect, split ------------------------------------------------------------------ */
+/* ---- unmap, protect, move, split ------------------------------------------------------------ */
 
 enum edit_kind {
     EDIT_UNMAP,
     EDIT_PROTECT, /* new attributes */
+    EDIT_MOVE,    /* new output addresses */
     EDIT_KEEP     /* same attributes: only cut leaves change, which is a split */
 };
 
@@ -37,6 +38,7 @@ struct edit {
     struct kc_pt *pt;
     enum edit_kind kind;
     uint64_t attr_bits; /* PROTECT */
+    uint64_t delta;     /* MOVE: new output address minus input address, modulo 2^64 */
     uint64_t tables;    /* plan: pages needed */
     bool must_break;    /* plan: some whole leaf may not change while live */
     uint64_t chain;     /* pages reserved */
@@ -47,14 +49,16 @@ struct edit {
     struct cut cuts[CUTS_MAX];
 };
 
-/* What a whole leaf becomes. */
-static uint64_t edited(const struct edit *e, uint32_t level, uint64_t desc)
+/* What a whole leaf, which translates ia onwards, becomes. */
+static uint64_t edited(const struct edit *e, uint32_t level, uint64_t ia, uint64_t desc)
 {
     switch (e->kind) {
     case EDIT_UNMAP:
         return 0;
     case EDIT_PROTECT:
         return kc_pt_priv_leaf_desc(e->attr_bits, level, desc & kc_pt_priv_out_mask(e->pt, level));
+    case EDIT_MOVE:
+        return kc_pt_priv_leaf_desc(kc_pt_priv_attr_bits(e->pt, level, desc), level, ia + e->delta);
     case EDIT_KEEP:
     default:
         return desc;
@@ -82,6 +86,23 @@ static uint64_t count_cut(const struct kc_pt *pt, uint32_t level, uint64_t off, 
     return count;
 }
 
+/*
+ * Can what the range covers of a leaf of that level be moved? The largest whole leaf that will be
+ * part of it must be aligned at its new place, too; the smaller ones then are.
+ */
+static bool moves_whole(const struct edit *e, uint32_t level, uint64_t ia, uint64_t part)
+{
+    while (level < KC_PT_LAST_LEVEL) {
+        uint64_t span = kc_pt_priv_span(e->pt, level);
+        uint64_t skip = (span - (ia & (span - 1))) & (span - 1); /* to the first boundary */
+        if (part > skip && part - skip >= span) {
+            return kc_is_aligned(e->delta, span);
+        }
+        level++;
+    }
+    return true;
+}
+
 static kc_status_t plan_edit(struct edit *e, uint32_t level, kc_pa_t table, uint64_t ia,
                              uint64_t bytes)
 {
@@ -101,9 +122,11 @@ static kc_status_t plan_edit(struct edit *e, uint32_t level, kc_pa_t table, uint
             }
         } else if (!kc_pt_priv_leaf_is_ours(pt, level, desc)) {
             return KC_ERR_CORRUPT;
+        } else if (e->kind == EDIT_MOVE && !moves_whole(e, level, ia, part)) {
+            return KC_ERR_ALIGN;
         } else if (part != span) {
             e->tables += count_cut(pt, level, ia & (span - 1), part);
-        } else if (kc_a64_change_classify(&pt->format, level, desc, edited(e, level, desc)) ==
+        } else if (kc_a64_change_classify(&pt->format, level, desc, edited(e, level, ia, desc)) ==
                    KC_A64_CHANGE_BREAK) {
             e->must_break = true;
         }
@@ -114,14 +137,15 @@ static kc_status_t plan_edit(struct edit *e, uint32_t level, kc_pa_t table, uint
 }
 
 /*
- * The table that replaces a leaf of which off .. off + part - 1 is edited. Nobody can reach it yet.
+ * The table that replaces a leaf, which translates ia onwards, of which off .. off + part - 1 is
+ * edited. Nobody can reach it yet.
  *
  *     0          off            off + part        span
  *     |   keep   |    edited    |      keep       |
  *     +----+----+----+----+----+----+----+----+---+
  *     entries of the next level; one that straddles an edge becomes a table itself
  */
-static uint64_t build_cut(struct edit *e, uint32_t level, uint64_t desc, uint64_t off,
+static uint64_t build_cut(struct edit *e, uint32_t level, uint64_t desc, uint64_t ia, uint64_t off,
                           uint64_t part)
 {
     const struct kc_pt *pt = e->pt;
@@ -143,12 +167,12 @@ static uint64_t build_cut(struct edit *e, uint32_t level, uint64_t desc, uint64_
         if (count == 0) {
             uint64_t from = off > pos ? off - pos : 0;
             uint64_t to = end < pos + sub ? end - pos : sub;
-            uint64_t child = build_cut(e, level + 1, keep, from, to - from);
+            uint64_t child = build_cut(e, level + 1, keep, ia + pos, from, to - from);
             kc_plat_desc_store(at, kc_pt_priv_table_desc(pt, level + 1, child));
             pos += sub;
             continue;
         }
-        uint64_t value = is_edited ? edited(e, level + 1, keep) : keep;
+        uint64_t value = is_edited ? edited(e, level + 1, ia + pos, keep) : keep;
         if (value != 0) {
             kc_plat_desc_fill(at, (uint32_t)count, value, sub);
         }
@@ -174,18 +198,19 @@ static void commit_leaf(struct edit *e, uint32_t level, kc_pa_t at, uint64_t des
     if (part != span) {
         struct cut *c = &e->cuts[e->cut_count++];
         c->at = at;
-        c->desc =
-            kc_pt_priv_table_desc(e->pt, level, build_cut(e, level, desc, ia & (span - 1), part));
+        c->desc = kc_pt_priv_table_desc(
+            e->pt, level,
+            build_cut(e, level, desc, kc_align_down(ia, span), ia & (span - 1), part));
         /* O2: the break. The link is stored when the invalidation is complete. */
         kc_plat_desc_store(at, desc & ~(uint64_t)1u);
         note_leaf(e, level, ia);
         return;
     }
-    uint64_t value = edited(e, level, desc);
+    uint64_t value = edited(e, level, ia, desc);
     if (value == desc) {
         return;
     }
-    bool breaks = e->must_break && e->kind == EDIT_PROTECT;
+    bool breaks = e->must_break && e->kind != EDIT_UNMAP;
     kc_plat_desc_store(at, breaks ? desc & ~(uint64_t)1u : value);
     note_leaf(e, level, ia);
 }
@@ -226,7 +251,7 @@ static void commit_edit(struct edit *e, uint32_t level, kc_pa_t table, uint64_t 
     }
 }
 
-/* Second half of a broken PROTECT: entries whose bit 0 was cleared get their new value. */
+/* Second half of a broken PROTECT or MOVE: entries whose bit 0 was cleared get their new value. */
 static void make_edit(struct edit *e, uint32_t level, kc_pa_t table, uint64_t ia, uint64_t bytes)
 {
     while (bytes != 0) {
@@ -238,7 +263,7 @@ static void make_edit(struct edit *e, uint32_t level, kc_pa_t table, uint64_t ia
                 make_edit(e, level + 1, kc_pt_priv_next(desc), ia, part);
             }
         } else if (part == kc_pt_priv_span(e->pt, level)) {
-            kc_plat_desc_store(at, edited(e, level, desc | 1u));
+            kc_plat_desc_store(at, edited(e, level, ia, desc | 1u));
         }
         ia += part;
         bytes -= part;
@@ -262,7 +287,7 @@ static kc_status_t edit_locked(struct edit *e, uint64_t ia, uint64_t bytes)
     kc_pt_priv_settle_invalidate(pt, &e->batch, e->tail);
     /* O1: the tables of cut leaves were filled before the DSB of the invalidation. */
     bool made = false;
-    if (e->must_break && e->kind == EDIT_PROTECT) {
+    if (e->must_break && e->kind != EDIT_UNMAP) {
         make_edit(e, start, pt->root, ia, bytes);
         made = true;
     }
@@ -309,6 +334,22 @@ kc_status_t kc_pt_protect(struct kc_pt *pt, kc_ia_t ia, uint64_t bytes, struct k
         return status;
     }
     struct edit e = {.pt = pt, .kind = EDIT_PROTECT, .attr_bits = kc_pt_priv_attr_encode(pt, attr)};
+    return edit(pt, &e, ia, bytes);
+}
+
+kc_status_t kc_pt_move(struct kc_pt *pt, kc_ia_t ia, kc_pa_t pa, uint64_t bytes)
+{
+    kc_status_t status = kc_pt_priv_judge_ready(pt, bytes);
+    if (status == KC_OK && !kc_pa_is_aligned(pa, KC_BIT(pt->format.granule_log2))) {
+        status = KC_ERR_ALIGN;
+    }
+    if (status == KC_OK && !kc_range_covers(0, KC_BIT(pt->format.pa_bits), kc_pa_raw(pa), bytes)) {
+        status = KC_ERR_RANGE;
+    }
+    if (status != KC_OK) {
+        return status;
+    }
+    struct edit e = {.pt = pt, .kind = EDIT_MOVE, .delta = kc_pa_raw(pa) - kc_ia_raw(ia)};
     return edit(pt, &e, ia, bytes);
 }
 

@@ -150,7 +150,8 @@ void kc_pt_priv_batch_add(const struct kc_pt *pt, struct kc_pt_batch *b, uint32_
 void kc_pt_priv_settle_invalidate(const struct kc_pt *pt, const struct kc_pt_batch *b,
                                   uint64_t tail);
 
-/** New valid entries are visible to walkers, and this CPU starts over with what follows. */
+/** New valid entries are visible to walkers, and this CPU starts over with what follows; of a tree
+    that is not live, all stores are complete (O6). */
 void kc_pt_priv_settle_end(const struct kc_pt *pt, bool made_valid);
 
 /** TLBI for all that the tree may have put into TLBs, without its barriers. */

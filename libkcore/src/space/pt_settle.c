@@ -109,6 +109,11 @@ void kc_pt_priv_settle_invalidate(const struct kc_pt *pt, const struct kc_pt_bat
 void kc_pt_priv_settle_end(const struct kc_pt *pt, bool made_valid)
 {
     if (!pt->live) {
+        if (pt->shared) {
+            /* Without it (O6): another CPU makes the tree live and enters it, and its walker does
+               not see a store of this one, for which only this CPU's DSB stands (B2.3.10). */
+            kc_plat_barrier(KC_DSB_ISHST);
+        }
         return;
     }
     if (made_valid) {

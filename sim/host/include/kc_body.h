@@ -78,6 +78,12 @@ KC_INLINE void *kc_plat_uptr(kc_uva_t uva)
     return (void *)(uintptr_t)kc_uva_raw(uva);
 }
 
+/* One regime, one address. */
+KC_INLINE void *kc_plat_low(const void *p)
+{
+    return (void *)(uintptr_t)p;
+}
+
 /* ---- tables: the host's own 64-bit atomics -------------------------------------------------- */
 #define KC_BODY_INLINE_DESC 1
 KC_INLINE uint64_t kc_plat_desc_load(kc_pa_t pa)

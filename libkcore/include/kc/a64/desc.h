@@ -189,6 +189,14 @@ KC_NODISCARD kc_status_t kc_a64_table_encode(const struct kc_a64_format *f, uint
 KC_NODISCARD kc_status_t kc_a64_table_decode(const struct kc_a64_format *f, uint32_t level,
                                              uint64_t desc, struct kc_a64_table *t);
 
+/**
+ * The fields of a block or page, and of a table descriptor, as they stand: for any value, unjudged.
+ * out, next and no_block, which depend on level and format, are 0. For walks of tables that
+ * somebody else wrote: hardware ignores what kc_a64_leaf_decode() calls corrupt.
+ */
+void kc_a64_leaf_fields(uint64_t desc, struct kc_a64_leaf *l);
+void kc_a64_table_fields(uint64_t desc, struct kc_a64_table *t);
+
 /** Output address of a block or page, or next table of a table descriptor: the bits, unjudged. */
 uint64_t kc_a64_desc_address(const struct kc_a64_format *f, uint32_t level, uint64_t desc);
 

@@ -92,6 +92,34 @@ KC_NODISCARD kc_status_t kc_a64_format_for(const struct kc_a64_machine *m, uint3
 KC_NODISCARD kc_status_t kc_a64_tcr(const struct kc_a64_format *lower,
                                     const struct kc_a64_format *upper, uint64_t *out);
 
+/* One half of the address space, as TCR_EL1 has it. */
+enum kc_a64_half_state {
+    KC_A64_HALF_ON,
+    KC_A64_HALF_OFF,         /* EPDn: every address faults at level 0 */
+    KC_A64_HALF_BAD_SIZE,    /* TnSZ outside 16 to 39, or no walk of that granule begins so */
+    KC_A64_HALF_BAD_GRANULE, /* TGn holds a reserved value */
+    KC_A64_HALF_STATE_COUNT
+};
+struct kc_a64_half {
+    struct kc_a64_format format; /* ASID size, granule, sizes; only if state is ON */
+    uint8_t state;               /* enum kc_a64_half_state */
+    bool no_hierarchy;           /* HPDn: attributes of table descriptors are ignored */
+    bool top_byte_ignored;       /* TBIn */
+};
+
+/**
+ * Take TCR_EL1 apart. Any value decodes. Features that only ID registers know (BBM, TLB range) are
+ * left out of the format; the output size is IPS, at most 48 bits.
+ */
+void kc_a64_tcr_decode(uint64_t tcr, bool upper, struct kc_a64_half *out);
+
+/** Name of a state for people, static storage; "?" for an unknown one. */
+const char *kc_a64_half_state_name(enum kc_a64_half_state s);
+
+/* Fields of SCTLR_EL1 that decide about an access. */
+#define KC_A64_SCTLR_EL1_M   KC_BIT(0)
+#define KC_A64_SCTLR_EL1_WXN KC_BIT(19)
+
 /* Options of kc_a64_sctlr(). */
 #define KC_A64_SCTLR_MMU    0x01u /* M */
 #define KC_A64_SCTLR_CACHES 0x02u /* C and I */
