@@ -273,7 +273,7 @@ struct kc_cache_set_cpu {
  * cache: objects of several types then fill the same slabs, which is what saves memory where each
  * type is few. The price: a free of one type's object as another's of the same size is not seen.
  * Empty slabs are kept for the set, not for each cache: beyond config.spares, one that empties
- * sends back the one that emptied longest ago. So do magazines: on each CPU KC_CACHE_RING caches
+ * sends back the one that emptied longest ago. So do magazines: on each CPU config.spares caches
  * may keep a filled one, and those of others are emptied, a few objects a call, by whoever takes
  * their place. Placed by the caller, private member by member.
  */
