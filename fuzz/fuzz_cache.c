@@ -12,7 +12,8 @@ static void fuzz_set(struct kc_frames *frames, struct kc_misuse *misuse, struct 
     static struct kc_cache_set set;
     static struct kc_cache members[3];
     static struct cache_model model[3];
-    struct kc_cache_set_config config = {"set", members, 3, 1u << kc_bytes_below(o, 4), 0, misuse};
+    struct kc_cache_set_config config = {
+        "set", members, 3, 1u << kc_bytes_below(o, 4), 0, misuse, kc_bytes_below(o, 2)};
     FUZZ_REQUIRE(kc_cache_set_init(&set, &config, frames) == KC_OK);
     for (uint32_t i = 0; i < 3; i++) {
         struct kc_cache *c = NULL;
@@ -56,7 +57,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     kc_misuse_init(&misuse, KC_MISUSE_SILENT);
     FUZZ_REQUIRE(kc_early_init(&early, &info) == KC_OK);
     FUZZ_REQUIRE(kc_frames_init(&frames, &early, &misuse) == KC_OK);
-    uint32_t what = kc_bytes_below(&o, 6);
+    uint32_t what = kc_bytes_below(&o, 12);
+    config.cpu_count = what / 6;
+    what %= 6;
     config.object_bytes = 1 + kc_bytes_below(&o, 5000);
     config.align = (size_t)8 << kc_bytes_below(&o, 10);
     config.slab_order = what < 5 ? what : 0;

@@ -165,7 +165,8 @@ static kc_status_t start_services(struct kc_kernel *k)
         st = kc_aspace_init(&k->space, &config);
     }
     if (st == KC_OK) {
-        struct kc_heap_config config = {.name = "kernel", .misuse = &k->misuse};
+        struct kc_heap_config config = {
+            .name = "kernel", .misuse = &k->misuse, .cpu_count = k->info.cpu_count};
         st = kc_heap_init(&k->heap, &config, &k->frames);
     }
     if (st == KC_OK) {

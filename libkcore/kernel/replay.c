@@ -648,7 +648,8 @@ static kc_status_t make_allocators(struct kc_replay *r)
                                          .cache = kc_plat_ram(pa),
                                          .cache_max = CACHES_MAX,
                                          .spares = CACHE_SPARES,
-                                         .misuse = r->misuse};
+                                         .misuse = r->misuse,
+                                         .cpu_count = r->cpu_count};
     struct kc_heap_config heap = {.name = "replay", .misuse = r->misuse, .set = &r->caches};
     s = kc_cache_set_init(&r->caches, &caches, r->frames);
     if (s == KC_OK) {

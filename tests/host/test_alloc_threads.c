@@ -23,7 +23,8 @@ static struct kc_boot_info info;
 static struct kc_early early;
 static struct kc_frames frames;
 static struct kc_misuse misuse;
-static struct kc_cache cache;
+static struct kc_cache cache; /* with magazines */
+static struct kc_cache lone;  /* without */
 static struct kc_cache_set set;
 static struct kc_cache members[KC_HEAP_CLASSES];
 static struct kc_heap heap;
@@ -36,6 +37,7 @@ enum kind {
     KIND_POOL,
     KIND_ALONE,
     KIND_CACHE,
+    KIND_LONE,
     KIND_HEAP,
     KIND_FRAME,
     KINDS
@@ -64,6 +66,9 @@ static void *get(enum kind kind, uint64_t x)
         break;
     case KIND_CACHE:
         p = kc_cache_alloc(&cache, 0);
+        break;
+    case KIND_LONE:
+        p = kc_cache_alloc(&lone, 0);
         break;
     case KIND_HEAP:
         p = kc_heap_alloc(&heap, x % 64 == 0 ? 9000 + x % 50000 : 8 + x % 700, 0);
@@ -94,6 +99,9 @@ static void put(enum kind kind, void *p)
     case KIND_CACHE:
         status = kc_cache_free(&cache, p);
         break;
+    case KIND_LONE:
+        status = kc_cache_free(&lone, p);
+        break;
     case KIND_HEAP:
         status = kc_heap_free(&heap, p);
         break;
@@ -122,7 +130,7 @@ static void *work(void *arg)
             note_wrong(kc_frames_check(&frames, NULL) != KC_OK);
         }
         if (x % 512 == 1) {
-            note_wrong(kc_cache_check(&cache, NULL) != KC_OK);
+            note_wrong(kc_cache_check(&lone, NULL) != KC_OK);
             note_wrong(kc_pool_check(&alone, NULL) != KC_OK);
         }
         if (x % 64 == 2) {
@@ -145,12 +153,15 @@ Test(alloc_threads, every_block_has_one_owner)
     cr_assert_eq(host_ram_create(KC_MIB(8), &info), KC_OK);
     cr_assert_eq(kc_early_init(&early, &info), KC_OK);
     cr_assert_eq(kc_frames_init(&frames, &early, &misuse), KC_OK);
-    struct kc_cache_config cc = {.name = "c", .object_bytes = 200, .misuse = &misuse};
+    struct kc_cache_config cc = {
+        .name = "c", .object_bytes = 200, .misuse = &misuse, .cpu_count = THREADS};
     struct kc_heap_config hc = {"h", &misuse, 0, 0, &set};
     /* With one spare, sizes push each other's empty slabs out all the time. */
-    struct kc_cache_set_config sc = {"s", members, KC_HEAP_CLASSES, 1, 0, &misuse};
+    struct kc_cache_set_config sc = {"s", members, KC_HEAP_CLASSES, 1, 0, &misuse, THREADS};
     struct kc_pool_config pc = {"p", pool_memory, sizeof(pool_memory), 100, 0, &misuse, 0, THREADS};
+    struct kc_cache_config lc = {.name = "l", .object_bytes = 200, .misuse = &misuse};
     cr_assert_eq(kc_cache_init(&cache, &cc, &frames), KC_OK);
+    cr_assert_eq(kc_cache_init(&lone, &lc, &frames), KC_OK);
     cr_assert_eq(kc_cache_set_init(&set, &sc, &frames), KC_OK);
     cr_assert_eq(kc_heap_init(&heap, &hc, &frames), KC_OK);
     struct kc_pool_config ac = {"a", alone_memory, sizeof(alone_memory), 100, 0, &misuse, 0, 0};
@@ -181,7 +192,10 @@ Test(alloc_threads, every_block_has_one_owner)
     cr_expect_eq(kc_pool_check(&pool, NULL), KC_OK);
     cr_expect_eq(kc_pool_fini(&pool), KC_OK);
     cr_expect_eq(kc_pool_fini(&alone), KC_OK);
+    cr_expect_eq(kc_cache_check(&cache, NULL), KC_OK);
     cr_expect_eq(kc_cache_fini(&cache), KC_OK);
+    cr_expect_eq(kc_cache_fini(&lone), KC_OK);
+    cr_expect_eq(kc_cache_set_check(&set, NULL), KC_OK);
     cr_expect_eq(kc_heap_check(&heap, NULL), KC_OK);
     cr_expect_eq(kc_heap_fini(&heap), KC_OK);
     cr_expect_eq(kc_cache_set_fini(&set), KC_OK);
@@ -223,7 +237,7 @@ Test(alloc_threads, misuse_races_are_refused)
     cr_assert_eq(host_ram_create(KC_MIB(8), &info), KC_OK);
     cr_assert_eq(kc_early_init(&early, &info), KC_OK);
     cr_assert_eq(kc_frames_init(&frames, &early, &misuse), KC_OK);
-    struct kc_heap_config hc = {"h", &misuse, 0, 0, NULL};
+    struct kc_heap_config hc = {"h", &misuse, 0, THREADS, NULL};
     cr_assert_eq(kc_heap_init(&heap, &hc, &frames), KC_OK);
     for (uint32_t i = 0; i < THREADS; i++) {
         thread_seed[i] = kc_random(&seed);

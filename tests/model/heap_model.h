@@ -159,8 +159,11 @@ static inline void heap_model_free(struct heap_model *m, struct heap_model_block
     }
     heap_model_drop(m, b);
     MODEL_REQUIRE(kc_heap_usable(m->h, p) == 0);
-    MODEL_REQUIRE(kc_heap_free(m->h, p) == KC_ERR_STATE);
-    m->reports++;
+    /* At hardening off, what lies in a magazine is not told from what is live. */
+    if (KC_HARDENING != KC_HARDENING_OFF || m->h->set->cpu_count == 0) {
+        MODEL_REQUIRE(kc_heap_free(m->h, p) == KC_ERR_STATE);
+        m->reports++;
+    }
 }
 
 static inline void heap_model_resize(struct heap_model *m, struct heap_model_block *b,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* cache: the contract of kc/cache.h, and the invariants C1 to C7 of src/mem/cache.c. */
+/* cache: the contract of kc/cache.h, and the invariants C1 to C9 of src/mem/cache.c. */
 #include <kc_test.h>
 
 #include <kc/cache.h>
@@ -25,7 +25,8 @@ static void set_up(void)
 
 TestSuite(cache, .init = set_up);
 
-static kc_status_t make(struct kc_cache *c, size_t bytes, size_t align, uint32_t flags)
+static kc_status_t make_for(struct kc_cache *c, size_t bytes, size_t align, uint32_t flags,
+                            uint32_t cpus)
 {
     struct kc_cache_config config;
     __builtin_memset(&config, 0, sizeof(config));
@@ -34,7 +35,14 @@ static kc_status_t make(struct kc_cache *c, size_t bytes, size_t align, uint32_t
     config.align = align;
     config.flags = flags;
     config.misuse = &misuse;
+    config.cpu_count = cpus;
     return kc_cache_init(c, &config, &frames);
+}
+
+/* Without magazines. */
+static kc_status_t make(struct kc_cache *c, size_t bytes, size_t align, uint32_t flags)
+{
+    return make_for(c, bytes, align, flags, 0);
 }
 
 /* Nothing is held any more, and all is sound. */
@@ -71,6 +79,7 @@ Test(cache, init_refuses_what_is_malformed)
     cr_expect_eq(make(&cache, 8, 4, 0), KC_ERR_ARG);
     cr_expect_eq(make(&cache, 8, 8192, 0), KC_ERR_RANGE);
     cr_expect_eq(make(&cache, 8, 8, 0x80), KC_ERR_ARG);
+    cr_expect_eq(make_for(&cache, 8, 8, 0, KC_CPUS_MAX + 1), KC_ERR_RANGE);
     c.frame_flags = KC_FRAME_ZERO;
     cr_expect_eq(kc_cache_init(&cache, &c, &frames), KC_ERR_ARG);
     c.frame_flags = 0;
@@ -85,10 +94,10 @@ Test(cache, init_refuses_what_is_malformed)
 }
 
 /* Every size: what a slab holds, and that no byte of an object is another's or the state's. */
-Test(cache, slabs_of_every_size_hold_what_they_should)
+static void slabs_of_every_size(uint32_t cpus)
 {
     for (size_t bytes = 8; bytes <= KC_CACHE_OBJECT_MAX; bytes += bytes < 512 ? 8 : 504) {
-        cr_assert_eq(make(&cache, bytes, 0, 0), KC_OK);
+        cr_assert_eq(make_for(&cache, bytes, 0, 0, cpus), KC_OK);
         uint32_t n = cache.shape[cache.order_first].objects;
         cr_assert_geq(n, 1);
         cr_assert_leq(cache.order_first, cache.order_more);
@@ -115,6 +124,16 @@ Test(cache, slabs_of_every_size_hold_what_they_should)
         cr_assert_eq(kc_cache_fini(&cache), KC_OK);
     }
     expect_nothing_held();
+}
+
+Test(cache, slabs_of_every_size_hold_what_they_should)
+{
+    slabs_of_every_size(0);
+}
+
+Test(cache, slabs_of_every_size_hold_what_they_should_with_magazines)
+{
+    slabs_of_every_size(2);
 }
 
 Test(cache, powers_of_two_pack_without_a_gap)
@@ -275,16 +294,16 @@ Test(cache, slab_frames_cannot_be_freed_under_it)
     EXPECT_MISUSE(kc_frame_free(&frames, slab, 0), KC_ERR_PERM, KC_MISUSE_WRONG_OWNER);
 }
 
-Test(cache, random_operations_agree_with_the_model)
+static void random_operations(uint32_t cpus)
 {
-    static const size_t bytes_of[] = {1, 8, 24, 64, 192, 700, 1024, 2560};
+    static const size_t bytes_of[] = {1, 8, 24, 64, 192, 255, 700, 1024, 2560};
     static struct cache_model m;
     static uint8_t bytes[6000];
     uint64_t seed = kc_test_seed();
     for (uint32_t i = 0; i < KC_ARRAY_COUNT(bytes_of); i++) {
         struct kc_bytes o = {bytes, sizeof(bytes), 0};
         kc_random_fill(&seed, bytes, sizeof(bytes));
-        cr_assert_eq(make(&cache, bytes_of[i], 8u << i % 4, 0), KC_OK);
+        cr_assert_eq(make_for(&cache, bytes_of[i], 8u << i % 4, 0, cpus), KC_OK);
         cache_model_init(&m, &cache, &misuse, bytes_of[i], 8u << i % 4);
         while (!kc_bytes_is_empty(&o)) {
             cache_model_step(&m, &o);
@@ -296,8 +315,18 @@ Test(cache, random_operations_agree_with_the_model)
     expect_nothing_held();
 }
 
+Test(cache, random_operations_agree_with_the_model)
+{
+    random_operations(0);
+}
+
+Test(cache, random_operations_agree_with_the_model_with_a_magazine)
+{
+    random_operations(1);
+}
+
 /* Fails the first frame allocation, then the second, until none is left to fail. */
-Test(cache, every_frame_may_fail)
+static void every_frame_fails(uint32_t cpus)
 {
     static struct cache_model m;
     static uint8_t bytes[2000];
@@ -308,7 +337,7 @@ Test(cache, every_frame_may_fail)
         struct kc_bytes o = {bytes, sizeof(bytes), 0};
         struct kc_frame_stats before, now;
         kc_frame_stats(&frames, &before);
-        cr_assert_eq(make(&cache, 1500, 0, 0), KC_OK);
+        cr_assert_eq(make_for(&cache, 1500, 0, 0, cpus), KC_OK);
         cache_model_init(&m, &cache, &misuse, 1500, 8);
         m.may_fail = true;
         kc_frames_fail_after(&frames, n);
@@ -325,6 +354,16 @@ Test(cache, every_frame_may_fail)
     }
     kc_frames_fail_after(&frames, UINT64_MAX);
     expect_nothing_held();
+}
+
+Test(cache, every_frame_may_fail)
+{
+    every_frame_fails(0);
+}
+
+Test(cache, every_frame_may_fail_with_a_magazine)
+{
+    every_frame_fails(1);
 }
 
 Test(cache, falls_back_to_small_slabs_when_memory_is_in_pieces)
@@ -380,11 +419,16 @@ Test(cache, write_after_free_is_noticed_at_the_next_allocation)
 static struct kc_cache_set set;
 static struct kc_cache members[6];
 
+static void make_set_for(uint32_t spares, uint32_t cpus)
+{
+    struct kc_cache_set_config config = {"set",   members, KC_ARRAY_COUNT(members), spares, 0,
+                                         &misuse, cpus};
+    cr_assert_eq(kc_cache_set_init(&set, &config, &frames), KC_OK);
+}
+
 static void make_set(uint32_t spares)
 {
-    struct kc_cache_set_config config = {"set",  members, KC_ARRAY_COUNT(members),
-                                         spares, 0,       &misuse};
-    cr_assert_eq(kc_cache_set_init(&set, &config, &frames), KC_OK);
+    make_set_for(spares, 0);
 }
 
 static struct kc_cache *member(size_t bytes, size_t align)
@@ -396,7 +440,7 @@ static struct kc_cache *member(size_t bytes, size_t align)
 
 Test(cache, set_refuses_what_is_malformed)
 {
-    struct kc_cache_set_config config = {"set", members, 1, 1, 0, &misuse};
+    struct kc_cache_set_config config = {"set", members, 1, 1, 0, &misuse, 0};
     struct kc_cache *c = &cache;
     cr_expect_eq(kc_cache_set_init(NULL, &config, &frames), KC_ERR_ARG);
     cr_expect_eq(kc_cache_set_init(&set, NULL, &frames), KC_ERR_ARG);
@@ -534,7 +578,7 @@ Test(cache, set_keeps_as_many_empty_slabs_as_it_was_told)
 }
 
 /* Several caches of a set, some of them one and the same, each beside its model. */
-Test(cache, set_random_operations_agree_with_the_models)
+static void set_random_operations(uint32_t cpus)
 {
     static const size_t bytes_of[] = {8, 16, 100, 700, 2048, 5000};
     static struct cache_model m[KC_ARRAY_COUNT(bytes_of)];
@@ -543,7 +587,7 @@ Test(cache, set_random_operations_agree_with_the_models)
     for (uint32_t spares = 1; spares <= KC_CACHE_SPARES_MAX; spares *= 2) {
         struct kc_bytes o = {bytes, sizeof(bytes), 0};
         kc_random_fill(&seed, bytes, sizeof(bytes));
-        make_set(spares);
+        make_set_for(spares, cpus);
         for (uint32_t i = 0; i < KC_ARRAY_COUNT(m); i++) {
             cache_model_init(&m[i], member(bytes_of[i], 0), &misuse, bytes_of[i], 8);
             m[i].may_fail = true;
@@ -568,6 +612,133 @@ Test(cache, set_random_operations_agree_with_the_models)
     }
     expect_nothing_held();
 }
+
+Test(cache, set_random_operations_agree_with_the_models)
+{
+    set_random_operations(0);
+}
+
+Test(cache, set_random_operations_agree_with_the_models_with_magazines)
+{
+    set_random_operations(1);
+}
+
+#if KC_MAG_IS_USED
+/* More caches than the ring has places: what is pushed out of it is emptied, a little a call. */
+Test(cache, set_empties_the_magazines_of_idle_caches)
+{
+    enum {
+        PLACES = 16
+    };
+    static struct kc_cache many[PLACES * 2];
+    struct kc_cache_set_config config = {"many", many, KC_ARRAY_COUNT(many), PLACES, 0, &misuse, 1};
+    static void *p[KC_ARRAY_COUNT(many)][64];
+    cr_assert_eq(kc_cache_set_init(&set, &config, &frames), KC_OK);
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(many); i++) {
+        struct kc_cache *c = member(8 * (i + 1), 8);
+        for (uint32_t round = 0; round < 4; round++) {
+            for (uint32_t k = 0; k < 64; k++) {
+                p[i][k] = kc_cache_alloc(c, 0);
+                cr_assert_not_null(p[i][k]);
+            }
+            for (uint32_t k = 0; k < 64; k++) {
+                cr_assert_eq(kc_cache_free(c, p[i][k]), KC_OK);
+            }
+            cr_assert_eq(kc_cache_set_check(&set, NULL), KC_OK);
+        }
+    }
+    uint32_t filled = 0;
+    uint32_t last = KC_ARRAY_COUNT(many) - 1;
+    for (uint32_t i = 0; i < last; i++) {
+        filled += kc_mag_count(&many[i].cpu[0]->mag) != 0;
+    }
+    cr_expect_leq(filled, PLACES);
+    cr_expect_eq(kc_mag_count(&many[0].cpu[0]->mag), 0);
+    cr_expect_gt(kc_mag_count(&many[last].cpu[0]->mag), 1);
+    cr_expect_gt(kc_cache_set_cpu_bytes(&set), 0);
+    cr_expect_gt(kc_cache_set_drain(&set, 0), 0);
+    cr_expect_eq(kc_cache_set_drain(&set, 0), 0);
+    cr_expect_eq(kc_cache_set_drain(&set, KC_CPUS_MAX), 0);
+    cr_assert_eq(kc_cache_set_check(&set, NULL), KC_OK);
+    cr_assert_eq(kc_cache_set_fini(&set), KC_OK);
+    expect_nothing_held();
+}
+
+Test(cache, magazine_grows_while_it_is_used)
+{
+    cr_assert_eq(make_for(&cache, 64, 0, 0, 1), KC_OK);
+    static void *p[500];
+    void *one = kc_cache_alloc(&cache, 0);
+    cr_assert_eq(kc_cache_free(&cache, one), KC_OK);
+    struct kc_cache_stats s;
+    kc_cache_stats(&cache, &s);
+    cr_expect_leq(s.kept, 1);
+    for (uint32_t i = 0; i < 500; i++) {
+        p[i] = kc_cache_alloc(&cache, 0);
+        cr_assert_not_null(p[i]);
+    }
+    for (uint32_t i = 0; i < 500; i++) {
+        cr_assert_eq(kc_cache_free(&cache, p[i]), KC_OK);
+    }
+    kc_cache_stats(&cache, &s);
+    cr_expect_gt(s.kept, 16);
+    cr_expect_leq(s.kept, KC_CACHE_CPU_OBJECTS);
+    cr_expect_eq(s.alloc_count, 501);
+    cr_expect_eq(s.free_count, 501);
+    cr_expect_eq(kc_cache_drain(&cache, 0), s.kept);
+    cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
+    cr_assert_eq(kc_cache_fini(&cache), KC_OK);
+    expect_nothing_held();
+}
+#endif
+
+#if KC_HARDENING == KC_HARDENING_CHECKED
+/* What two wrong frees at the same instant on two CPUs leave: an object that is in there twice. */
+Test(cache, an_object_that_was_freed_twice_at_once_is_handed_out_once)
+{
+    cr_assert_eq(make_for(&cache, 40, 0, 0, 1), KC_OK);
+    static void *p[100];
+    for (uint32_t i = 0; i < 100; i++) {
+        p[i] = kc_cache_alloc(&cache, 0);
+    }
+    for (uint32_t i = 0; i < 90; i++) {
+        cr_assert_eq(kc_cache_free(&cache, p[i]), KC_OK);
+    }
+    struct kc_cache_cpu *m = cache.cpu[0];
+    uint32_t count = kc_mag_count(&m->mag);
+    cr_assert_geq(count, 2);
+    cache_entries(m)[count - 2] = cache_entries(m)[count - 1];
+    struct kc_cache_fault where = {0, 0, 0, 0};
+    cr_expect_eq(kc_cache_check(&cache, &where), KC_ERR_CORRUPT);
+    cr_expect_eq(where.invariant, 8);
+    void *a = kc_cache_alloc(&cache, 0);
+    void *b = kc_cache_alloc(&cache, 0);
+    cr_assert_not_null(b);
+    cr_assert_neq(a, b);
+    cr_expect_eq(misuse.count[KC_MISUSE_DOUBLE_FREE], 1);
+    cr_expect_eq(misuse.last.address, (uintptr_t)a);
+}
+
+/* Small and great objects: in the magazine, in the slab. */
+Test(cache, double_free_is_noticed_wherever_the_object_is)
+{
+    static void *p[100];
+    for (size_t bytes = 40; bytes <= 2000; bytes *= 7) {
+        cr_assert_eq(make_for(&cache, bytes, 0, 0, 2), KC_OK);
+        for (uint32_t i = 0; i < 100; i++) {
+            p[i] = kc_cache_alloc(&cache, 0);
+        }
+        for (uint32_t i = 0; i < 100; i++) {
+            cr_assert_eq(kc_cache_free(&cache, p[i]), KC_OK);
+            for (uint32_t k = i % 3; k <= i; k += 3) {
+                EXPECT_MISUSE(kc_cache_free(&cache, p[k]), KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE);
+            }
+        }
+        cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
+        cr_assert_eq(kc_cache_fini(&cache), KC_OK);
+    }
+}
+#endif
 
 #define EXPECT_BROKEN(n, place, wrong)                                         \
     do {                                                                       \
@@ -594,7 +765,7 @@ Test(cache, check_sees_each_broken_invariant)
     EXPECT_BROKEN(2, v.record->word, 1u);
     EXPECT_BROKEN(3, v.slab->prev, 1u);
     EXPECT_BROKEN(3, cache.bin_mask, 0u);
-    EXPECT_BROKEN(4, cache.live, 2u);
+    EXPECT_BROKEN(4, cache.out, 2u);
     EXPECT_BROKEN(4, cache.slabs, 2u);
     EXPECT_BROKEN(4, cache.capacity, 2u);
     EXPECT_BROKEN(4, cache.frames_held, 2u);

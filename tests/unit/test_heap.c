@@ -17,15 +17,21 @@ static struct kc_heap heap, other;
 static struct kc_cache_set set;
 static struct kc_cache members[4];
 
+static kc_status_t make_for(struct kc_heap *h, const char *name, uint32_t cpus)
+{
+    struct kc_heap_config config = {name, &misuse, 0, cpus, NULL};
+    return kc_heap_init(h, &config, &frames);
+}
+
+/* Without magazines. */
 static kc_status_t make(struct kc_heap *h, const char *name)
 {
-    struct kc_heap_config config = {name, &misuse, 0, 0, NULL};
-    return kc_heap_init(h, &config, &frames);
+    return make_for(h, name, 0);
 }
 
 static void make_set(uint32_t members_max)
 {
-    struct kc_cache_set_config config = {"set", members, members_max, 1, 0, &misuse};
+    struct kc_cache_set_config config = {"set", members, members_max, 1, 0, &misuse, 0};
     cr_assert_eq(kc_cache_set_init(&set, &config, &frames), KC_OK);
 }
 
@@ -65,9 +71,9 @@ Test(heap, init_refuses_what_is_malformed)
     cr_expect_eq(kc_heap_init(NULL, &config, &frames), KC_ERR_ARG);
     cr_expect_eq(kc_heap_init(&other, NULL, &frames), KC_ERR_ARG);
     cr_expect_eq(kc_heap_init(&other, &config, NULL), KC_ERR_ARG);
-    config.unused = 1;
+    config.cpu_count = KC_CPUS_MAX + 1;
     cr_expect_eq(kc_heap_init(&other, &config, &frames), KC_ERR_ARG);
-    config.unused = 0;
+    config.cpu_count = 0;
     config.frame_flags = 0x80;
     cr_expect_eq(kc_heap_init(&other, &config, &frames), KC_ERR_ARG);
     config.frame_flags = KC_FRAME_DMA32;
@@ -98,7 +104,7 @@ Test(heap, shares_a_set_with_named_caches)
     unsigned char *b = kc_cache_alloc(named, 0);
     unsigned char *c = kc_cache_alloc(odd, 0);
     cr_expect_eq(b - a, 96);
-    cr_expect_eq(named->live, 2);
+    cr_expect_eq(named->out, 2);
     cr_expect_eq(kc_heap_usable(&other, b), 96);
     cr_expect_eq(kc_heap_usable(&other, c), 0, "1008 is no class");
     EXPECT_MISUSE(kc_heap_free(&other, c), KC_ERR_PERM, KC_MISUSE_WRONG_OWNER);
@@ -286,12 +292,14 @@ Test(heap, resize_keeps_contents_in_place_where_it_can)
 
 static struct heap_model model;
 
-Test(heap, random_operations_agree_with_the_model)
+static void random_operations(uint32_t cpus)
 {
     static uint8_t bytes[12000];
     uint64_t seed = kc_test_seed();
     struct kc_bytes o = {bytes, sizeof(bytes), 0};
     kc_random_fill(&seed, bytes, sizeof(bytes));
+    cr_assert_eq(kc_heap_fini(&heap), KC_OK);
+    cr_assert_eq(make_for(&heap, "test", cpus), KC_OK);
     heap_model_init(&model, &heap, &misuse);
     model.may_fail = true;
     for (uint32_t step = 0; !kc_bytes_is_empty(&o); step++) {
@@ -300,6 +308,16 @@ Test(heap, random_operations_agree_with_the_model)
     }
     heap_model_finish(&model);
     expect_nothing_held();
+}
+
+Test(heap, random_operations_agree_with_the_model)
+{
+    random_operations(0);
+}
+
+Test(heap, random_operations_agree_with_the_model_with_magazines)
+{
+    random_operations(1);
 }
 
 /* Fails the first frame allocation, then the second, until none is left to fail. */
@@ -350,7 +368,7 @@ Test(heap, check_sees_each_broken_invariant)
     void *q = kc_heap_alloc(&heap, 8, 0);
     cr_assert(kc_frame_find(&frames, kc_plat_ram_pa(p), &first));
     cr_assert(kc_frame_find(&frames, kc_plat_ram_pa(p + 4 * 4096), &further));
-    EXPECT_BROKEN(1, heap.cache[0]->live, 9u);
+    EXPECT_BROKEN(1, heap.cache[0]->out, 9u);
     EXPECT_BROKEN(1, heap.cache[0]->stride, 24u);
     EXPECT_BROKEN(1, heap.cache[0]->set, NULL);
     EXPECT_BROKEN(1, heap.cache[1], heap.cache[0]);

@@ -7,11 +7,18 @@
  * together. What is free is recorded outside the objects. A slab is found from a pointer
  * through the frame records, so there is no header before an object, and any pointer at all may be
  * handed to kc_cache_free(): a wrong one is refused and reported.
+ *
+ * Each CPU may have a magazine (kc/mag.h) over the slabs that all share. kc_cache_alloc() and
+ * kc_cache_free() mask interrupts for the call; the _pinned forms are for a caller that stays on
+ * its CPU while nobody else on it uses the cache (kc/pool.h says more of the forms). Without
+ * magazines (cpu_count 0) every call takes the lock, and the outcome depends on nothing but the
+ * order of calls: the deterministic mode.
  */
 #ifndef KC_CACHE_H
 #define KC_CACHE_H
 
 #include <kc/frame.h>
+#include <kc/mag.h>
 
 KC_EXTERN_C_BEGIN
 
@@ -31,6 +38,13 @@ KC_EXTERN_C_BEGIN
 
 #define KC_CACHE_SLAB_AUTO  0u /* slab_order: the cache chooses, by waste and population */
 
+/*
+ * A magazine holds no more objects, and no more bytes of them but one object. It begins with one
+ * and doubles while it is much used. So no CPU keeps more free objects from the others.
+ */
+#define KC_CACHE_CPU_OBJECTS 32u
+#define KC_CACHE_CPU_BYTES   2048u
+
 struct kc_cache_config {
     const char *name;    /* copied, cut to KC_CACHE_NAME_CHARS - 1; NULL is "" */
     size_t object_bytes; /* 1 to KC_CACHE_OBJECT_MAX */
@@ -44,26 +58,62 @@ struct kc_cache_config {
     uint32_t flags;           /* KC_CACHE_KEEP_NONE */
     uint32_t frame_flags;     /* for its frames: KC_FRAME_BELOW() or 0 */
     struct kc_misuse *misuse; /* NULL as in kc_misuse_raise() */
+    uint32_t cpu_count;       /* CPUs 0 to cpu_count - 1 have magazines; others take the lock */
 };
 
 /* How a slab of one order is laid out. Private. */
 struct kc_cache_shape {
     uint16_t objects;      /* 0: this order is not used */
     uint16_t state_offset; /* of the slab's state in the slab; 0: in its second frame record */
+    uint16_t bytes_offset; /* of the objects' state bytes in the slab; 0: there are none */
+    uint16_t unused;
 };
 
 struct kc_cache_set;
+struct kc_cache;
+
+/* An entry of a magazine. Private. */
+struct kc_cache_entry {
+    void *object;
+#if KC_MAG_HAS_STATE
+    uint8_t *state; /* NULL: objects of this cache have no state bytes */
+#endif
+};
+
+/* What one CPU has of a cache; its entries follow. `none` of a cache has a limit of 0. Private. */
+struct kc_cache_cpu {
+    struct kc_mag mag;
+    struct kc_cache *cache;
+    uint64_t alloc_count; /* atomic, relaxed */
+    uint32_t limit_max;   /* what the limit may grow to */
+    uint32_t slow_count;  /* calls that were not served by the magazine since the limit grew */
+    uint32_t place;       /* in the set's ring of filled magazines, plus 1; 0: none */
+    uint32_t drain_next;  /* number + 1 of the next cache whose magazine is to be emptied here */
+};
+
+/* Where magazines lie: frames from which nothing goes back before the end. Private. */
+struct kc_cache_store {
+    uintptr_t at, end; /* what is left of the last frame */
+    uint64_t last; /* physical address of the last frame, or 0; each begins with the one before */
+    uint32_t frame_count;
+    uint32_t unused;
+};
 
 /* The cache. Placed by the caller, private member by member. */
 struct kc_cache {
+    struct kc_cache_cpu none;              /* of CPUs without a magazine */
+    struct kc_cache_cpu *cpu[KC_CPUS_MAX]; /* of each CPU: its own, or &none */
     struct kc_lock lock;
     struct kc_frames *frames;
     struct kc_misuse *misuse;
     struct kc_cache_set *set; /* that it belongs to; NULL: none */
     void (*ctor)(void *object);
-    uint32_t stride;     /* bytes from object to object */
-    uint32_t reciprocal; /* of stride, see src/mem/cache.c */
+    uint32_t stride;  /* bytes from object to object */
+    uint32_t inverse; /* of the stride's odd part, modulo 2^32; kc_mag_quotient() */
+    uint32_t shift;   /* of the stride: its trailing zeros */
     uint32_t object_bytes;
+    uint32_t cpu_count;
+    struct kc_cache_store store; /* of its magazines, if it is in no set */
     uint16_t flags;
     uint16_t frame_flags;
     uint8_t order_first; /* of slabs while few objects live */
@@ -76,21 +126,23 @@ struct kc_cache {
     uint32_t slabs;    /* all, empty ones included */
     uint32_t slabs_empty;
     uint32_t frames_held, peak_frames;
-    uint64_t live;     /* objects handed out; what was freed is what was allocated less these */
+    uint64_t out;      /* objects that are live or in magazines */
     uint64_t capacity; /* objects in all slabs */
-    uint64_t peak_live;
-    uint64_t alloc_count, fail_count, grow_count; /* slabs given back: those made less those held */
+    uint64_t peak_out;
+    uint64_t alloc_count;            /* under the lock; beside these, those of magazines */
+    uint64_t fail_count, grow_count; /* slabs given back: those made less those held */
     char name[KC_CACHE_NAME_CHARS];
 };
 
 struct kc_cache_stats {
     size_t object_bytes; /* as configured */
     size_t stride_bytes; /* as laid out: what one object is granted */
-    uint64_t live;       /* objects handed out now */
-    uint64_t peak_live;
-    uint64_t capacity; /* objects in all slabs */
+    uint64_t live;       /* objects handed out now; while others allocate, of some moment each */
+    uint64_t kept;       /* free, in magazines */
+    uint64_t peak_live;  /* most at a time that were live or in magazines */
+    uint64_t capacity;   /* objects in all slabs */
     uint64_t slabs, slabs_empty;
-    uint64_t frames_bytes; /* held in frames now, slab state included */
+    uint64_t frames_bytes; /* held in frames now, slab state included; magazines are apart */
     uint64_t peak_frames_bytes;
     uint64_t alloc_count, free_count;  /* successes since init */
     uint64_t fail_count;               /* allocations that found no memory */
@@ -122,7 +174,8 @@ KC_NODISCARD kc_status_t kc_cache_init(struct kc_cache *c, const struct kc_cache
 KC_NODISCARD kc_status_t kc_cache_fini(struct kc_cache *c);
 
 /**
- * Allocate an object, from the fullest slab that has one.
+ * Allocate an object: the one that this CPU freed last, else one from the fullest slab that has
+ * one.
  *
  * flags   of KC_CACHE_ZERO; refused (NULL) for a cache with a constructor
  *
@@ -132,12 +185,13 @@ KC_NODISCARD kc_status_t kc_cache_fini(struct kc_cache *c);
  *
  * Returns NULL if there is no memory, or for an unknown flag.
  * Owner:   the caller, until kc_cache_free()
- * Cost:    O(objects in a slab / 32) and, when a slab must be made, one kc_frame_alloc(); one lock
- *          hold, within which the frames' lock is taken. The constructor runs for a whole slab. If
- *          frames are short: kc_frames_reclaim(), and a second attempt.
- * Context: any, interrupts included
+ * Cost:    O(1): a pop; or one lock hold in which at most 8 objects move, and when a slab must be
+ * made one kc_frame_alloc(), with the frames' lock within. The constructor runs for a whole slab.
+ *          If frames are short: kc_frames_reclaim(), and a second attempt.
+ * Context: any, interrupts included; the pinned form: see the top
  */
 KC_NODISCARD void *kc_cache_alloc(struct kc_cache *c, uint32_t flags);
+KC_NODISCARD void *kc_cache_alloc_pinned(struct kc_cache *c, uint32_t flags);
 
 /**
  * Give an object back. A slab that empties goes back to the frames if another empty one is held;
@@ -145,16 +199,16 @@ KC_NODISCARD void *kc_cache_alloc(struct kc_cache *c, uint32_t flags);
  *
  * ptr     from kc_cache_alloc() of this cache; NULL is KC_OK and does nothing
  *
- * Errors (all are misuse, noticed at every hardening level, reported once; state is as before):
- *          KC_ERR_RANGE  FOREIGN: ptr lies in no slab, nor in free memory
- *          KC_ERR_PERM   WRONG_OWNER: ptr lies in another cache's slab
- *          KC_ERR_ALIGN  INTERIOR: ptr is not the first byte of an object
- *          KC_ERR_STATE  DOUBLE_FREE: the object is free, or ptr lies in free frames
- * Cost:    O(log spans + objects in a slab / 32); one lock hold, and when a slab empties in a set
- *          perhaps another, with one kc_frame_free()
- * Context: any, interrupts included
+ * Errors (all are misuse, reported once; state is as before; at hardening off, an object that is in
+ * a magazine already is not noticed): KC_ERR_RANGE  FOREIGN: ptr lies in no slab, nor in free
+ * memory KC_ERR_PERM   WRONG_OWNER: ptr lies in another cache's slab KC_ERR_ALIGN  INTERIOR: ptr is
+ * not the first byte of an object KC_ERR_STATE  DOUBLE_FREE: the object is free, or ptr lies in
+ * free frames Cost:    kc_frame_find() and a push; or one lock hold in which at most 4 objects
+ * move, and when a slab empties in a set perhaps another, with one kc_frame_free() Context: any,
+ * interrupts included; the pinned form: see the top
  */
 kc_status_t kc_cache_free(struct kc_cache *c, void *ptr);
+kc_status_t kc_cache_free_pinned(struct kc_cache *c, void *ptr);
 
 /**
  * What kc_cache_free() would answer for ptr: misuse is reported as there, but nothing is freed.
@@ -162,13 +216,33 @@ kc_status_t kc_cache_free(struct kc_cache *c, void *ptr);
  */
 kc_status_t kc_cache_probe(struct kc_cache *c, const void *ptr);
 
-/** Give all empty slabs back. Returns the number of frames that went. Cost: O(empty slabs). */
+/**
+ * Give all empty slabs back, after emptying this CPU's magazine.
+ *
+ * Returns the number of frames that went.
+ * Cost:    O(empty slabs + KC_CACHE_CPU_OBJECTS)
+ * Context: any, interrupts included
+ */
 uint64_t kc_cache_shrink(struct kc_cache *c);
 
-/** One consistent snapshot. Cost: O(1); one lock hold. */
+/**
+ * Empty the magazine of a CPU into the slabs.
+ *
+ * cpu      any number; one without a magazine keeps nothing
+ *
+ * Returns the number of objects.
+ * Context: on that CPU, pinned; or on another when that CPU is off and was seen to be
+ */
+uint32_t kc_cache_drain(struct kc_cache *c, uint32_t cpu);
+
+/** Counts. Cost: O(CPUs); one lock hold. Context: any. */
 void kc_cache_stats(struct kc_cache *c, struct kc_cache_stats *out);
 
-/** True if ptr is the first byte of a live object of this cache. Any value is allowed. */
+/**
+ * True if ptr is the first byte of a live object of this cache. Any value is allowed.
+ *
+ * Context: with magazines, nobody allocates or frees that object meanwhile
+ */
 bool kc_cache_is_live(struct kc_cache *c, const void *ptr);
 
 /* ---- sets: caches that share slabs ---------------------------------------------------------- */
@@ -177,10 +251,22 @@ struct kc_cache_set_config {
     const char *name; /* of the set; its caches are called NAME-BYTES */
     /* Room for its caches; the caller's, untouched by others until kc_cache_set_fini(). */
     struct kc_cache *cache;
-    uint32_t cache_max;       /* how many fit; 1 or more */
-    uint32_t spares;          /* empty slabs kept in all: power of two, 1 to KC_CACHE_SPARES_MAX */
+    uint32_t cache_max; /* how many fit; 1 or more */
+    /*
+     * Empty slabs kept in all, and on each CPU the caches that may keep a filled magazine: power of
+     * two, 1 to KC_CACHE_SPARES_MAX. Fewer hold less memory, more are faster.
+     */
+    uint32_t spares;
     uint32_t frame_flags;     /* for frames: KC_FRAME_BELOW() or 0 */
     struct kc_misuse *misuse; /* of its caches; NULL as in kc_misuse_raise() */
+    uint32_t cpu_count;       /* of its caches */
+};
+
+/* What one CPU has of a set: which of its caches may keep a filled magazine there. Private. */
+struct kc_cache_set_cpu {
+    uint32_t ring[KC_CACHE_SPARES_MAX]; /* number + 1 of a cache; 0: none; `spares` are used */
+    uint32_t next;                      /* place that is used next */
+    uint32_t draining; /* number + 1 of the first cache whose magazine is to be emptied; 0: none */
 };
 
 /*
@@ -188,7 +274,9 @@ struct kc_cache_set_config {
  * cache: objects of several types then fill the same slabs, which is what saves memory where each
  * type is few. The price: a free of one type's object as another's of the same size is not seen.
  * Empty slabs are kept for the set, not for each cache: beyond config.spares, one that empties
- * sends back the one that emptied longest ago. Placed by the caller, private member by member.
+ * sends back the one that emptied longest ago. So do magazines: on each CPU config.spares caches
+ * may keep a filled one, and those of others are emptied, a few objects a call, by whoever takes
+ * their place. Placed by the caller, private member by member.
  */
 struct kc_cache_set {
     struct kc_lock lock; /* for making caches */
@@ -202,6 +290,9 @@ struct kc_cache_set {
     uint32_t spare_next;                 /* atomic: place in the ring that is used next */
     uint32_t spare[KC_CACHE_SPARES_MAX]; /* atomic: number + 1 of the cache in that place; 0 none */
     struct kc_frame_reclaimer reclaimer; /* gives empty slabs back when frames run short */
+    uint32_t cpu_count;
+    struct kc_cache_store store; /* of the magazines */
+    struct kc_cache_set_cpu cpu[KC_CPUS_MAX];
     char name[KC_CACHE_NAME_CHARS];
 };
 
@@ -247,8 +338,14 @@ KC_NODISCARD kc_status_t kc_cache_set_get(struct kc_cache_set *s, size_t object_
 /** Caches made so far; number i is s->cache[i]. */
 uint32_t kc_cache_set_count(const struct kc_cache_set *s);
 
-/** Give all empty slabs of all caches back. Returns the number of frames that went. */
+/** Give all empty slabs of all caches back, after emptying this CPU's magazines. Any context. */
 uint64_t kc_cache_set_shrink(struct kc_cache_set *s);
+
+/** kc_cache_drain() for all caches. Returns the number of objects. Context: as there. */
+uint32_t kc_cache_set_drain(struct kc_cache_set *s, uint32_t cpu);
+
+/** Bytes of frames that the magazines of the set's caches lie in. */
+uint64_t kc_cache_set_cpu_bytes(struct kc_cache_set *s);
 
 /* Position of kc_cache_next_live(); all zero to begin. Private. */
 struct kc_cache_cursor {
@@ -261,8 +358,8 @@ struct kc_cache_cursor {
  * The live objects, for leak lists; in no order.
  *
  * Returns NULL when there are no more.
- * Cost:    over a whole pass O(capacity); one lock hold a call
- * Context: nobody allocates or frees meanwhile
+ * Cost:    over a whole pass O(capacity), where objects have no state bytes times those in
+ * magazines; one lock hold a call Context: nobody allocates or frees meanwhile
  */
 void *kc_cache_next_live(struct kc_cache *c, struct kc_cache_cursor *cursor);
 
@@ -278,6 +375,7 @@ struct kc_cache_fault {
  *
  * Errors:  KC_ERR_CORRUPT  one is broken; *where, if not NULL, says which
  * Cost:    O(capacity); holds the lock meanwhile
+ * Context: with magazines, nobody allocates or frees meanwhile
  */
 KC_NODISCARD kc_status_t kc_cache_check(struct kc_cache *c, struct kc_cache_fault *where);
 

@@ -26,7 +26,7 @@ struct kc_heap_config {
     const char *name;         /* copied, cut to KC_HEAP_NAME_CHARS - 1; NULL is "" */
     struct kc_misuse *misuse; /* NULL as in kc_misuse_raise() */
     uint32_t frame_flags;     /* for its frames: KC_FRAME_BELOW() or 0 */
-    uint32_t unused;          /* 0 */
+    uint32_t cpu_count; /* CPUs that have magazines (kc/cache.h); with a set, 0: the set says */
     /*
      * Where the classes have their caches, shared with whoever else uses the set; it outlives the
      * heap, and its frames and frame_flags are the heap's. NULL: a set of the heap's own.

@@ -35,53 +35,57 @@
  * edge of a slab does not leave the ring; what is idle is pushed out. The ring is written without a
  * lock, after that of the cache is released: two caches are never locked together.
  *
+ * Magazines. With CPUs configured, each has a *magazine* (kc/mag.h), made when the CPU first needs
+ * it. What is in one is out of its slab, as what is live: the slab's map knows no difference. An
+ * allocation pops; an empty magazine takes a few from the fullest slab. A free pushes; a full one
+ * brings a few back, each to its slab. Its limit begins at one and doubles while it is much used,
+ * so that the many types of which there are few keep little from each other. In a set, each CPU has
+ * a second ring, of the caches whose magazines may stay filled there; what is pushed out is
+ * emptied, a few objects at each slow call.
+ *
+ * Whether an object is live already, at hardening checked: objects below 256 bytes have a state
+ * byte each, in the slab behind the map, written by whoever has the object. Of greater ones
+ * magazines are short: they are looked through, then the map. Either way the pointer is first
+ * divided exactly: its slab is known from the frame records, its place in it is a whole one below
+ * the slab's count.
+ *
  * Invariants
  *  C1  Every slab's first record is CLAIMED by owner CACHE with this cache as data, and its order
- * has a shape. Objects and state lie inside the slab and do not meet. C2  The bits set in a map are
- * as many as the record's word says, and none is set beyond the last object. C3  Every slab is in
- * exactly one bin, that of its fullness; links are mutual; bit b of bin_mask is set if and only if
- * bin b is not empty. C4  slabs, slabs_empty, live, capacity and frames_held are what the slabs add
- * up to. C5  At most one slab is empty; with KEEP_NONE, none. C6  Hardening full, no constructor:
- * the object_bytes of a free object are zero. C7  In a set, strides differ, members know the set,
- * and while nobody frees, each cache that has an empty slab is in the ring.
+ *      has a shape. Objects and state lie inside the slab and do not meet.
+ *  C2  The bits set in a map are as many as the record's word says, and none is set beyond the last
+ *      object.
+ *  C3  Every slab is in exactly one bin, that of its fullness; links are mutual; bit b of bin_mask
+ * is set if and only if bin b is not empty. C4  slabs, slabs_empty, out, capacity and frames_held
+ * are what the slabs add up to. C5  At most one slab is empty; with KEEP_NONE, none. C6  Hardening
+ * full, no constructor: the object_bytes of a free object are zero. C7  In a set, strides differ,
+ * members know the set, and while nobody frees, each cache that has an empty slab is in the ring.
+ *  C8  What is in a magazine is an object of a slab, out of it, in one magazine once; its state
+ * byte, if it has one, is FREE, as are those of objects in slabs; those of other objects are LIVE.
+ *  C9  In a set, a magazine that holds something is in its CPU's ring or is being emptied; places
+ *      agree.
  *
- * Cost and locking. One lock, rank CACHE, interrupts masked; frames are taken and claimed under it,
- * so that a slab found through its record while the lock is held stays this cache's slab. That is
- * what makes any pointer safe to free: it is looked up under the lock and believed only then. A map
- * has at most 16 words to look through.
+ * Cost and locking. A magazine is its CPU's alone, pinned. All else is under one lock of rank
+ * CACHE, with interrupts masked; frames are taken and claimed under it, so that a slab found
+ * through its record while the lock is held stays this cache's slab. A pointer that is freed is
+ * looked up without the lock: if it is of a live object, as it should be, its slab stays; anything
+ * else is looked up again under the lock, and believed only then. A map has at most 16 words to
+ * look through.
  *
  * An object is told to the body as allocated and freed, unless there is a constructor, whose work
  * must survive a free.
  *
- * Sources: J. Bonwick, The Slab Allocator, USENIX Summer 1994, for slabs and constructors.
+ * Sources: J. Bonwick, The Slab Allocator, USENIX Summer 1994, for slabs and constructors; J.
+ * Bonwick and J. Adams, Magazines and Vmem, USENIX 2001, for magazines.
  */
 #include "cache_priv.h"
-
-/* What a slab's size costs beside its waste: its last one is, on average, about this part empty. */
-#define REST_NUMERATOR   3u
-#define REST_DENOMINATOR 4u
-#define LIVE_WEIGHED_MAX (1u << 20) /* beyond so many objects, waste alone decides anyway */
 
 KC_STATIC_ASSERT((KC_FRAME_BYTES << KC_CACHE_ORDER_MAX) >= 2 * KC_CACHE_OBJECT_MAX,
                  "every object has a slab");
 KC_STATIC_ASSERT(KC_CACHE_ORDER_MAX <= KC_FRAME_ORDER_MAX, "slabs are blocks");
 KC_STATIC_ASSERT(KC_FRAME_BYTES << KC_CACHE_ORDER_MAX <= UINT16_MAX, "struct kc_cache_shape");
 
-/*
- * index = offset * reciprocal >> 32, with reciprocal = floor(2^32 / stride) + 1, is exact while
- * offset * stride < 2^32 (see pool.c).
- */
-KC_STATIC_ASSERT((uint64_t)(KC_FRAME_BYTES << KC_CACHE_ORDER_MAX) * KC_CACHE_OBJECT_MAX <
-                     KC_BIT(32),
-                 "division by multiplication is exact");
-
-static uint32_t index_of(const struct kc_cache *c, uint32_t offset)
-{
-    return (uint32_t)(((uint64_t)offset * c->reciprocal) >> 32);
-}
-
-static void raise(struct kc_cache *c, enum kc_misuse_kind kind, const char *where, const void *ptr,
-                  uint64_t expected, uint64_t found)
+void cache_raise(struct kc_cache *c, enum kc_misuse_kind kind, const char *where, const void *ptr,
+                 uint64_t expected, uint64_t found)
 {
     struct kc_misuse_report r = {.kind = kind,
                                  .where = where,
@@ -92,190 +96,7 @@ static void raise(struct kc_cache *c, enum kc_misuse_kind kind, const char *wher
     kc_misuse_raise(c->misuse, &r);
 }
 
-/* ---- bins: the lock is held ----------------------------------------------------------------- */
-
-static void view_of_index(const struct kc_cache *c, uint32_t index, struct slab_view *v)
-{
-    struct kc_frame_found found;
-    bool claimed = kc_frame_find(c->frames, kc_frame_index_pa(c->frames, index), &found);
-    KC_CHECK(claimed && found.data == (uintptr_t)c);
-    slab_view_make(c, found.record, found.base, found.order, v);
-}
-
-static void bin_add(struct kc_cache *c, const struct slab_view *v, uint32_t bin)
-{
-    uint32_t first = c->bin[bin];
-    v->slab->next = first;
-    v->slab->prev = CACHE_NONE;
-    if (first != CACHE_NONE) {
-        struct slab_view other;
-        view_of_index(c, first, &other);
-        other.slab->prev = v->index;
-    }
-    c->bin[bin] = v->index;
-    c->bin_mask |= 1u << bin;
-}
-
-static void bin_del(struct kc_cache *c, const struct slab_view *v, uint32_t bin)
-{
-    struct slab_view other;
-    if (v->slab->prev == CACHE_NONE) {
-        KC_CHECK(c->bin[bin] == v->index);
-        c->bin[bin] = v->slab->next;
-    } else {
-        view_of_index(c, v->slab->prev, &other);
-        KC_CHECK(other.slab->next == v->index);
-        other.slab->next = v->slab->next;
-    }
-    if (v->slab->next != CACHE_NONE) {
-        view_of_index(c, v->slab->next, &other);
-        KC_CHECK(other.slab->prev == v->index);
-        other.slab->prev = v->slab->prev;
-    }
-    if (c->bin[bin] == CACHE_NONE) {
-        c->bin_mask &= ~(1u << bin);
-    }
-}
-
-/* One more or one fewer free object; moves the slab to the bin that this puts it in. */
-static void set_free(struct kc_cache *c, const struct slab_view *v, uint32_t free)
-{
-    uint32_t from = slab_bin(v->objects, v->record->word);
-    uint32_t to = slab_bin(v->objects, free);
-    v->record->word = free;
-    if (from != to) {
-        bin_del(c, v, from);
-        bin_add(c, v, to);
-        c->slabs_empty += (to == CACHE_BIN_EMPTY);
-        c->slabs_empty -= (from == CACHE_BIN_EMPTY);
-    }
-}
-
-/* ---- slabs: the lock is held ---------------------------------------------------------------- */
-
-/* Takes frames for one slab of that order; its objects are all free. */
-static bool grow_order(struct kc_cache *c, uint32_t order)
-{
-    /* Reclaimers lock caches: kc_cache_alloc() asks them when it holds no lock. */
-    uint32_t flags = c->frame_flags | KC_FRAME_NO_RECLAIM;
-#if KC_HARDENING >= KC_HARDENING_FULL
-    flags |= c->ctor == NULL ? KC_FRAME_ZERO : 0;
-#endif
-    kc_pa_t pa;
-    if (kc_frame_alloc(c->frames, order, flags, KC_FRAME_OWNER_CACHE, &pa) != KC_OK) {
-        return false;
-    }
-    struct slab_view v;
-    struct kc_frame *record = kc_frame_claim(c->frames, pa, order, (uintptr_t)c);
-    slab_view_make(c, record, pa, order, &v);
-    for (uint32_t w = 0; w < slab_map_words(v.objects); w++) {
-        uint32_t left = v.objects - w * 32;
-        v.slab->map[w] = left >= 32 ? UINT32_MAX : (1u << left) - 1;
-    }
-    record->word = v.objects;
-    if (c->ctor != NULL) {
-        for (uint32_t i = 0; i < v.objects; i++) {
-            c->ctor(v.base + (size_t)i * c->stride);
-        }
-    }
-    bin_add(c, &v, CACHE_BIN_EMPTY);
-    c->slabs++;
-    c->slabs_empty++;
-    c->capacity += v.objects;
-    c->frames_held += 1u << order;
-    c->peak_frames = c->frames_held > c->peak_frames ? c->frames_held : c->peak_frames;
-    c->grow_count++;
-    return true;
-}
-
-/* What slabs of that order waste, and the rest of the last one, with so many objects live. */
-static uint64_t cost_of(const struct kc_cache *c, uint32_t order, uint32_t live)
-{
-    uint32_t objects = c->shape[order].objects;
-    uint64_t bytes = (uint64_t)KC_FRAME_BYTES << order;
-    uint64_t waste = bytes - (uint64_t)objects * c->stride;
-    return waste * live / objects + bytes * REST_NUMERATOR / REST_DENOMINATOR;
-}
-
-/* The order of least cost from first to last; the first of them that holds an object counts. */
-static uint32_t cheapest(const struct kc_cache *c, uint32_t first, uint32_t last, uint32_t live)
-{
-    uint32_t best = last;
-    for (uint32_t o = last; o-- > first;) {
-        if (c->shape[o].objects != 0 && cost_of(c, o, live) <= cost_of(c, best, live)) {
-            best = o;
-        }
-    }
-    return best;
-}
-
-static bool grow(struct kc_cache *c)
-{
-    uint32_t live = c->live < LIVE_WEIGHED_MAX ? (uint32_t)c->live + 1 : LIVE_WEIGHED_MAX;
-    uint32_t order = cheapest(c, c->order_first, c->order_more, live);
-    if (grow_order(c, order)) {
-        return true;
-    }
-    return order > c->order_first && grow_order(c, c->order_first);
-}
-
-/* Gives an empty slab back. */
-static void drop(struct kc_cache *c, const struct slab_view *v)
-{
-    kc_pa_t pa = kc_frame_ptr_pa(c->frames, v->base);
-    bin_del(c, v, CACHE_BIN_EMPTY);
-    c->slabs--;
-    c->slabs_empty--;
-    c->capacity -= v->objects;
-    c->frames_held -= 1u << v->order;
-    kc_frame_unclaim(c->frames, pa, v->order);
-    kc_status_t status = kc_frame_free(c->frames, pa, v->order);
-    KC_CHECK(status == KC_OK);
-}
-
-static uint64_t drop_empty(struct kc_cache *c)
-{
-    uint64_t frames = 0;
-    while (c->bin[CACHE_BIN_EMPTY] != CACHE_NONE) {
-        struct slab_view v;
-        view_of_index(c, c->bin[CACHE_BIN_EMPTY], &v);
-        frames += (uint64_t)1 << v.order;
-        drop(c, &v);
-    }
-    return frames;
-}
-
-/* ---- life cycle ----------------------------------------------------------------------------- */
-
-/* Objects in a slab of that order, and where its state goes. Waste is what is no object. */
-static struct kc_cache_shape shape_of(uint32_t stride, uint32_t order, uint32_t *waste)
-{
-    uint32_t bytes = KC_FRAME_BYTES << order;
-    uint32_t objects = bytes / stride;
-    uint32_t state_offset = 0;
-    if (order == 0 || objects > SLAB_RECORD_OBJECTS) {
-        while (objects != 0 &&
-               objects * stride + SLAB_FIXED_BYTES + 4 * slab_map_words(objects) > bytes) {
-            objects--;
-        }
-        state_offset = bytes - SLAB_FIXED_BYTES - 4 * slab_map_words(objects);
-    }
-    *waste = bytes - objects * stride;
-    return (struct kc_cache_shape){(uint16_t)objects, (uint16_t)state_offset};
-}
-
-/* The least and the greatest order that a population could make cheapest; see the theory. */
-static void choose_orders(struct kc_cache *c)
-{
-    uint32_t waste;
-    for (uint32_t o = 0; o < KC_CACHE_ORDERS; o++) {
-        c->shape[o] = shape_of(c->stride, o, &waste);
-    }
-    c->order_first = (uint8_t)cheapest(c, 0, KC_CACHE_ORDER_MAX, 1);
-    c->order_more = (uint8_t)cheapest(c, 0, KC_CACHE_ORDER_MAX, LIVE_WEIGHED_MAX);
-}
-
-static void set_name(char *to, const char *from)
+void cache_set_name(char *to, const char *from)
 {
     uint32_t i = 0;
     for (; from != NULL && from[i] != 0 && i < KC_CACHE_NAME_CHARS - 1; i++) {
@@ -284,8 +105,10 @@ static void set_name(char *to, const char *from)
     to[i] = 0;
 }
 
-/* Bytes from object to object. Objects start on a frame, so what divides it is their alignment. */
-static kc_status_t stride_of(size_t object_bytes, size_t align, uint32_t *stride)
+/* ---- life cycle ----------------------------------------------------------------------------- */
+
+/* Objects start on a frame, so what divides their distance is their alignment. */
+kc_status_t cache_stride(size_t object_bytes, size_t align, uint32_t *stride)
 {
     size_t a = align == 0 ? KC_CACHE_ALIGN_MIN : align;
     if (!kc_is_pow2(a) || a < KC_CACHE_ALIGN_MIN) {
@@ -306,77 +129,178 @@ kc_status_t kc_cache_init(struct kc_cache *c, const struct kc_cache_config *conf
         return KC_ERR_ARG;
     }
     uint32_t stride;
-    uint32_t waste;
-    kc_status_t status = stride_of(config->object_bytes, config->align, &stride);
+    kc_status_t status = cache_stride(config->object_bytes, config->align, &stride);
     if (status != KC_OK) {
         return status;
     }
-    if (config->slab_order > 1 + KC_CACHE_ORDER_MAX) {
-        return KC_ERR_RANGE;
-    }
-    if (config->slab_order != KC_CACHE_SLAB_AUTO &&
-        shape_of(stride, config->slab_order - 1, &waste).objects == 0) {
+    if (config->slab_order > 1 + KC_CACHE_ORDER_MAX || config->cpu_count > KC_CPUS_MAX) {
         return KC_ERR_RANGE;
     }
 
+    struct kc_cache_config given = *config; /* it may lie in the cache's place */
     __builtin_memset(c, 0, sizeof(*c));
     kc_lock_init(&c->lock, "cache", KC_RANK_CACHE);
     c->frames = frames;
-    c->misuse = config->misuse;
-    c->ctor = config->ctor;
+    c->misuse = given.misuse;
+    c->ctor = given.ctor;
     c->stride = stride;
-    c->reciprocal = (uint32_t)(KC_BIT(32) / stride + 1);
-    c->object_bytes = (uint32_t)config->object_bytes;
-    c->flags = (uint16_t)config->flags;
-    c->frame_flags = (uint16_t)config->frame_flags;
-    choose_orders(c);
-    if (config->slab_order != KC_CACHE_SLAB_AUTO) {
-        c->order_first = c->order_more = (uint8_t)(config->slab_order - 1);
+    c->object_bytes = (uint32_t)given.object_bytes;
+    c->flags = (uint16_t)given.flags;
+    c->frame_flags = (uint16_t)given.frame_flags;
+    c->cpu_count = KC_MAG_IS_USED ? given.cpu_count : 0;
+    c->none.cache = c;
+    for (uint32_t i = 0; i < KC_CPUS_MAX; i++) {
+        c->cpu[i] = &c->none;
     }
-    for (uint32_t b = 0; b < CACHE_BIN_COUNT; b++) {
-        c->bin[b] = CACHE_NONE;
-    }
-    set_name(c->name, config->name);
-    return KC_OK;
+    cache_set_name(c->name, given.name);
+    return slab_init(c, given.slab_order) ? KC_OK : KC_ERR_RANGE;
 }
 
 kc_status_t kc_cache_fini(struct kc_cache *c)
 {
-    uint64_t irq = kc_lock_acquire_irqsave(&c->lock);
-    uint64_t live = c->live;
-    if (live == 0) {
-        (void)drop_empty(c);
-    }
-    kc_lock_release_irqrestore(&c->lock, irq);
+    uint64_t live = c->out - cache_kept(c);
     if (live != 0) {
-        raise(c, KC_MISUSE_BUSY, __func__, NULL, 0, live);
+        cache_raise(c, KC_MISUSE_BUSY, __func__, NULL, 0, live);
         return KC_ERR_STATE;
     }
+    for (uint32_t i = 0; i < c->cpu_count; i++) {
+        (void)kc_cache_drain(c, i);
+        c->cpu[i] = &c->none;
+    }
+    uint64_t irq = kc_lock_acquire_irqsave(&c->lock);
+    (void)slab_drop_empty(c);
+    kc_lock_release_irqrestore(&c->lock, irq);
+    store_fini(&c->store, c->frames);
     return KC_OK;
 }
 
-/* ---- objects -------------------------------------------------------------------------------- */
+/* ---- magazines ------------------------------------------------------------------------------- */
 
-/* The first free object of the fullest slab that has one; the lock is held, and there is one. */
-static unsigned char *take(struct kc_cache *c)
+/* The CPU's magazine, made now; `none` if it is to have none, or there is no memory. Pinned. */
+static KC_COLD struct kc_cache_cpu *make_magazine(struct kc_cache *c, uint32_t cpu)
 {
-    uint32_t partial = c->bin_mask & ~(1u << CACHE_BIN_FULL);
-    uint32_t bin = 31 - (uint32_t)__builtin_clz(partial);
-    struct slab_view v;
-    view_of_index(c, c->bin[bin], &v);
-    uint32_t w = 0;
-    while (v.slab->map[w] == 0) {
-        w++;
-        KC_CHECK(w < slab_map_words(v.objects));
+    if (cpu >= c->cpu_count) {
+        return &c->none;
     }
-    uint32_t i = w * 32 + (uint32_t)__builtin_ctz(v.slab->map[w]);
-    v.slab->map[w] &= v.slab->map[w] - 1;
-    set_free(c, &v, v.record->word - 1);
-    c->live++;
-    c->peak_live = c->live > c->peak_live ? c->live : c->peak_live;
-    c->alloc_count++;
-    return v.base + (size_t)i * c->stride;
+    uint32_t limit = KC_CACHE_CPU_BYTES / c->stride;
+    limit = limit > KC_CACHE_CPU_OBJECTS ? KC_CACHE_CPU_OBJECTS : limit < 1 ? 1 : limit;
+    size_t bytes = sizeof(struct kc_cache_cpu) + limit * sizeof(struct kc_cache_entry);
+    struct kc_lock *lock = c->set != NULL ? &c->set->lock : &c->lock;
+    struct kc_cache_store *store = c->set != NULL ? &c->set->store : &c->store;
+    kc_lock_enter(lock);
+    struct kc_cache_cpu *m =
+        (struct kc_cache_cpu *)store_get(store, c->frames, c->frame_flags, bytes);
+    kc_lock_leave(lock);
+    if (m == NULL) {
+        return &c->none;
+    }
+    __builtin_memset(m, 0, bytes);
+    m->cache = c;
+    m->limit_max = limit;
+    /* Release: who counts it in sees it made. */
+    __atomic_store_n(&c->cpu[cpu], m, __ATOMIC_RELEASE);
+    return m;
 }
+
+/* A slow call: the limit grows while there are many, and the set hears of it. */
+KC_INLINE void warm(struct kc_cache *c, struct kc_cache_cpu *m)
+{
+    m->mag.limit += m->mag.limit == 0;
+    if (KC_UNLIKELY(++m->slow_count == CACHE_HEAT)) {
+        uint32_t limit = m->mag.limit * 2;
+        m->mag.limit = limit < m->limit_max ? limit : m->limit_max;
+        m->slow_count = 0;
+    }
+    if (c->set != NULL) {
+        set_touch(c->set, c, m, kc_plat_cpu());
+    }
+}
+
+/* True if some magazine holds the object. Others' are read as they come; see free_is_sound(). */
+static bool is_kept(const struct kc_cache *c, const void *object)
+{
+    for (uint32_t i = 0; i < c->cpu_count; i++) {
+        struct kc_cache_cpu *m = __atomic_load_n(&c->cpu[i], __ATOMIC_ACQUIRE);
+        uint32_t count = __atomic_load_n(&m->mag.count, __ATOMIC_ACQUIRE);
+        for (uint32_t k = 0; k < count; k++) {
+            if (__atomic_load_n(&cache_entries(m)[k].object, __ATOMIC_RELAXED) == object) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+KC_INLINE void push(struct kc_cache_cpu *m, uint32_t count, void *object, uint8_t *state)
+{
+    struct kc_cache_entry *e = &cache_entries(m)[count];
+    __atomic_store_n(&e->object, object, __ATOMIC_RELAXED);
+#if KC_MAG_HAS_STATE
+    e->state = state;
+#else
+    (void)state;
+#endif
+    kc_mag_set_count(&m->mag, count + 1);
+}
+
+/* Makes the entry's object live; false if it is not free as it should be. */
+KC_INLINE bool make_live(const struct kc_cache_entry *e)
+{
+#if KC_MAG_HAS_STATE
+    if (e->state != NULL) {
+        if (KC_UNLIKELY(*e->state != KC_MAG_FREE)) {
+            return false;
+        }
+        *e->state = KC_MAG_LIVE;
+    }
+#else
+    (void)e;
+#endif
+    return true;
+}
+
+void cache_flush(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t n)
+{
+    uint32_t count = kc_mag_count(&m->mag);
+    bool spare = false;
+    n = n < count ? n : count;
+    kc_lock_enter(&c->lock);
+    for (; n > 0; n--) {
+        const void *object = cache_entries(m)[--count].object;
+        kc_pa_t pa = kc_frame_ptr_pa(c->frames, object);
+        struct kc_frame_found found;
+        struct slab_view v;
+        bool claimed = kc_frame_find(c->frames, pa, &found);
+        KC_CHECK(claimed);
+        slab_view_found(c, &found, &v);
+        uint32_t i = cache_index(c, (uint32_t)kc_pa_diff(pa, found.base));
+        KC_CHECK(!slab_is_free(&v, i));
+        spare = slab_give(c, &v, i) || spare;
+    }
+    /* Release: who misses it in the magazine sees it in the map. */
+    __atomic_store_n(&m->mag.count, count, __ATOMIC_RELEASE);
+    kc_lock_leave(&c->lock);
+    if (KC_UNLIKELY(spare)) {
+        set_spare(c->set, c);
+    }
+}
+
+uint32_t kc_cache_drain(struct kc_cache *c, uint32_t cpu)
+{
+    if (cpu >= c->cpu_count) {
+        return 0;
+    }
+    struct kc_cache_cpu *m = __atomic_load_n(&c->cpu[cpu], __ATOMIC_ACQUIRE);
+    uint32_t count = kc_mag_count(&m->mag);
+    if (count != 0) {
+        uint64_t irq = kc_plat_irq_save();
+        cache_flush(c, m, count);
+        kc_plat_irq_restore(irq);
+    }
+    return count;
+}
+
+/* ---- allocation ------------------------------------------------------------------------------ */
 
 #if KC_HARDENING >= KC_HARDENING_FULL
 /* Looks over an object just taken: it was cleared when it was freed. */
@@ -387,47 +311,142 @@ static void look_over(struct kc_cache *c, unsigned char *object)
         at++;
     }
     if (at != c->object_bytes) {
-        raise(c, KC_MISUSE_CORRUPT, "kc_cache_alloc", object, 0, at);
+        cache_raise(c, KC_MISUSE_CORRUPT, "kc_cache_alloc", object, 0, at);
         __builtin_memset(object, 0, c->object_bytes);
     }
 }
 #endif
 
-/* Once more, after the reclaimers were asked; the lock is given up meanwhile. */
-static KC_COLD bool grow_again(struct kc_cache *c, uint64_t *irq)
+/* What everybody does with an object that is handed out. */
+KC_INLINE void *hand_out(struct kc_cache *c, void *object)
 {
-    kc_lock_release_irqrestore(&c->lock, *irq);
+    if (KC_LIKELY(c->ctor == NULL)) {
+        kc_plat_note(KC_NOTE_ALLOC, (uintptr_t)object, c->object_bytes, c);
+    }
+    return object;
+}
+
+/* slab_take(); and once more after the reclaimers were asked, who lock caches. */
+static uint32_t take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n)
+{
+    kc_lock_enter(&c->lock);
+    uint32_t count = slab_take(c, out, n);
+    kc_lock_leave(&c->lock);
+    if (KC_LIKELY(count != 0)) {
+        return count;
+    }
     uint64_t came = kc_frames_reclaim(c->frames, (uint64_t)1 << c->order_first);
-    *irq = kc_lock_acquire_irqsave(&c->lock);
-    /* Somebody else may have given an object back, or a slab. */
-    return (c->bin_mask & ~(1u << CACHE_BIN_FULL)) != 0 || (came != 0 && grow(c));
+    kc_lock_enter(&c->lock);
+    /* If nothing came, somebody may still have given an object back, or a slab. */
+    count = came != 0 || slab_has_free(c) ? slab_take(c, out, n) : 0;
+    c->fail_count += count == 0;
+    kc_lock_leave(&c->lock);
+    return count;
+}
+
+/* Without a magazine. */
+static void *alloc_alone(struct kc_cache *c)
+{
+    struct kc_cache_entry e;
+    if (take(c, &e, 1) == 0) {
+        return NULL;
+    }
+    __atomic_fetch_add(&c->alloc_count, 1, __ATOMIC_RELAXED);
+    bool was_free = make_live(&e);
+    KC_CHECK(was_free);
+    return hand_out(c, e.object);
+}
+
+/* The topmost entry is of an object that is not free: two wrong frees of it raced. It is dropped.
+ */
+static KC_COLD void drop_top(struct kc_cache *c, struct kc_cache_cpu *m)
+{
+    uint32_t count = kc_mag_count(&m->mag) - 1;
+    kc_mag_set_count(&m->mag, count);
+    cache_raise(c, KC_MISUSE_DOUBLE_FREE, "kc_cache_alloc", cache_entries(m)[count].object, 0, 0);
+}
+
+static __attribute__((noinline)) void *alloc_slow(struct kc_cache *c, struct kc_cache_cpu *m)
+{
+    if (KC_UNLIKELY(m == &c->none)) {
+        m = make_magazine(c, kc_plat_cpu());
+        if (m == &c->none) {
+            return alloc_alone(c);
+        }
+    }
+    for (;;) {
+        uint32_t count = kc_mag_count(&m->mag);
+        if (KC_LIKELY(count == 0)) {
+            warm(c, m);
+            uint32_t n = m->mag.limit < CACHE_REFILL ? m->mag.limit : CACHE_REFILL;
+            count = take(c, cache_entries(m), n);
+            if (count == 0) {
+                return NULL;
+            }
+            kc_mag_set_count(&m->mag, count);
+        }
+        const struct kc_cache_entry *e = &cache_entries(m)[count - 1];
+        if (KC_LIKELY(make_live(e))) {
+            kc_mag_set_count(&m->mag, count - 1);
+            __atomic_store_n(&m->alloc_count, m->alloc_count + 1, __ATOMIC_RELAXED);
+            return hand_out(c, e->object);
+        }
+        drop_top(c, m);
+    }
+}
+
+KC_INLINE void *alloc_here(struct kc_cache *c)
+{
+    struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
+    uint32_t count = kc_mag_count(&m->mag);
+    if (KC_UNLIKELY(count == 0)) {
+        return alloc_slow(c, m);
+    }
+    const struct kc_cache_entry *e = &cache_entries(m)[count - 1];
+    if (KC_UNLIKELY(!make_live(e))) {
+        return alloc_slow(c, m);
+    }
+    kc_mag_set_count(&m->mag, count - 1);
+    __atomic_store_n(&m->alloc_count, m->alloc_count + 1, __ATOMIC_RELAXED);
+    return hand_out(c, e->object);
+}
+
+/* What does not need the CPU any more. */
+KC_INLINE void *finish(struct kc_cache *c, void *object, uint32_t flags)
+{
+#if KC_HARDENING >= KC_HARDENING_FULL
+    if (object != NULL && c->ctor == NULL) {
+        look_over(c, (unsigned char *)object);
+    }
+#endif
+    if (KC_UNLIKELY(flags != 0) && object != NULL) {
+        __builtin_memset(object, 0, c->object_bytes);
+    }
+    return object;
+}
+
+KC_INLINE bool flags_fit(const struct kc_cache *c, uint32_t flags)
+{
+    return flags == 0 || (flags == KC_CACHE_ZERO && c->ctor == NULL);
+}
+
+void *kc_cache_alloc_pinned(struct kc_cache *c, uint32_t flags)
+{
+    return KC_LIKELY(flags_fit(c, flags)) ? finish(c, alloc_here(c), flags) : NULL;
 }
 
 void *kc_cache_alloc(struct kc_cache *c, uint32_t flags)
 {
-    if (KC_UNLIKELY((flags & ~KC_CACHE_ZERO) != 0 || (flags != 0 && c->ctor != NULL))) {
+    if (KC_UNLIKELY(!flags_fit(c, flags))) {
         return NULL;
     }
-    uint64_t irq = kc_lock_acquire_irqsave(&c->lock);
-    if (KC_UNLIKELY((c->bin_mask & ~(1u << CACHE_BIN_FULL)) == 0) && !grow(c) &&
-        !grow_again(c, &irq)) {
-        c->fail_count++;
-        kc_lock_release_irqrestore(&c->lock, irq);
-        return NULL;
-    }
-    unsigned char *object = take(c);
-    kc_lock_release_irqrestore(&c->lock, irq);
-    if (c->ctor == NULL) {
-        kc_plat_note(KC_NOTE_ALLOC, (uintptr_t)object, c->object_bytes, c);
-#if KC_HARDENING >= KC_HARDENING_FULL
-        look_over(c, object);
-#endif
-        if ((flags & KC_CACHE_ZERO) != 0) {
-            __builtin_memset(object, 0, c->object_bytes);
-        }
-    }
-    return object;
+    uint64_t irq = kc_plat_irq_save();
+    void *object = alloc_here(c);
+    kc_plat_irq_restore(irq);
+    return finish(c, object, flags);
 }
+
+/* ---- free ------------------------------------------------------------------------------------ */
 
 /* What a pointer is to this cache. */
 struct finding {
@@ -435,12 +454,26 @@ struct finding {
     enum kc_misuse_kind misuse;
     struct slab_view v;
     uint32_t object;
+    uint8_t *state; /* NULL: it has none */
 };
+
+/* Where the object's state byte is. */
+KC_INLINE uint8_t *state_at(const struct kc_cache *c, const struct slab_view *v, uint32_t object)
+{
+    uint32_t offset = c->shape[v->order].bytes_offset;
+    return offset == 0 ? NULL : v->base + offset + object;
+}
+
+/* An object that is in no slab's map: is it live, or in a magazine? */
+KC_INLINE bool is_live(const struct kc_cache *c, const uint8_t *state, const void *ptr)
+{
+    return state != NULL ? *state == KC_MAG_LIVE : !is_kept(c, ptr);
+}
 
 /* Finds the live object at ptr; the lock is held. */
 static struct finding find(struct kc_cache *c, const void *ptr)
 {
-    struct finding x = {KC_OK, KC_MISUSE_KIND_COUNT, {0}, 0};
+    struct finding x = {KC_OK, KC_MISUSE_KIND_COUNT, {0}, 0, NULL};
     struct kc_frame_found found;
     kc_pa_t pa = kc_frame_ptr_pa(c->frames, ptr);
     if (!kc_frame_find(c->frames, pa, &found)) {
@@ -457,74 +490,143 @@ static struct finding find(struct kc_cache *c, const void *ptr)
         return x;
     }
     slab_view_make(c, found.record, found.base, found.order, &x.v);
-    uint32_t offset = (uint32_t)kc_pa_diff(pa, found.base);
-    x.object = index_of(c, offset);
-    if (x.object >= x.v.objects || x.object * c->stride != offset) {
+    x.object = cache_index(c, (uint32_t)kc_pa_diff(pa, found.base));
+    if (x.object >= x.v.objects) {
         x.status = KC_ERR_ALIGN;
         x.misuse = KC_MISUSE_INTERIOR;
-    } else if (slab_is_free(&x.v, x.object)) {
+        return x;
+    }
+    x.state = state_at(c, &x.v, x.object);
+    if (slab_is_free(&x.v, x.object) || !is_live(c, x.state, ptr)) {
         x.status = KC_ERR_STATE;
         x.misuse = KC_MISUSE_DOUBLE_FREE;
     }
     return x;
 }
 
-/*
- * An empty slab of c is kept: puts c into the ring, if it is not there, and sends back the slab of
- * whoever was there longest. No lock is held. If c is found in the ring, nothing is to be done even
- * when somebody takes it out just now: he says so before he locks c, hence he has not locked it
- * before we did (or we would have seen what he said), and will see the slab.
- */
-static KC_COLD void enter_ring(struct kc_cache_set *s, struct kc_cache *c)
+/* Told before the object can be another CPU's. */
+KC_INLINE void tell_free(struct kc_cache *c, void *ptr)
 {
-    if (__atomic_exchange_n(&c->in_ring, 1, __ATOMIC_ACQ_REL) != 0) {
-        return;
-    }
-    uint32_t at = __atomic_fetch_add(&s->spare_next, 1, __ATOMIC_RELAXED) & (s->spares - 1);
-    size_t offset = (size_t)((const char *)c - (const char *)s->cache);
-    uint32_t number = (uint32_t)(offset / sizeof(*c)) + 1;
-    uint32_t last = __atomic_exchange_n(&s->spare[at], number, __ATOMIC_ACQ_REL);
-    if (last != 0) {
-        __atomic_store_n(&s->cache[last - 1].in_ring, 0, __ATOMIC_RELEASE);
-        (void)kc_cache_shrink(&s->cache[last - 1]);
-    }
-}
-
-kc_status_t kc_cache_free(struct kc_cache *c, void *ptr)
-{
-    if (ptr == NULL) {
-        return KC_OK;
-    }
-    uint64_t irq = kc_lock_acquire_irqsave(&c->lock);
-    struct finding x = find(c, ptr);
-    if (KC_UNLIKELY(x.status != KC_OK)) {
-        kc_lock_release_irqrestore(&c->lock, irq);
-        raise(c, x.misuse, __func__, ptr, 0, 0);
-        return x.status;
-    }
-    if (c->ctor == NULL) {
+    if (KC_LIKELY(c->ctor == NULL)) {
 #if KC_HARDENING >= KC_HARDENING_FULL
         __builtin_memset(ptr, 0, c->object_bytes);
 #endif
         kc_plat_note(KC_NOTE_FREE, (uintptr_t)ptr, c->object_bytes, c);
     }
-    x.v.slab->map[x.object / 32] |= 1u << x.object % 32;
-    set_free(c, &x.v, x.v.record->word + 1);
-    c->live--;
-    bool spare = false;
-    if (KC_UNLIKELY(x.v.record->word == x.v.objects)) {
-        uint32_t keep = (c->flags & KC_CACHE_KEEP_NONE) != 0 ? 0 : 1;
-        if (c->slabs_empty > keep) {
-            drop(c, &x.v);
-        } else {
-            spare = c->set != NULL && __atomic_load_n(&c->in_ring, __ATOMIC_ACQUIRE) == 0;
-        }
+}
+
+/* Under the lock: for CPUs without a magazine, and for whatever is no live object. */
+static __attribute__((noinline)) kc_status_t free_alone(struct kc_cache *c, void *ptr)
+{
+    kc_lock_enter(&c->lock);
+    struct finding x = find(c, ptr);
+    if (KC_UNLIKELY(x.status != KC_OK)) {
+        kc_lock_leave(&c->lock);
+        cache_raise(c, x.misuse, "kc_cache_free", ptr, 0, 0);
+        return x.status;
     }
-    kc_lock_release_irqrestore(&c->lock, irq);
+    tell_free(c, ptr);
+    if (x.state != NULL) {
+        *x.state = KC_MAG_FREE;
+    }
+    bool spare = slab_give(c, &x.v, x.object);
+    kc_lock_leave(&c->lock);
     if (KC_UNLIKELY(spare)) {
-        enter_ring(c->set, c);
+        set_spare(c->set, c);
     }
     return KC_OK;
+}
+
+/*
+ * An object that is in its slab's map or in a magazine is no live one. The magazines are looked
+ * through first: an object that leaves one for the map is in the map before it leaves
+ * (cache_flush).
+ */
+KC_INLINE bool free_is_sound(const struct kc_cache *c, const struct kc_frame_found *found,
+                             const struct slab_view *v, uint32_t object, const void *ptr,
+                             const uint8_t *state)
+{
+    (void)found;
+#if KC_MAG_HAS_STATE
+    if (KC_LIKELY(state != NULL)) {
+        return *state == KC_MAG_LIVE;
+    }
+    return !is_kept(c, ptr) && !slab_is_free(v, object);
+#else
+    (void)c;
+    (void)ptr;
+    (void)state;
+    return !slab_is_free(v, object);
+#endif
+}
+
+/* The magazine is full, or not made yet. Returns it with room, or `none`. */
+static __attribute__((noinline)) struct kc_cache_cpu *free_slow(struct kc_cache *c,
+                                                                struct kc_cache_cpu *m)
+{
+    if (KC_UNLIKELY(m == &c->none)) {
+        m = make_magazine(c, kc_plat_cpu());
+        if (m == &c->none) {
+            return m;
+        }
+    }
+    if (KC_LIKELY(m->mag.limit != 0)) {
+        uint32_t half = (m->mag.limit + 1) / 2;
+        cache_flush(c, m, half < CACHE_FLUSH ? half : CACHE_FLUSH);
+    }
+    warm(c, m);
+    return m;
+}
+
+kc_status_t cache_free_found(struct kc_cache *c, const struct kc_frame_found *found, void *ptr)
+{
+    struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
+    struct slab_view v;
+    uint32_t offset = (uint32_t)((uintptr_t)ptr - (uintptr_t)kc_plat_ram(found->base));
+    slab_view_make(c, found->record, found->base, found->order, &v);
+    uint32_t object = cache_index(c, offset);
+    if (KC_UNLIKELY(object >= v.objects || c->cpu_count == 0)) {
+        return free_alone(c, ptr);
+    }
+    uint8_t *state = state_at(c, &v, object);
+    if (KC_UNLIKELY(!free_is_sound(c, found, &v, object, ptr, state))) {
+        return free_alone(c, ptr);
+    }
+    if (KC_UNLIKELY(kc_mag_count(&m->mag) >= m->mag.limit)) {
+        m = free_slow(c, m);
+        if (m == &c->none) {
+            return free_alone(c, ptr);
+        }
+    }
+    tell_free(c, ptr);
+#if KC_MAG_HAS_STATE
+    if (state != NULL) {
+        *state = KC_MAG_FREE;
+    }
+#endif
+    push(m, kc_mag_count(&m->mag), ptr, state);
+    return KC_OK;
+}
+
+kc_status_t kc_cache_free_pinned(struct kc_cache *c, void *ptr)
+{
+    struct kc_frame_found found;
+    if (KC_UNLIKELY(ptr == NULL)) {
+        return KC_OK;
+    }
+    if (KC_UNLIKELY(!kc_frame_find(c->frames, kc_frame_ptr_pa(c->frames, ptr), &found) ||
+                    found.owner != KC_FRAME_OWNER_CACHE || found.data != (uintptr_t)c)) {
+        return free_alone(c, ptr);
+    }
+    return cache_free_found(c, &found, ptr);
+}
+
+kc_status_t kc_cache_free(struct kc_cache *c, void *ptr)
+{
+    uint64_t irq = kc_plat_irq_save();
+    kc_status_t status = kc_cache_free_pinned(c, ptr);
+    kc_plat_irq_restore(irq);
+    return status;
 }
 
 kc_status_t kc_cache_probe(struct kc_cache *c, const void *ptr)
@@ -533,141 +635,19 @@ kc_status_t kc_cache_probe(struct kc_cache *c, const void *ptr)
     struct finding x = find(c, ptr);
     kc_lock_release_irqrestore(&c->lock, irq);
     if (x.status != KC_OK) {
-        raise(c, x.misuse, __func__, ptr, 0, 0);
+        cache_raise(c, x.misuse, __func__, ptr, 0, 0);
     }
     return x.status;
 }
 
 uint64_t kc_cache_shrink(struct kc_cache *c)
 {
-    uint64_t irq = kc_lock_acquire_irqsave(&c->lock);
-    uint64_t frames = drop_empty(c);
-    kc_lock_release_irqrestore(&c->lock, irq);
-    return frames;
-}
-
-/* ---- sets ----------------------------------------------------------------------------------- */
-
-/* As a reclaimer: all empty slabs, for they are few (KC_CACHE_SPARES_MAX) and cheap to make. */
-static uint64_t give_back(void *context, uint64_t frames)
-{
-    (void)frames;
-    return kc_cache_set_shrink((struct kc_cache_set *)context);
-}
-
-kc_status_t kc_cache_set_init(struct kc_cache_set *s, const struct kc_cache_set_config *config,
-                              struct kc_frames *frames)
-{
-    if (s == NULL || config == NULL || frames == NULL || config->cache == NULL ||
-        !kc_frame_is_place(config->frame_flags)) {
-        return KC_ERR_ARG;
-    }
-    if (config->cache_max == 0 || config->spares > KC_CACHE_SPARES_MAX ||
-        !kc_is_pow2(config->spares)) {
-        return KC_ERR_RANGE;
-    }
-    __builtin_memset(s, 0, sizeof(*s));
-    kc_lock_init(&s->lock, "cache set", KC_RANK_CACHE);
-    s->frames = frames;
-    s->misuse = config->misuse;
-    s->cache = config->cache;
-    s->cache_max = config->cache_max;
-    s->frame_flags = config->frame_flags;
-    s->spares = config->spares;
-    set_name(s->name, config->name);
-    s->reclaimer.name = "cache set";
-    s->reclaimer.reclaim = give_back;
-    s->reclaimer.context = s;
-    return kc_frames_reclaimer_add(frames, &s->reclaimer);
-}
-
-kc_status_t kc_cache_set_fini(struct kc_cache_set *s)
-{
-    for (uint32_t i = 0; i < s->count; i++) {
-        if (s->cache[i].live != 0) {
-            raise(&s->cache[i], KC_MISUSE_BUSY, __func__, NULL, 0, s->cache[i].live);
-            return KC_ERR_STATE;
-        }
-    }
-    (void)kc_frames_reclaimer_remove(s->frames, &s->reclaimer);
-    for (uint32_t i = 0; i < s->count; i++) {
-        kc_status_t status = kc_cache_fini(&s->cache[i]);
-        KC_CHECK(status == KC_OK);
-    }
-    return KC_OK;
-}
-
-/* "NAME-BYTES", the name cut so that the size is whole. */
-static void member_name(char *to, const char *set, uint32_t bytes)
-{
-    char digits[8];
-    uint32_t count = 0;
-    uint32_t i = 0;
-    for (; bytes != 0; bytes /= 10) {
-        digits[count++] = (char)('0' + bytes % 10);
-    }
-    for (; set[i] != 0 && i + count + 2 < KC_CACHE_NAME_CHARS; i++) {
-        to[i] = set[i];
-    }
-    to[i++] = '-';
-    while (count > 0) {
-        to[i++] = digits[--count];
-    }
-    to[i] = 0;
-}
-
-/* The cache with that stride, made if it is not there; the set's lock is held. */
-static kc_status_t member(struct kc_cache_set *s, uint32_t stride, struct kc_cache **out)
-{
-    for (uint32_t i = 0; i < s->count; i++) {
-        if (s->cache[i].stride == stride) {
-            *out = &s->cache[i];
-            return KC_OK;
-        }
-    }
-    if (s->count == s->cache_max) {
-        return KC_ERR_NOMEM;
-    }
-    char name[KC_CACHE_NAME_CHARS];
-    member_name(name, s->name, stride);
-    struct kc_cache_config config = {name, stride,         0,        NULL, KC_CACHE_SLAB_AUTO,
-                                     0,    s->frame_flags, s->misuse};
-    struct kc_cache *c = &s->cache[s->count];
-    kc_status_t status = kc_cache_init(c, &config, s->frames);
-    if (status == KC_OK) {
-        c->set = s;
-        *out = c;
-        /* Release: who counts it in sees it made. */
-        __atomic_store_n(&s->count, s->count + 1, __ATOMIC_RELEASE);
-    }
-    return status;
-}
-
-kc_status_t kc_cache_set_get(struct kc_cache_set *s, size_t object_bytes, size_t align,
-                             struct kc_cache **out)
-{
-    uint32_t stride;
-    kc_status_t status = stride_of(object_bytes, align, &stride);
-    if (status == KC_OK) {
-        uint64_t irq = kc_lock_acquire_irqsave(&s->lock);
-        status = member(s, stride, out);
-        kc_lock_release_irqrestore(&s->lock, irq);
-    }
-    return status;
-}
-
-uint32_t kc_cache_set_count(const struct kc_cache_set *s)
-{
-    return __atomic_load_n(&s->count, __ATOMIC_ACQUIRE);
-}
-
-uint64_t kc_cache_set_shrink(struct kc_cache_set *s)
-{
-    uint64_t frames = 0;
-    uint32_t count = kc_cache_set_count(s);
-    for (uint32_t i = 0; i < count; i++) {
-        frames += kc_cache_shrink(&s->cache[i]);
-    }
+    uint64_t irq = kc_plat_irq_save();
+    (void)kc_cache_drain(c, kc_plat_cpu());
+    kc_lock_enter(&c->lock);
+    uint64_t frames = slab_drop_empty(c);
+    kc_lock_leave(&c->lock);
+    kc_plat_irq_restore(irq);
     return frames;
 }
 
@@ -676,17 +656,25 @@ uint64_t kc_cache_set_shrink(struct kc_cache_set *s)
 void kc_cache_stats(struct kc_cache *c, struct kc_cache_stats *out)
 {
     uint64_t irq = kc_lock_acquire_irqsave(&c->lock);
+    uint64_t kept = cache_kept(c);
+    uint64_t allocated = __atomic_load_n(&c->alloc_count, __ATOMIC_RELAXED);
+    for (uint32_t i = 0; i < c->cpu_count; i++) {
+        const struct kc_cache_cpu *m = __atomic_load_n(&c->cpu[i], __ATOMIC_ACQUIRE);
+        allocated += __atomic_load_n(&m->alloc_count, __ATOMIC_RELAXED);
+    }
     out->object_bytes = c->object_bytes;
     out->stride_bytes = c->stride;
-    out->live = c->live;
-    out->peak_live = c->peak_live;
+    /* While others allocate, what they keep may be of a later moment than what is out. */
+    out->kept = kept < c->out ? kept : c->out;
+    out->live = c->out - out->kept;
+    out->peak_live = c->peak_out;
     out->capacity = c->capacity;
     out->slabs = c->slabs;
     out->slabs_empty = c->slabs_empty;
     out->frames_bytes = (uint64_t)c->frames_held << KC_FRAME_LOG2;
     out->peak_frames_bytes = (uint64_t)c->peak_frames << KC_FRAME_LOG2;
-    out->alloc_count = c->alloc_count;
-    out->free_count = c->alloc_count - c->live;
+    out->alloc_count = allocated;
+    out->free_count = allocated > out->live ? allocated - out->live : 0;
     out->fail_count = c->fail_count;
     out->grow_count = c->grow_count;
     out->shrink_count = c->grow_count - c->slabs;
@@ -703,30 +691,11 @@ bool kc_cache_is_live(struct kc_cache *c, const void *ptr)
 
 void *kc_cache_next_live(struct kc_cache *c, struct kc_cache_cursor *cursor)
 {
-    void *object = NULL;
     uint64_t irq = kc_lock_acquire_irqsave(&c->lock);
-    while (object == NULL && cursor->bin < CACHE_BIN_COUNT) {
-        uint32_t index = cursor->slab == 0 ? c->bin[cursor->bin] : cursor->slab - 1;
-        if (index == CACHE_NONE) {
-            cursor->bin++;
-            cursor->slab = 0;
-            continue;
-        }
-        struct slab_view v;
-        view_of_index(c, index, &v);
-        cursor->slab = index + 1;
-        while (object == NULL && cursor->object < v.objects) {
-            uint32_t i = cursor->object++;
-            if (!slab_is_free(&v, i)) {
-                object = v.base + (size_t)i * c->stride;
-            }
-        }
-        if (object == NULL) {
-            cursor->object = 0;
-            cursor->slab = v.slab->next + 1; /* CACHE_NONE + 1 is 0: on to the next bin */
-            cursor->bin += v.slab->next == CACHE_NONE;
-        }
-    }
+    void *object = NULL;
+    do {
+        object = slab_next_out(c, cursor);
+    } while (object != NULL && find(c, object).status != KC_OK);
     kc_lock_release_irqrestore(&c->lock, irq);
     return object;
 }

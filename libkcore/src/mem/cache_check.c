@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Deep validator of cache: judges C1 to C7 of cache.c and names the first that is broken. */
+/* Deep validator of cache: judges C1 to C9 of cache.c and names the first that is broken. */
 #include "cache_priv.h"
 
 struct tally {
     uint64_t slabs, empty, live, capacity, frames;
+    uint64_t free_out; /* objects with a state byte that are free, but not in a map */
 };
 
 static kc_status_t broken(struct kc_cache_fault *where, uint32_t invariant, uint32_t index,
@@ -30,9 +31,15 @@ static kc_status_t check_shapes(const struct kc_cache *c, struct kc_cache_fault 
             if (o == 0 || s->objects > SLAB_RECORD_OBJECTS || end > bytes) {
                 return broken(where, 1, CACHE_NONE, SLAB_RECORD_OBJECTS, s->objects);
             }
-        } else if (end > s->state_offset ||
-                   s->state_offset + SLAB_FIXED_BYTES + 4 * slab_map_words(s->objects) > bytes) {
-            return broken(where, 1, CACHE_NONE, s->state_offset, end);
+        } else {
+            uint32_t behind = s->state_offset + SLAB_FIXED_BYTES + 4 * slab_map_words(s->objects);
+            if (s->bytes_offset != 0 && s->bytes_offset != behind) {
+                return broken(where, 1, CACHE_NONE, behind, s->bytes_offset);
+            }
+            behind += s->bytes_offset != 0 ? s->objects : 0;
+            if (end > s->state_offset || behind > bytes) {
+                return broken(where, 1, CACHE_NONE, s->state_offset, end);
+            }
         }
     }
     return KC_OK;
@@ -90,6 +97,24 @@ static kc_status_t check_map(const struct kc_cache *c, const struct slab_view *v
     return status;
 }
 
+#if KC_MAG_HAS_STATE
+/* C8: the state bytes of one slab: FREE in the map or in a magazine, else LIVE. */
+static kc_status_t check_states(const struct kc_cache *c, const struct slab_view *v,
+                                uint64_t *free_out, struct kc_cache_fault *where)
+{
+    uint32_t offset = c->shape[v->order].bytes_offset;
+    for (uint32_t i = 0; offset != 0 && i < v->objects; i++) {
+        uint8_t state = v->base[offset + i];
+        bool in_map = slab_is_free(v, i);
+        if (state != KC_MAG_FREE && (state != KC_MAG_LIVE || in_map)) {
+            return broken(where, 8, v->index, i, state);
+        }
+        *free_out += state == KC_MAG_FREE && !in_map;
+    }
+    return KC_OK;
+}
+#endif
+
 /* C1, C2 and C3 for one bin. */
 static kc_status_t check_bin(const struct kc_cache *c, uint32_t bin, struct tally *t,
                              struct kc_cache_fault *where)
@@ -109,6 +134,9 @@ static kc_status_t check_bin(const struct kc_cache *c, uint32_t bin, struct tall
         }
         slab_view_make(c, found.record, found.base, found.order, &v);
         kc_status_t status = check_map(c, &v, where);
+#if KC_MAG_HAS_STATE
+        status = status == KC_OK ? check_states(c, &v, &t->free_out, where) : status;
+#endif
         if (status != KC_OK) {
             return status;
         }
@@ -134,7 +162,7 @@ static kc_status_t check_counts(const struct kc_cache *c, const struct tally *t,
 {
     const uint64_t pair[][2] = {{t->slabs, c->slabs},
                                 {t->empty, c->slabs_empty},
-                                {t->live, c->live},
+                                {t->live, c->out},
                                 {t->capacity, c->capacity},
                                 {t->frames, c->frames_held}};
     for (uint32_t i = 0; i < KC_ARRAY_COUNT(pair); i++) {
@@ -146,14 +174,81 @@ static kc_status_t check_counts(const struct kc_cache *c, const struct tally *t,
     return t->empty <= keep ? KC_OK : broken(where, 5, CACHE_NONE, keep, t->empty);
 }
 
+/* C8 for the slab of an object and for the object. */
+static kc_status_t check_entry(const struct kc_cache *c, const struct kc_cache_entry *e,
+                               struct kc_cache_fault *where)
+{
+    struct kc_frame_found found;
+    struct slab_view v;
+    kc_pa_t pa = kc_frame_ptr_pa(c->frames, e->object);
+    if (!kc_frame_find(c->frames, pa, &found) || found.data != (uintptr_t)c) {
+        return broken(where, 8, CACHE_NONE, (uintptr_t)c, (uintptr_t)e->object);
+    }
+    slab_view_make(c, found.record, found.base, found.order, &v);
+    uint32_t i = cache_index(c, (uint32_t)kc_pa_diff(pa, found.base));
+    if (i >= v.objects || slab_is_free(&v, i)) {
+        return broken(where, 8, v.index, v.objects, i);
+    }
+#if KC_MAG_HAS_STATE
+    uint32_t offset = c->shape[v.order].bytes_offset;
+    if (e->state != (offset == 0 ? NULL : v.base + offset + i)) {
+        return broken(where, 8, v.index, (uintptr_t)v.base + offset + i, (uintptr_t)e->state);
+    }
+#endif
+    return KC_OK;
+}
+
+/* C8: number i of the entries of all magazines; NULL beyond the last. */
+static const struct kc_cache_entry *entry_at(const struct kc_cache *c, uint32_t i)
+{
+    for (uint32_t cpu = 0; cpu < c->cpu_count; cpu++) {
+        uint32_t count = kc_mag_count(&c->cpu[cpu]->mag);
+        if (i < count) {
+            return &cache_entries(c->cpu[cpu])[i];
+        }
+        i -= count;
+    }
+    return NULL;
+}
+
+static kc_status_t check_magazines(const struct kc_cache *c, struct kc_cache_fault *where)
+{
+    const struct kc_cache_entry *e;
+    for (uint32_t cpu = 0; cpu < c->cpu_count; cpu++) {
+        const struct kc_cache_cpu *m = c->cpu[cpu];
+        if (m->cache != c || kc_mag_count(&m->mag) > m->mag.limit || m->mag.limit > m->limit_max) {
+            return broken(where, 8, cpu, m->mag.limit, kc_mag_count(&m->mag));
+        }
+    }
+    for (uint32_t i = 0; (e = entry_at(c, i)) != NULL; i++) {
+        kc_status_t status = check_entry(c, e, where);
+        if (status != KC_OK) {
+            return status;
+        }
+        for (uint32_t k = 0; k < i; k++) {
+            if (entry_at(c, k)->object == e->object) {
+                return broken(where, 8, CACHE_NONE, k, i);
+            }
+        }
+    }
+    return KC_OK;
+}
+
 static kc_status_t check_all(const struct kc_cache *c, struct kc_cache_fault *where)
 {
-    struct tally t = {0, 0, 0, 0, 0};
+    struct tally t = {0, 0, 0, 0, 0, 0};
     kc_status_t status = check_shapes(c, where);
     for (uint32_t b = 0; b < CACHE_BIN_COUNT && status == KC_OK; b++) {
         status = check_bin(c, b, &t, where);
     }
-    return status == KC_OK ? check_counts(c, &t, where) : status;
+    status = status == KC_OK ? check_counts(c, &t, where) : status;
+    status = status == KC_OK ? check_magazines(c, where) : status;
+    uint64_t kept = cache_kept(c);
+    bool counted = c->shape[c->order_first].bytes_offset != 0;
+    if (status == KC_OK && (kept > c->out || (counted && t.free_out != kept))) {
+        return broken(where, 8, CACHE_NONE, kept, t.free_out);
+    }
+    return status;
 }
 
 kc_status_t kc_cache_check(struct kc_cache *c, struct kc_cache_fault *where)
@@ -180,6 +275,26 @@ static bool member_is_sound(const struct kc_cache_set *s, uint32_t i)
            c->ctor == NULL && c->object_bytes == c->stride;
 }
 
+/* C9 for one CPU. */
+static bool cpu_is_sound(const struct kc_cache_set *s, uint32_t cpu)
+{
+    const struct kc_cache_set_cpu *here = &s->cpu[cpu];
+    uint32_t listed = 0;
+    for (uint32_t at = here->draining; at != 0 && at <= s->count && listed <= s->count;) {
+        at = s->cache[at - 1].cpu[cpu]->drain_next;
+        listed++;
+    }
+    for (uint32_t i = 0; i < s->count; i++) {
+        const struct kc_cache_cpu *m = s->cache[i].cpu[cpu];
+        listed -= m->drain_next != 0;
+        if (m->place > s->spares || (m->place != 0 && here->ring[m->place - 1] != i + 1) ||
+            (kc_mag_count(&m->mag) != 0 && m->place == 0 && m->drain_next == 0)) {
+            return false;
+        }
+    }
+    return listed == 0;
+}
+
 kc_status_t kc_cache_set_check(struct kc_cache_set *s, struct kc_cache_fault *where)
 {
     uint32_t count = kc_cache_set_count(s);
@@ -193,6 +308,11 @@ kc_status_t kc_cache_set_check(struct kc_cache_set *s, struct kc_cache_fault *wh
         }
         if (!member_is_sound(s, i)) {
             return broken(where, 7, CACHE_NONE, i, s->cache[i].slabs_empty);
+        }
+    }
+    for (uint32_t cpu = 0; cpu < s->cpu_count; cpu++) {
+        if (!cpu_is_sound(s, cpu)) {
+            return broken(where, 9, CACHE_NONE, cpu, s->cpu[cpu].draining);
         }
     }
     return KC_OK;

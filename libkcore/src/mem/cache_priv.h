@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Private to cache.c, cache_check.c and white-box tests: the state of a slab. */
+/* Private to cache*.c, heap.c and white-box tests: the state of a slab, and what the parts share.
+ */
 #ifndef KC_CACHE_PRIV_H
 #define KC_CACHE_PRIV_H
 
@@ -20,7 +21,7 @@ struct slab {
     uint32_t next; /* slabs of the same bin, or CACHE_NONE */
     uint32_t prev;
     uint32_t kind;  /* not used */
-    uint32_t map[]; /* bit i % 32 of word i / 32: object i is free */
+    uint32_t map[]; /* bit i % 32 of word i / 32: object i is in the slab, free */
 };
 KC_STATIC_ASSERT(offsetof(struct slab, kind) == offsetof(struct kc_frame, kind), "over a record");
 KC_STATIC_ASSERT(offsetof(struct slab, map) == offsetof(struct kc_frame, word), "over a record");
@@ -58,7 +59,14 @@ KC_INLINE void slab_view_make(const struct kc_cache *c, struct kc_frame *record,
 
 KC_INLINE bool slab_is_free(const struct slab_view *v, uint32_t object)
 {
-    return (v->slab->map[object / 32] >> object % 32 & 1) != 0;
+    uint32_t word = __atomic_load_n(&v->slab->map[object / 32], __ATOMIC_ACQUIRE);
+    return (word >> object % 32 & 1) != 0;
+}
+
+/* A free without the lock asks for its own object's bit: so words are stored whole. */
+KC_INLINE void slab_map_set(const struct slab_view *v, uint32_t word, uint32_t bits)
+{
+    __atomic_store_n(&v->slab->map[word], bits, __ATOMIC_RELEASE);
 }
 
 KC_INLINE uint32_t slab_bin(uint32_t objects, uint32_t free)
@@ -69,5 +77,92 @@ KC_INLINE uint32_t slab_bin(uint32_t objects, uint32_t free)
     }
     return free == 0 ? CACHE_BIN_FULL : 1 + used * KC_CACHE_BINS / objects;
 }
+
+/* ---- the parts: slabs (cache_slab.c), magazines and calls (cache.c), sets (cache_set.c) --------
+ */
+
+#define CACHE_REFILL 8u /* objects that a refill takes, at most */
+#define CACHE_FLUSH  4u /* objects that a flush brings back, at most */
+#define CACHE_HEAT   8u /* slow calls after which a magazine's limit doubles */
+
+KC_INLINE struct kc_cache_entry *cache_entries(struct kc_cache_cpu *m)
+{
+    return (struct kc_cache_entry *)(void *)(m + 1);
+}
+
+/* Index of the object at that offset of a slab, or something not below the objects of any slab. */
+KC_INLINE uint32_t cache_index(const struct kc_cache *c, uint32_t offset)
+{
+    uint32_t product = offset * c->inverse;
+    return product >> c->shift | product << ((32 - c->shift) & 31);
+}
+
+/* Objects in this CPU's or that CPU's magazine, and in all. */
+KC_INLINE uint32_t cache_kept(const struct kc_cache *c)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < c->cpu_count; i++) {
+        kept += kc_mag_count(&__atomic_load_n(&c->cpu[i], __ATOMIC_ACQUIRE)->mag);
+    }
+    return kept;
+}
+
+void cache_raise(struct kc_cache *c, enum kc_misuse_kind kind, const char *where, const void *ptr,
+                 uint64_t expected, uint64_t found);
+
+/* Copies a name, cut to KC_CACHE_NAME_CHARS - 1. */
+void cache_set_name(char *to, const char *from);
+
+/* Bytes from object to object; errors as kc_cache_init(). */
+kc_status_t cache_stride(size_t object_bytes, size_t align, uint32_t *stride);
+
+/* Shapes and empty bins for the configured stride; false if no slab of the order holds an object.
+ */
+KC_NODISCARD bool slab_init(struct kc_cache *c, uint32_t slab_order);
+
+/* True if some slab has a free object. The lock is held. */
+KC_INLINE bool slab_has_free(const struct kc_cache *c)
+{
+    return (c->bin_mask & ~(1u << CACHE_BIN_FULL)) != 0;
+}
+
+/* The slab in which that claimed block is. */
+void slab_view_found(const struct kc_cache *c, const struct kc_frame_found *found,
+                     struct slab_view *v);
+
+/*
+ * Take up to n (1 or more) free objects of the fullest slab; a new slab if there is none with one.
+ * The last entry is of the lowest address. Returns how many; 0: no memory. The lock is held.
+ */
+uint32_t slab_take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n);
+
+/*
+ * Give an object back to its slab, and the slab to the frames if it is one empty slab too many.
+ * Returns true if an empty slab is kept now that the cache's set was not told of. The lock is held.
+ */
+KC_NODISCARD bool slab_give(struct kc_cache *c, const struct slab_view *v, uint32_t object);
+
+/* Give all empty slabs back; returns their frames. The lock is held. */
+uint64_t slab_drop_empty(struct kc_cache *c);
+
+/* The next live or kept object; as kc_cache_next_live(). The lock is held. */
+void *slab_next_out(const struct kc_cache *c, struct kc_cache_cursor *cursor);
+
+/* Room for a magazine; NULL if there is no memory. Whoever has the store serialises. */
+void *store_get(struct kc_cache_store *s, struct kc_frames *f, uint32_t frame_flags, size_t bytes);
+void store_fini(struct kc_cache_store *s, struct kc_frames *f);
+
+/* kc_cache_free_pinned() for a pointer into a slab of the cache, whose block was found. */
+kc_status_t cache_free_found(struct kc_cache *c, const struct kc_frame_found *found, void *ptr);
+
+/* Brings up to n objects of this CPU's magazine back. Pinned, no lock held. */
+void cache_flush(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t n);
+
+/* An empty slab of c is kept: its set is told. No lock is held. */
+void set_spare(struct kc_cache_set *s, struct kc_cache *c);
+
+/* A call of c on this CPU was slow: its magazine gets its place in the ring. Pinned, no lock held.
+ */
+void set_touch(struct kc_cache_set *s, struct kc_cache *c, struct kc_cache_cpu *m, uint32_t cpu);
 
 #endif

@@ -35,6 +35,7 @@
  * it is held stays this heap's. To which of the two a pointer belongs is found without a lock, and
  * then looked up again under the one that decides.
  */
+#include "cache_priv.h"
 #include "heap_priv.h"
 
 KC_STATIC_ASSERT(KC_HEAP_SMALL_MAX <= KC_CACHE_OBJECT_MAX, "a class fits a cache");
@@ -74,7 +75,7 @@ KC_STATIC_ASSERT(OWN_SPARES <= KC_CACHE_SPARES_MAX && (OWN_SPARES & (OWN_SPARES 
                  "a ring for all classes");
 
 /* A set of the heap's own, with room for all classes. */
-static kc_status_t own_set(struct kc_heap *h)
+static kc_status_t own_set(struct kc_heap *h, uint32_t cpu_count)
 {
     kc_pa_t pa;
     kc_status_t status =
@@ -90,6 +91,7 @@ static kc_status_t own_set(struct kc_heap *h)
     config.spares = OWN_SPARES;
     config.frame_flags = h->frame_flags;
     config.misuse = h->misuse;
+    config.cpu_count = cpu_count;
     status = kc_cache_set_init(&h->own, &config, h->frames);
     KC_CHECK(status == KC_OK);
     h->own_frames = OWN_FRAMES;
@@ -100,7 +102,8 @@ static kc_status_t own_set(struct kc_heap *h)
 kc_status_t kc_heap_init(struct kc_heap *h, const struct kc_heap_config *config,
                          struct kc_frames *frames)
 {
-    if (h == NULL || config == NULL || frames == NULL || config->unused != 0 ||
+    if (h == NULL || config == NULL || frames == NULL || config->cpu_count > KC_CPUS_MAX ||
+        (config->set != NULL && config->cpu_count != 0) ||
         !kc_frame_is_place(config->frame_flags)) {
         return KC_ERR_ARG;
     }
@@ -110,6 +113,7 @@ kc_status_t kc_heap_init(struct kc_heap *h, const struct kc_heap_config *config,
     }
     struct kc_misuse *misuse = config->misuse;
     uint32_t frame_flags = config->frame_flags;
+    uint32_t cpu_count = config->cpu_count;
     __builtin_memset(h, 0, sizeof(*h));
     h->frames = frames;
     h->misuse = misuse;
@@ -117,7 +121,7 @@ kc_status_t kc_heap_init(struct kc_heap *h, const struct kc_heap_config *config,
     h->set = set;
     kc_lock_init(&h->lock, "heap", KC_RANK_HEAP);
     set_name(h->name, config->name);
-    return set != NULL ? KC_OK : own_set(h);
+    return set != NULL ? KC_OK : own_set(h, cpu_count);
 }
 
 kc_status_t kc_heap_fini(struct kc_heap *h)
@@ -257,7 +261,8 @@ enum what {
 };
 
 /* What ptr points into, without a lock; small: *cache is one of the heap's. */
-static enum what look_up(struct kc_heap *h, const void *ptr, struct kc_cache **cache)
+static enum what look_up(struct kc_heap *h, const void *ptr, struct kc_cache **cache,
+                         struct kc_frame_found *at)
 {
     struct kc_frame_found found;
     kc_pa_t pa = kc_frame_ptr_pa(h->frames, ptr);
@@ -278,6 +283,7 @@ static enum what look_up(struct kc_heap *h, const void *ptr, struct kc_cache **c
             return WHAT_OTHER; /* a shared set's, of a size that is no class */
         }
         *cache = c;
+        *at = found;
         return WHAT_SMALL;
     }
     if (found.owner != KC_FRAME_OWNER_HEAP || (found.data & ~HEAP_FURTHER) != heap_claim_data(h)) {
@@ -363,10 +369,15 @@ kc_status_t kc_heap_free(struct kc_heap *h, void *ptr)
         return KC_OK;
     }
     struct kc_cache *cache = NULL;
-    enum what what = look_up(h, ptr, &cache);
+    struct kc_frame_found found;
+    uint64_t irq = kc_plat_irq_save();
+    enum what what = look_up(h, ptr, &cache, &found);
     if (KC_LIKELY(what == WHAT_SMALL)) {
-        return kc_cache_free(cache, ptr);
+        kc_status_t status = cache_free_found(cache, &found, ptr);
+        kc_plat_irq_restore(irq);
+        return status;
     }
+    kc_plat_irq_restore(irq);
     if (what == WHAT_LARGE && large_free(h, ptr)) {
         return KC_OK;
     }
@@ -377,7 +388,8 @@ kc_status_t kc_heap_free(struct kc_heap *h, void *ptr)
 static size_t usable(struct kc_heap *h, const void *ptr, enum what *what)
 {
     struct kc_cache *cache = NULL;
-    *what = look_up(h, ptr, &cache);
+    struct kc_frame_found found;
+    *what = look_up(h, ptr, &cache, &found);
     if (*what == WHAT_SMALL) {
         return kc_cache_is_live(cache, ptr) ? cache->stride : 0;
     }
@@ -431,7 +443,8 @@ void *kc_heap_resize(struct kc_heap *h, void *ptr, size_t size, uint32_t flags)
         return refuse(h);
     }
     struct kc_cache *cache = NULL;
-    enum what what = look_up(h, ptr, &cache);
+    struct kc_frame_found found;
+    enum what what = look_up(h, ptr, &cache, &found);
     if (what == WHAT_SMALL && kc_cache_probe(cache, ptr) != KC_OK) {
         return NULL;
     }

@@ -222,7 +222,7 @@ kc_status_t kc_pool_init(struct kc_pool *p, const struct kc_pool_config *config)
     p->random = (uintptr_t)p ^ stride;
     p->none.pool = p;
     p->none.base = (uintptr_t)config->memory;
-    p->none.shift = (uint32_t)__builtin_ctzll(stride);
+    p->none.shift = kc_log2_floor(stride & -stride);
     p->none.inverse = kc_mag_inverse((uintptr_t)stride >> p->none.shift);
     p->quick_depth = pool_is_long(p) ? UINT32_MAX : POOL_MOVE;
     lay_out(p, magazines);

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The slabs of a cache: bins, layout, growth. The theory and C1 to C5 are in cache.c. All here but
+ * slab_init() and the store runs with the cache's lock held.
+ */
+#include "cache_priv.h"
+
+/* What a slab's size costs beside its waste: its last one is, on average, about this part empty. */
+#define REST_NUMERATOR   3u
+#define REST_DENOMINATOR 4u
+#define LIVE_WEIGHED_MAX (1u << 20) /* beyond so many objects, waste alone decides anyway */
+
+KC_STATIC_ASSERT((KC_FRAME_BYTES << KC_CACHE_ORDER_MAX) >= 2 * KC_CACHE_OBJECT_MAX,
+                 "every object has a slab");
+KC_STATIC_ASSERT(KC_CACHE_ORDER_MAX <= KC_FRAME_ORDER_MAX, "slabs are blocks");
+KC_STATIC_ASSERT(KC_FRAME_BYTES << KC_CACHE_ORDER_MAX <= UINT16_MAX, "struct kc_cache_shape");
+
+/* ---- bins: the lock is held ----------------------------------------------------------------- */
+
+void slab_view_found(const struct kc_cache *c, const struct kc_frame_found *found,
+                     struct slab_view *v)
+{
+    KC_CHECK(found->data == (uintptr_t)c);
+    slab_view_make(c, found->record, found->base, found->order, v);
+}
+
+static void view_of_index(const struct kc_cache *c, uint32_t index, struct slab_view *v)
+{
+    struct kc_frame_found found;
+    bool claimed = kc_frame_find(c->frames, kc_frame_index_pa(c->frames, index), &found);
+    KC_CHECK(claimed);
+    slab_view_found(c, &found, v);
+}
+
+static void bin_add(struct kc_cache *c, const struct slab_view *v, uint32_t bin)
+{
+    uint32_t first = c->bin[bin];
+    v->slab->next = first;
+    v->slab->prev = CACHE_NONE;
+    if (first != CACHE_NONE) {
+        struct slab_view other;
+        view_of_index(c, first, &other);
+        other.slab->prev = v->index;
+    }
+    c->bin[bin] = v->index;
+    c->bin_mask |= 1u << bin;
+}
+
+static void bin_del(struct kc_cache *c, const struct slab_view *v, uint32_t bin)
+{
+    struct slab_view other;
+    if (v->slab->prev == CACHE_NONE) {
+        KC_CHECK(c->bin[bin] == v->index);
+        c->bin[bin] = v->slab->next;
+    } else {
+        view_of_index(c, v->slab->prev, &other);
+        KC_CHECK(other.slab->next == v->index);
+        other.slab->next = v->slab->next;
+    }
+    if (v->slab->next != CACHE_NONE) {
+        view_of_index(c, v->slab->next, &other);
+        KC_CHECK(other.slab->prev == v->index);
+        other.slab->prev = v->slab->prev;
+    }
+    if (c->bin[bin] == CACHE_NONE) {
+        c->bin_mask &= ~(1u << bin);
+    }
+}
+
+/* One more or one fewer free object; moves the slab to the bin that this puts it in. */
+static void set_free(struct kc_cache *c, const struct slab_view *v, uint32_t free)
+{
+    uint32_t from = slab_bin(v->objects, v->record->word);
+    uint32_t to = slab_bin(v->objects, free);
+    v->record->word = free;
+    if (from != to) {
+        bin_del(c, v, from);
+        bin_add(c, v, to);
+        c->slabs_empty += (to == CACHE_BIN_EMPTY);
+        c->slabs_empty -= (from == CACHE_BIN_EMPTY);
+    }
+}
+
+/* ---- slabs: the lock is held ---------------------------------------------------------------- */
+
+/* Takes frames for one slab of that order; its objects are all free. */
+static bool grow_order(struct kc_cache *c, uint32_t order)
+{
+    /* Reclaimers lock caches: cache.c asks them when it holds no lock. */
+    uint32_t flags = c->frame_flags | KC_FRAME_NO_RECLAIM;
+#if KC_HARDENING >= KC_HARDENING_FULL
+    flags |= c->ctor == NULL ? KC_FRAME_ZERO : 0;
+#endif
+    kc_pa_t pa;
+    if (kc_frame_alloc(c->frames, order, flags, KC_FRAME_OWNER_CACHE, &pa) != KC_OK) {
+        return false;
+    }
+    struct slab_view v;
+    struct kc_frame *record = kc_frame_claim(c->frames, pa, order, (uintptr_t)c);
+    slab_view_make(c, record, pa, order, &v);
+    for (uint32_t w = 0; w < slab_map_words(v.objects); w++) {
+        uint32_t left = v.objects - w * 32;
+        v.slab->map[w] = left >= 32 ? UINT32_MAX : (1u << left) - 1;
+    }
+#if KC_MAG_HAS_STATE
+    if (c->shape[order].bytes_offset != 0) {
+        __builtin_memset(v.base + c->shape[order].bytes_offset, KC_MAG_FREE, v.objects);
+    }
+#endif
+    record->word = v.objects;
+    if (c->ctor != NULL) {
+        for (uint32_t i = 0; i < v.objects; i++) {
+            c->ctor(v.base + (size_t)i * c->stride);
+        }
+    }
+    bin_add(c, &v, CACHE_BIN_EMPTY);
+    c->slabs++;
+    c->slabs_empty++;
+    c->capacity += v.objects;
+    c->frames_held += 1u << order;
+    c->peak_frames = c->frames_held > c->peak_frames ? c->frames_held : c->peak_frames;
+    c->grow_count++;
+    return true;
+}
+
+/* What slabs of that order waste, and the rest of the last one, with so many objects live. */
+static uint64_t cost_of(const struct kc_cache *c, uint32_t order, uint32_t live)
+{
+    uint32_t objects = c->shape[order].objects;
+    uint64_t bytes = (uint64_t)KC_FRAME_BYTES << order;
+    uint64_t waste = bytes - (uint64_t)objects * c->stride;
+    return waste * live / objects + bytes * REST_NUMERATOR / REST_DENOMINATOR;
+}
+
+/* The order of least cost from first to last; the first of them that holds an object counts. */
+static uint32_t cheapest(const struct kc_cache *c, uint32_t first, uint32_t last, uint32_t live)
+{
+    uint32_t best = last;
+    for (uint32_t o = last; o-- > first;) {
+        if (c->shape[o].objects != 0 && cost_of(c, o, live) <= cost_of(c, best, live)) {
+            best = o;
+        }
+    }
+    return best;
+}
+
+static bool grow(struct kc_cache *c)
+{
+    uint32_t live = c->out < LIVE_WEIGHED_MAX ? (uint32_t)c->out + 1 : LIVE_WEIGHED_MAX;
+    uint32_t order = cheapest(c, c->order_first, c->order_more, live);
+    if (grow_order(c, order)) {
+        return true;
+    }
+    return order > c->order_first && grow_order(c, c->order_first);
+}
+
+/* Gives an empty slab back. */
+static void drop(struct kc_cache *c, const struct slab_view *v)
+{
+    kc_pa_t pa = kc_frame_ptr_pa(c->frames, v->base);
+    bin_del(c, v, CACHE_BIN_EMPTY);
+    c->slabs--;
+    c->slabs_empty--;
+    c->capacity -= v->objects;
+    c->frames_held -= 1u << v->order;
+    kc_frame_unclaim(c->frames, pa, v->order);
+    kc_status_t status = kc_frame_free(c->frames, pa, v->order);
+    KC_CHECK(status == KC_OK);
+}
+
+uint64_t slab_drop_empty(struct kc_cache *c)
+{
+    uint64_t frames = 0;
+    while (c->bin[CACHE_BIN_EMPTY] != CACHE_NONE) {
+        struct slab_view v;
+        view_of_index(c, c->bin[CACHE_BIN_EMPTY], &v);
+        frames += (uint64_t)1 << v.order;
+        drop(c, &v);
+    }
+    return frames;
+}
+
+/* ---- layout --------------------------------------------------------------------------------- */
+
+/* Objects of less than that have state bytes; of others, magazines are short enough to look
+ * through. */
+#define STATE_BYTES_BELOW 256u
+
+static bool has_state_bytes(const struct kc_cache *c)
+{
+    return KC_MAG_HAS_STATE && c->cpu_count != 0 && c->stride < STATE_BYTES_BELOW;
+}
+
+/* Bytes of state in a slab of so many objects. */
+static uint32_t state_bytes(uint32_t objects, bool bytes_too)
+{
+    return SLAB_FIXED_BYTES + 4 * slab_map_words(objects) + (bytes_too ? objects : 0);
+}
+
+/* Objects in a slab of that order, and where its state goes; C1. */
+static struct kc_cache_shape shape_of(const struct kc_cache *c, uint32_t order)
+{
+    struct kc_cache_shape shape = {0, 0, 0, 0};
+    bool bytes_too = has_state_bytes(c);
+    uint32_t bytes = KC_FRAME_BYTES << order;
+    uint32_t objects = bytes / c->stride;
+    if (order == 0 || objects > SLAB_RECORD_OBJECTS || bytes_too) {
+        while (objects != 0 && objects * c->stride + state_bytes(objects, bytes_too) > bytes) {
+            objects--;
+        }
+        /* Words must be aligned: what that leaves over lies behind the state bytes. */
+        uint32_t offset = (bytes - state_bytes(objects, bytes_too)) & ~3u;
+        shape.state_offset = (uint16_t)offset;
+        if (bytes_too) {
+            shape.bytes_offset =
+                (uint16_t)(offset + SLAB_FIXED_BYTES + 4 * slab_map_words(objects));
+        }
+    }
+    shape.objects = (uint16_t)objects;
+    return shape;
+}
+
+bool slab_init(struct kc_cache *c, uint32_t slab_order)
+{
+    c->shift = (uint32_t)__builtin_ctz(c->stride);
+    c->inverse = (uint32_t)kc_mag_inverse(c->stride >> c->shift);
+    for (uint32_t o = 0; o < KC_CACHE_ORDERS; o++) {
+        c->shape[o] = shape_of(c, o);
+    }
+    for (uint32_t b = 0; b < CACHE_BIN_COUNT; b++) {
+        c->bin[b] = CACHE_NONE;
+    }
+    /* The least and the greatest order that a population could make cheapest; see the theory. */
+    c->order_first = (uint8_t)cheapest(c, 0, KC_CACHE_ORDER_MAX, 1);
+    c->order_more = (uint8_t)cheapest(c, 0, KC_CACHE_ORDER_MAX, LIVE_WEIGHED_MAX);
+    if (slab_order == KC_CACHE_SLAB_AUTO) {
+        return true;
+    }
+    c->order_first = c->order_more = (uint8_t)(slab_order - 1);
+    return c->shape[c->order_first].objects != 0;
+}
+
+/* ---- objects --------------------------------------------------------------------------------- */
+
+KC_INLINE void set_entry(const struct kc_cache *c, const struct slab_view *v, uint32_t i,
+                         struct kc_cache_entry *e)
+{
+    e->object = v->base + (size_t)i * c->stride;
+#if KC_MAG_HAS_STATE
+    uint32_t bytes_offset = c->shape[v->order].bytes_offset;
+    e->state = bytes_offset == 0 ? NULL : v->base + bytes_offset + i;
+#endif
+}
+
+uint32_t slab_take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n)
+{
+    if (KC_UNLIKELY(!slab_has_free(c)) && !grow(c)) {
+        return 0;
+    }
+    uint32_t bin = 31 - (uint32_t)__builtin_clz(c->bin_mask & ~(1u << CACHE_BIN_FULL));
+    struct slab_view v;
+    view_of_index(c, c->bin[bin], &v);
+    uint32_t free = v.record->word;
+    n = n < free ? n : free;
+    uint32_t w = 0;
+    for (uint32_t left = n; left > 0; left--) {
+        while (v.slab->map[w] == 0) {
+            w++;
+            KC_CHECK(w < slab_map_words(v.objects));
+        }
+        uint32_t i = w * 32 + (uint32_t)__builtin_ctz(v.slab->map[w]);
+        slab_map_set(&v, w, v.slab->map[w] & (v.slab->map[w] - 1));
+        set_entry(c, &v, i, &out[left - 1]);
+    }
+    set_free(c, &v, free - n);
+    c->out += n;
+    c->peak_out = c->out > c->peak_out ? c->out : c->peak_out;
+    return n;
+}
+
+bool slab_give(struct kc_cache *c, const struct slab_view *v, uint32_t object)
+{
+    slab_map_set(v, object / 32, v->slab->map[object / 32] | 1u << object % 32);
+    set_free(c, v, v->record->word + 1);
+    c->out--;
+    if (KC_LIKELY(v->record->word != v->objects)) {
+        return false;
+    }
+    uint32_t keep = (c->flags & KC_CACHE_KEEP_NONE) != 0 ? 0 : 1;
+    if (c->slabs_empty > keep) {
+        drop(c, v);
+        return false;
+    }
+    return c->set != NULL && __atomic_load_n(&c->in_ring, __ATOMIC_ACQUIRE) == 0;
+}
+
+void *slab_next_out(const struct kc_cache *c, struct kc_cache_cursor *cursor)
+{
+    while (cursor->bin < CACHE_BIN_COUNT) {
+        uint32_t index = cursor->slab == 0 ? c->bin[cursor->bin] : cursor->slab - 1;
+        if (index == CACHE_NONE) {
+            cursor->bin++;
+            cursor->slab = 0;
+            continue;
+        }
+        struct slab_view v;
+        view_of_index(c, index, &v);
+        cursor->slab = index + 1;
+        while (cursor->object < v.objects) {
+            uint32_t i = cursor->object++;
+            if (!slab_is_free(&v, i)) {
+                return v.base + (size_t)i * c->stride;
+            }
+        }
+        cursor->object = 0;
+        cursor->slab = v.slab->next + 1; /* CACHE_NONE + 1 is 0: on to the next bin */
+        cursor->bin += v.slab->next == CACHE_NONE;
+    }
+    return NULL;
+}
+
+/* ---- where magazines lie --------------------------------------------------------------------- */
+
+void *store_get(struct kc_cache_store *s, struct kc_frames *f, uint32_t frame_flags, size_t bytes)
+{
+    size_t rounded = (bytes + KC_LINE_BYTES - 1) & ~(size_t)(KC_LINE_BYTES - 1);
+    if (s->end - s->at < rounded) {
+        kc_pa_t pa;
+        uint32_t flags = frame_flags | KC_FRAME_NO_RECLAIM; /* they lock caches */
+        if (kc_frame_alloc(f, 0, flags, KC_FRAME_OWNER_CACHE, &pa) != KC_OK) {
+            return NULL;
+        }
+        uintptr_t frame = (uintptr_t)kc_plat_ram(pa);
+        *(uint64_t *)frame = s->last;
+        s->last = kc_pa_raw(pa);
+        s->at = frame + KC_LINE_BYTES;
+        s->end = frame + KC_FRAME_BYTES;
+        s->frame_count++;
+    }
+    void *room = (void *)s->at;
+    s->at += rounded;
+    return room;
+}
+
+void store_fini(struct kc_cache_store *s, struct kc_frames *f)
+{
+    while (s->last != 0) {
+        kc_pa_t pa = kc_pa(s->last);
+        s->last = *(const uint64_t *)kc_plat_ram(pa);
+        kc_status_t status = kc_frame_free(f, pa, 0);
+        KC_CHECK(status == KC_OK);
+    }
+    s->at = s->end = 0;
+    s->frame_count = 0;
+}
