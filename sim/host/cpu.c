@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * CPUs of the hosted body: threads with a number.
+ * CPUs of the hosted body: start and stop, interrupts, time. Whose number is whose: number.c.
  *
  * C1  A CPU's state goes off -> on in kc_plat_cpu_start() by one compare-and-swap, and on -> off in
  *     its own thread, last of all.
@@ -17,12 +17,12 @@
 #include "host_priv.h"
 #include <kc/assert.h>
 
-__thread uint32_t host_cpu;
-__thread uint64_t host_irq_masked;
+KC_STATIC_ASSERT(KC_CPUS_MAX <= 64, "a bit for each CPU");
+
 static __thread uint64_t timer_at = UINT64_MAX;
 
-uint32_t host_irq_pending;
-static uint32_t ipi_sent; /* bit n: CPU n was interrupted by kc_plat_ipi() */
+uint64_t host_irq_pending;
+static uint64_t ipi_sent; /* bit n: CPU n was interrupted by kc_plat_ipi() */
 
 struct host_hooks host_hooks;
 
@@ -41,11 +41,11 @@ static pthread_mutex_t starts_lock = PTHREAD_MUTEX_INITIALIZER;
 
 void host_irq_take(void)
 {
-    uint32_t bit = 1u << host_cpu;
+    uint64_t bit = UINT64_C(1) << host_cpu;
     if ((__atomic_load_n(&host_irq_pending, __ATOMIC_ACQUIRE) & bit) == 0) {
         return;
     }
-    host_irq_masked = 1;                                           /* C3 */
+    uint64_t saved = kc_plat_irq_save();                           /* C3 */
     __atomic_fetch_and(&host_irq_pending, ~bit, __ATOMIC_SEQ_CST); /* C2 */
     bool ipi = (__atomic_fetch_and(&ipi_sent, ~bit, __ATOMIC_SEQ_CST) & bit) != 0;
     bool timer = kc_plat_ticks() >= timer_at;
@@ -60,19 +60,12 @@ void host_irq_take(void)
     if (timer && host_hooks.timer != NULL) {
         host_hooks.timer();
     }
-    host_irq_masked = 0;
-}
-
-void host_irq_poll(void)
-{
-    if (host_irq_masked == 0) {
-        host_irq_take();
-    }
+    host_irq_unmask(saved);
 }
 
 void kc_plat_ipi(uint64_t mask)
 {
-    uint32_t to = (uint32_t)(mask & ((1u << KC_CPUS_MAX) - 1));
+    uint64_t to = mask & UINT64_MAX >> (64 - KC_CPUS_MAX);
     host_seen(HOST_IPI, mask, 0, 0);
     __atomic_fetch_or(&ipi_sent, to, __ATOMIC_SEQ_CST);
     __atomic_fetch_or(&host_irq_pending, to, __ATOMIC_SEQ_CST);
@@ -82,14 +75,16 @@ void kc_plat_timer(uint64_t at_ticks)
 {
     timer_at = at_ticks;
     if (at_ticks != UINT64_MAX) {
-        __atomic_fetch_or(&host_irq_pending, 1u << host_cpu, __ATOMIC_SEQ_CST);
+        __atomic_fetch_or(&host_irq_pending, UINT64_C(1) << host_cpu, __ATOMIC_SEQ_CST);
     }
 }
 
 /* Waiting CPUs share the host's processors, and there may be fewer of those: let others run. */
 void kc_plat_relax(void)
 {
-    host_irq_poll();
+    if (host_irq == HOST_IRQ_OPEN || host_irq == HOST_IRQ_SHARED) {
+        host_irq_take();
+    }
     sched_yield();
 }
 
@@ -110,18 +105,12 @@ void kc_plat_call_low(void (*fn)(void *arg), void *arg)
 
 /* ---- start and stop ------------------------------------------------------------------------- */
 
-void host_cpu_set(uint32_t cpu)
-{
-    KC_CHECK(cpu < KC_CPUS_MAX);
-    host_cpu = cpu;
-}
-
 static void *cpu_thread(void *p)
 {
     struct cpu *c = p;
     uint32_t number = (uint32_t)(c - cpus);
-    host_cpu = number;
-    host_irq_masked = 1; /* a CPU starts with interrupts masked */
+    host_cpu_set(number);
+    (void)kc_plat_irq_save(); /* a CPU starts with interrupts masked */
     c->entry(number, c->arg);
     if (host_hooks.cpu_main != NULL) {
         host_hooks.cpu_main(number, c->arg);

@@ -12,7 +12,13 @@ void host_memory_forget(void *p, size_t n);
 void host_lock_taken(uint64_t lock, uint64_t rank);
 void host_lock_released(uint64_t lock);
 
-/* This thread's CPU takes an interrupt if one is pending and none is masked. */
-void host_irq_poll(void);
+/* This thread's CPU, unmasked, takes an interrupt if one is pending. */
+void host_irq_take(void);
+
+/* Undoes kc_plat_irq_save() without letting interrupts in. */
+void host_irq_unmask(uint64_t saved);
+
+/* Unmasks a thread whatever it was in the middle of. */
+void host_irq_forget(void);
 
 #endif

@@ -37,6 +37,7 @@ void host_watch_locks(bool on)
 void host_locks_forget(void)
 {
     held_count = 0;
+    host_irq_forget();
 }
 
 void host_lock_taken(uint64_t lock, uint64_t rank)

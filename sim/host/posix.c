@@ -11,19 +11,20 @@
 
 int host_console_fd = STDOUT_FILENO;
 
+/* A console that is gone loses text, as on a machine. errno is the program's: it stays. */
 void kc_plat_console(const char *text, size_t n)
 {
+    int before = errno;
     while (n != 0) {
         ssize_t done = write(host_console_fd, text, n);
-        if (done < 0) {
-            if (errno == EINTR) {
-                continue;
-            }
-            return; /* a console that is gone loses text, as on a machine */
+        if (done >= 0) {
+            text += done;
+            n -= (size_t)done;
+        } else if (errno != EINTR) {
+            break;
         }
-        text += done;
-        n -= (size_t)done;
     }
+    errno = before;
 }
 
 bool kc_plat_entropy(uint64_t *out)

@@ -5,8 +5,8 @@
  * The build passes -DKC_ASSERT_LEVEL and -DKC_HARDENING; an installed library passes the same
  * values through kcore.pc and its CMake config. Inline fast paths differ between levels, so objects
  * of different levels must not be linked together: every translation unit that includes this header
- * refers to a symbol whose name holds the level, and only a library of that level defines it
- * (src/base/guard.c). A mismatch is an undefined symbol that names the option at fault.
+ * refers to a symbol whose name holds the levels (and KC_CPUS_MAX), and only a library built with
+ * them defines it (src/base/guard.c). A mismatch is an undefined symbol that names what differs.
  *
  * Not an option here: anything that would change the meaning or the layout of the API.
  */
@@ -36,12 +36,17 @@
  */
 #define KC_LINE_BYTES 64u
 
-/* Highest number of CPUs that one kernel instance serves; a bound for static arrays. */
-#define KC_CPUS_MAX               8u
+/*
+ * Highest number of CPUs that one kernel instance serves, 1 to 32; a bound for static arrays. A
+ * body that compiles the core for itself alone may state another.
+ */
+#ifndef KC_CPUS_MAX
+#define KC_CPUS_MAX 8u
+#endif
 
-#define KC_CONFIG_PASTE_(a, h, l) a##_hardening_##h##_assert_##l
-#define KC_CONFIG_PASTE(a, h, l)  KC_CONFIG_PASTE_(a, h, l)
-#define KC_GUARD_SYMBOL           KC_CONFIG_PASTE(kc_built_with, KC_HARDENING, KC_ASSERT_LEVEL)
+#define KC_CONFIG_PASTE_(h, l, c) kc_built_with_hardening_##h##_assert_##l##_cpus_##c
+#define KC_CONFIG_PASTE(h, l, c)  KC_CONFIG_PASTE_(h, l, c)
+#define KC_GUARD_SYMBOL           KC_CONFIG_PASTE(KC_HARDENING, KC_ASSERT_LEVEL, KC_CPUS_MAX)
 
 #ifdef __cplusplus
 #define KC_EXTERN_C_BEGIN extern "C" {

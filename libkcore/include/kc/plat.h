@@ -269,7 +269,13 @@ KC_NODISCARD size_t kc_plat_user_write(kc_uva_t to, const void *from, size_t n);
 /** Number of this CPU, 0 to KC_CPUS_MAX - 1; stable only while it cannot migrate. */
 uint32_t kc_plat_cpu(void);
 
-/** Mask interrupts on this CPU; returns what kc_plat_irq_restore() needs. Nests. */
+/**
+ * Mask interrupts on this CPU; returns what kc_plat_irq_restore() needs. Nests.
+ *
+ * From the outermost save to its restore the number of this CPU is stable, and nobody else runs
+ * under it: what belongs to a number is used in between without a lock or an atomic. A machine
+ * gives that by itself; a body whose CPUs are threads sees to it (docs/porting.md).
+ */
 uint64_t kc_plat_irq_save(void);
 void kc_plat_irq_restore(uint64_t saved);
 

@@ -74,10 +74,12 @@ KC_INLINE void set_depth(struct kc_pool *p, uint32_t depth)
     __atomic_store_n(&p->depth, depth, __ATOMIC_RELAXED);
 }
 
+#if POOL_HAS_MAGS
 KC_INLINE uint32_t peek_depth(const struct kc_pool *p)
 {
     return __atomic_load_n(&p->depth, __ATOMIC_RELAXED);
 }
+#endif
 
 /* Not inlined, so that the paths beside it need no registers for it. */
 #define POOL_APART __attribute__((noinline))

@@ -126,9 +126,24 @@ KC_INLINE void kc_plat_barrier(enum kc_barrier kind)
 /* ---- CPUs: threads; interrupts arrive where the thread asks for them (host.h) -----------------
  */
 #define KC_BODY_INLINE_CPU 1
-extern __thread uint64_t host_irq_masked;
-extern uint32_t host_irq_pending; /* bit n: CPU n has an interrupt, or a timer, to look at */
-void host_irq_take(void);
+
+/*
+ * What a thread is as to interrupts, and what kc_plat_irq_save() returns. But for MASKED, it is
+ * unmasked, and this says to whom its number belongs (number.c).
+ */
+#define HOST_IRQ_OPEN   0u /* to it alone */
+#define HOST_IRQ_MASKED 1u
+#define HOST_IRQ_SHARED 2u /* to several threads, of which one at a time is masked */
+#define HOST_IRQ_NEW    3u /* it has none yet */
+
+#define HOST_HALT_NOW   1u /* all are to stop */
+#define HOST_HALT_FENCE 2u /* the host gives no membarrier(): who masks executes a fence */
+
+extern __thread uint64_t host_irq;
+extern uint64_t host_irq_pending; /* bit n: CPU n has an interrupt, or a timer, to look at */
+extern uint32_t host_halt;        /* bits HOST_HALT_*; not 0: who masks looks at them first */
+uint64_t host_irq_enter(uint64_t was);
+void host_irq_leave(uint64_t saved);
 
 KC_INLINE uint32_t kc_plat_cpu(void)
 {
@@ -137,16 +152,24 @@ KC_INLINE uint32_t kc_plat_cpu(void)
 
 KC_INLINE uint64_t kc_plat_irq_save(void)
 {
-    uint64_t saved = host_irq_masked;
-    host_irq_masked = 1;
-    return saved;
+    uint64_t was = host_irq;
+    __atomic_store_n(&host_irq, HOST_IRQ_MASKED, __ATOMIC_RELAXED);
+    /* The store goes before the load for the compiler; for the processor see host_cpus_stop(). */
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    if (KC_UNLIKELY(was != HOST_IRQ_MASKED &&
+                    (was != HOST_IRQ_OPEN || __atomic_load_n(&host_halt, __ATOMIC_ACQUIRE) != 0))) {
+        return host_irq_enter(was);
+    }
+    return was;
 }
 
 KC_INLINE void kc_plat_irq_restore(uint64_t saved)
 {
-    host_irq_masked = saved;
-    if (KC_UNLIKELY(__atomic_load_n(&host_irq_pending, __ATOMIC_RELAXED) != 0) && saved == 0) {
-        host_irq_take();
+    /* Release: whoever stops this thread sees all that it did while it was masked. */
+    __atomic_store_n(&host_irq, saved, __ATOMIC_RELEASE);
+    if (KC_UNLIKELY(saved >= HOST_IRQ_SHARED ||
+                    __atomic_load_n(&host_irq_pending, __ATOMIC_RELAXED) != 0)) {
+        host_irq_leave(saved);
     }
 }
 
