@@ -73,13 +73,12 @@ struct kc_kernel {
     uint64_t leaked_frames;                 /* found by kc_kernel_main() at the end */
 };
 
-/* A data or instruction abort, or another synchronous exception, as the body decoded it. */
+/* A data or instruction abort of the kernel's, or another synchronous exception. */
 struct kc_fault {
     uint64_t esr; /* ESR_EL1 */
     uint64_t far; /* FAR_EL1: a virtual address, not a pointer */
     uint64_t elr; /* address of the instruction, 0 where there is none (simulator) */
     uint32_t cpu;
-    bool from_user; /* taken from EL0 */
 };
 
 /* What the kernel does once it is up: one function on CPU 0, one on the others (may be NULL). */

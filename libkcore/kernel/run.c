@@ -81,6 +81,8 @@ static void do_parts(struct kc_run *run, uint32_t cpu)
         run->vm_status = st;
     }
     kc_rendezvous_wait(&run->meet);
+    run->service_bad[cpu] = (uint32_t)kc_services_run(&run->services, cpu);
+    kc_rendezvous_wait(&run->meet);
     if (run->source.fill == NULL) {
         return;
     }
@@ -112,6 +114,7 @@ static void prepare(struct kc_run *run, struct kc_kernel *k)
 {
     uint32_t cpus = __atomic_load_n(&k->online, __ATOMIC_ACQUIRE);
     kc_vm_init(&run->vm, k, cpus, run->vm_rounds);
+    kc_services_init(&run->services, k, run->service_rounds);
     kc_rendezvous_init(&run->meet, cpus);
     find_text(run, k);
     __atomic_store_n(&run->ready, 1, __ATOMIC_RELEASE);
@@ -129,6 +132,11 @@ static kc_status_t main_part(struct kc_kernel *k, void *arg)
     if (run->vm_status == KC_OK && run->vm_bad != 0) {
         run->vm_status = KC_ERR_CORRUPT;
     }
+    kc_services_total(&run->services, &run->service_counts);
+    run->service_status = KC_OK;
+    for (uint32_t i = 0; i < run->meet.count && run->service_status == KC_OK; i++) {
+        run->service_status = (kc_status_t)run->service_bad[i];
+    }
     if (run->ended != NULL) {
         run->ended(run->ctx, k);
     }
@@ -142,7 +150,8 @@ static kc_status_t main_part(struct kc_kernel *k, void *arg)
         kc_replay_fini(run->replay);
         run->replay = NULL;
     }
-    return run->vm_status != KC_OK ? run->vm_status : run->replay_status;
+    kc_status_t st = run->vm_status != KC_OK ? run->vm_status : run->service_status;
+    return st != KC_OK ? st : run->replay_status;
 }
 
 struct kc_work kc_run_work(struct kc_run *run)

@@ -60,7 +60,6 @@ struct machine_fault {
     uint64_t esr;
     uint64_t far;
     uint32_t cpu;
-    bool from_user;
 };
 
 /*
