@@ -101,6 +101,7 @@ extern struct kc_boot_info kc_body_info;
 /* Places in the image (image.lds). */
 extern char kc_image_start[], kc_image_text_end[], kc_image_rodata[], kc_image_rodata_end[];
 extern char kc_image_data[], kc_image_end[];
+extern char kc_image_user_text[], kc_image_user_text_end[];
 extern const struct kc_body_extable kc_image_extable[], kc_image_extable_end[];
 extern char kc_body_stacks[], kc_body_exception_stacks[];
 

@@ -49,6 +49,18 @@ static bool has_pan(void)
     return kc_field_get(kc_plat_sysreg_read(KC_ID_AA64MMFR1_EL1), 23, 20) != 0;
 }
 
+kc_status_t kc_plat_user_text(void (*program)(uint64_t x0), kc_pa_range_t *text, uint64_t *entry)
+{
+    uint64_t base = (uint64_t)kc_image_user_text;
+    uint64_t bytes = (uint64_t)kc_image_user_text_end - base;
+    if (!kc_range_has(base, bytes, (uint64_t)program)) {
+        return KC_ERR_ABSENT;
+    }
+    *text = (kc_pa_range_t){.base = kc_plat_ram_pa(kc_image_user_text), .size = bytes};
+    *entry = (uint64_t)program - base;
+    return KC_OK;
+}
+
 kc_status_t kc_plat_user_run(struct kc_user_context *u, struct kc_user_exit *why)
 {
     uint64_t daif;

@@ -114,14 +114,14 @@ static void clean_mapping(const struct kc_track_resource *r)
 }
 
 kc_status_t kc_own_mapping(struct kc_own o, struct kc_aspace *space, kc_track_item_t in, kc_ia_t ia,
-                           kc_track_item_t frames, kc_pa_t pa, uint64_t bytes,
+                           const kc_track_item_t *frames, kc_pa_t pa, uint64_t bytes,
                            struct kc_pt_attr attr, kc_track_item_t *item)
 {
-    const kc_track_item_t needs[] = {in, frames};
+    const kc_track_item_t needs[] = {in, frames != NULL ? *frames : in};
     kc_status_t st = kc_aspace_map(space, ia, pa, bytes, attr);
     if (st == KC_OK) {
         const struct kc_track_resource what = {space, {kc_ia_raw(ia), bytes}, KC_OWN_MAPPING};
-        st = kc_own_made(o, &what, clean_mapping, 0, needs, KC_ARRAY_COUNT(needs), item);
+        st = kc_own_made(o, &what, clean_mapping, 0, needs, frames != NULL ? 2 : 1, item);
     }
     return st;
 }

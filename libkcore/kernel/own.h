@@ -75,10 +75,13 @@ KC_NODISCARD kc_status_t kc_own_area(struct kc_own o, struct kc_aspace *space, k
                                      const struct kc_aspace_request *rq, kc_ia_t *out,
                                      kc_track_item_t *item);
 
-/** Memory of the caller's in an area, which needs both. in: the item of the area. */
+/**
+ * Memory of the caller's in an area. in: the item of the area. frames: the item of the memory; NULL
+ * if it is nobody's.
+ */
 KC_NODISCARD kc_status_t kc_own_mapping(struct kc_own o, struct kc_aspace *space,
-                                        kc_track_item_t in, kc_ia_t ia, kc_track_item_t frames,
-                                        kc_pa_t pa, uint64_t bytes, struct kc_pt_attr attr,
+                                        kc_track_item_t in, kc_ia_t ia,
+                                        const kc_track_item_t *frames, kc_pa_t pa, uint64_t bytes, struct kc_pt_attr attr,
                                         kc_track_item_t *item);
 
 /** That this CPU is in a space. It is cleaned by this CPU alone. in: the item of the space. */

@@ -2,16 +2,11 @@
 /*
  * A service's life, on one CPU:
  *
- *     build    frames <- text mapping      own pages <- data      lazy <- stack      hole
+ *     build    the body's pages <- text     frames <- data     lazy <- stack     nothing <- hole
  *                         all in areas of one space, which this CPU then is in
  *     live     kc_plat_user_run() again and again: serve its calls, make pages present, count
  *              interrupts, until it exits, does what it may not, or has had its time
  *     kill     its owner: running, mappings, areas, space, frames
- *
- * The program's text is copied from the kernel's image, as from any other image, so the data side
- * has to be cleaned and every instruction cache emptied before it runs. All of these, and not its
- * lines by address: on a cache that is indexed by virtual address the invalidation of one alias
- * says nothing of another (DDI 0487 J.a, D7.5.9).
  *
  * S1. A service has nothing that its owner does not have: a kill leaves nothing.
  * S2. The kernel reads and writes a service's memory by kc/ucopy.h alone, once it may run.
@@ -23,20 +18,16 @@
 #include "own.h"
 
 #define PAGE             ((uint64_t)KC_FRAME_BYTES)
-#define TEXT_ORDER_MAX   4u
-#define DATA_BYTES       (2 * PAGE)
+#define DATA_ORDER       1u
+#define DATA_BYTES       (PAGE << DATA_ORDER)
 #define STACK_BYTES      (4 * PAGE)
-#define FRAMES_MAX       KC_BIT(TEXT_ORDER_MAX)
+#define FRAMES_MAX       KC_BIT(DATA_ORDER)
 #define ITEMS_MAX        16u
 
 /* A service's time in slices of the timer; one that is to end by itself only has to end at all. */
 #define SLICES_A_SECOND  10000u
 #define SLICES_OF_ENDLESS 4u
 #define SLICES_OF_OTHERS 200000u
-
-/* Where the linker put the program: KC_USER_TEXT. */
-extern const char __start_kc_user_text[]; /* NOLINT(bugprone-reserved-identifier) */
-extern const char __stop_kc_user_text[];  /* NOLINT(bugprone-reserved-identifier) */
 
 /* One life. */
 struct life {
@@ -47,6 +38,7 @@ struct life {
     kc_track_item_t space; /* its item */
     struct kc_uwindow window;
     struct kc_service_start start;
+    uint64_t entry;      /* of its program */
     uint64_t next_slice; /* kc_plat_ticks() at which the present one is over */
     uint32_t slices;
     uint32_t cpu;
@@ -189,21 +181,6 @@ static struct kc_own by(const struct life *l, const char *site)
     return kc_own(l->k, l->owner, site);
 }
 
-/* What was written is in memory, and no instruction cache holds what was there before. */
-static void make_executable(const char *p, uint64_t bytes)
-{
-    uint64_t line = (uint64_t)4 << kc_field_get(kc_plat_sysreg_read(KC_CTR_EL0), 19, 16);
-    for (uint64_t i = 0; i < bytes; i += line) {
-        kc_plat_cache(KC_DC_CVAU, p + i);
-    }
-    /* The text has arrived before anything is fetched anew ... */
-    kc_plat_barrier(KC_DSB_ISH);
-    kc_plat_cache(KC_IC_IALLUIS, p);
-    /* ... and on every CPU, before one of them runs it (its ERET synchronises the context). */
-    kc_plat_barrier(KC_DSB_ISH);
-    kc_plat_barrier(KC_ISB);
-}
-
 static kc_status_t build_space(struct life *l)
 {
     const struct kc_aspace_config config = {
@@ -220,42 +197,9 @@ static kc_status_t build_space(struct life *l)
     return kc_own_space(by(l, KC_TRACK_SITE), &l->s->space, &config, &l->space);
 }
 
-static kc_status_t build_text(struct life *l)
-{
-    const uint64_t bytes = (uint64_t)(__stop_kc_user_text - __start_kc_user_text);
-    struct kc_aspace_request rq = {.guard_bytes = PAGE};
-    kc_track_item_t frames;
-    kc_track_item_t area;
-    kc_pa_t pa;
-    kc_ia_t ia;
-    uint32_t order = 0;
-    while (order < TEXT_ORDER_MAX && (PAGE << order) < bytes) {
-        order++;
-    }
-    rq.bytes = PAGE << order;
-    if (rq.bytes < bytes) {
-        return KC_ERR_RANGE;
-    }
-    kc_status_t st =
-        kc_own_frames(by(l, KC_TRACK_SITE), order, KC_FRAME_OWNER_USER, &pa, &frames);
-    if (st == KC_OK) {
-        __builtin_memcpy(kc_plat_ram(pa), __start_kc_user_text, bytes);
-        make_executable((const char *)kc_plat_ram(pa), rq.bytes);
-        st = kc_own_area(by(l, KC_TRACK_SITE), &l->s->space, l->space, &rq, &ia, &area);
-    }
-    if (st == KC_OK) {
-        st = kc_own_mapping(
-            by(l, KC_TRACK_SITE), &l->s->space, area, ia, frames, pa, rq.bytes,
-            kc_pt_attr(KC_PT_R | KC_PT_X | KC_PT_USER, KC_A64_MEM_NORMAL, false), NULL);
-    }
-    if (st == KC_OK) {
-        l->start.text = kc_ia_raw(ia);
-    }
-    return st;
-}
-
-/* Data, stack and hole: areas alone; what is in them belongs to the space. */
-static kc_status_t build_area(struct life *l, uint64_t bytes, uint8_t flags, uint64_t *out)
+/* An area with a guard on each side. */
+static kc_status_t build_area(struct life *l, uint64_t bytes, uint8_t flags, uint64_t *out,
+                              kc_track_item_t *item)
 {
     const struct kc_aspace_request rq = {
         .bytes = bytes,
@@ -265,28 +209,46 @@ static kc_status_t build_area(struct life *l, uint64_t bytes, uint8_t flags, uin
     };
     kc_ia_t ia;
     kc_status_t st =
-        kc_own_area(by(l, KC_TRACK_SITE), &l->s->space, l->space, &rq, &ia, NULL);
+        kc_own_area(by(l, KC_TRACK_SITE), &l->s->space, l->space, &rq, &ia, item);
     if (st == KC_OK) {
         *out = kc_ia_raw(ia);
     }
     return st;
 }
 
-static kc_status_t build_memory(struct life *l)
+static kc_status_t build_text(struct life *l)
 {
-    struct kc_service_start *s = &l->start;
-    kc_status_t st = build_area(l, DATA_BYTES, 0, &s->data);
+    kc_pa_range_t text;
+    kc_track_item_t area;
+    kc_status_t st = kc_plat_user_text(kc_service_program, &text, &l->entry);
     if (st == KC_OK) {
-        s->data_bytes = DATA_BYTES;
-        st = kc_aspace_map_new(
-            &l->s->space, kc_ia(s->data), DATA_BYTES,
-            kc_pt_attr(KC_PT_R | KC_PT_W | KC_PT_USER, KC_A64_MEM_NORMAL, false));
+        st = build_area(l, text.size, 0, &l->start.text, &area);
     }
     if (st == KC_OK) {
-        s->stack_bytes = STACK_BYTES;
-        st = build_area(l, STACK_BYTES, KC_AREA_LAZY, &s->stack);
+        st = kc_own_mapping(
+            by(l, KC_TRACK_SITE), &l->s->space, area, kc_ia(l->start.text), NULL, text.base,
+            text.size, kc_pt_attr(KC_PT_R | KC_PT_X | KC_PT_USER, KC_A64_MEM_NORMAL, false), NULL);
     }
-    return st == KC_OK ? build_area(l, PAGE, 0, &s->hole) : st;
+    return st;
+}
+
+static kc_status_t build_data(struct life *l)
+{
+    kc_track_item_t frames;
+    kc_track_item_t area;
+    kc_pa_t pa;
+    kc_status_t st =
+        kc_own_frames(by(l, KC_TRACK_SITE), DATA_ORDER, KC_FRAME_OWNER_USER, &pa, &frames);
+    if (st == KC_OK) {
+        l->start.data_bytes = DATA_BYTES;
+        st = build_area(l, DATA_BYTES, 0, &l->start.data, &area);
+    }
+    if (st == KC_OK) {
+        st = kc_own_mapping(
+            by(l, KC_TRACK_SITE), &l->s->space, area, kc_ia(l->start.data), &frames, pa,
+            DATA_BYTES, kc_pt_attr(KC_PT_R | KC_PT_W | KC_PT_USER, KC_A64_MEM_NORMAL, false), NULL);
+    }
+    return st;
 }
 
 static void set_name(struct kc_service_start *s, uint32_t cpu)
@@ -303,8 +265,6 @@ static void set_name(struct kc_service_start *s, uint32_t cpu)
 static kc_status_t enter(struct life *l)
 {
     struct kc_user_context *u = &l->s->context;
-    const uint64_t entry = (uint64_t)((uintptr_t)kc_service_program -
-                                      (uintptr_t)__start_kc_user_text);
     kc_status_t st = kc_own_running(by(l, KC_TRACK_SITE), &l->s->space, l->space, NULL);
     if (st != KC_OK) {
         return st;
@@ -313,7 +273,7 @@ static kc_status_t enter(struct life *l)
     *u = (struct kc_user_context){
         .x = {l->start.data},
         .sp = l->start.stack + STACK_BYTES,
-        .pc = l->start.text + entry,
+        .pc = l->start.text + l->entry,
         .program = kc_service_program,
     };
     return kc_ucopy_to(&l->window, kc_uva(l->start.data), &l->start, sizeof(l->start), NULL);
@@ -331,7 +291,14 @@ static kc_status_t build(struct life *l)
         st = build_text(l);
     }
     if (st == KC_OK) {
-        st = build_memory(l);
+        st = build_data(l);
+    }
+    if (st == KC_OK) {
+        l->start.stack_bytes = STACK_BYTES;
+        st = build_area(l, STACK_BYTES, KC_AREA_LAZY, &l->start.stack, NULL);
+    }
+    if (st == KC_OK) {
+        st = build_area(l, PAGE, 0, &l->start.hole, NULL);
     }
     return st == KC_OK ? enter(l) : st;
 }

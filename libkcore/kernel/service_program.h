@@ -3,8 +3,8 @@
  * service_program.h: what the kernel and its service at EL0 say to each other.
  *
  * The service's whole code is service_program.c, in a section of its own (KC_USER_TEXT) that the
- * kernel copies into frames and maps read-only and executable. It has no constants and no variables
- * but what lies on its stack and in its data area, where the kernel leaves a start block.
+ * kernel maps read-only and executable. It has no constants and no variables but what lies on its
+ * stack and in its data area, where the kernel leaves a start block.
  *
  * System calls: number in x8, arguments in x0 to x2, answer in x0: a kc_status_t. All other
  * registers are kept.

@@ -211,6 +211,9 @@ void machine_boot_info(struct kc_boot_info *out)
     if (c->text_bytes != 0) {
         add_range(out, sim.ram_base, c->text_bytes, KC_BOOT_TEXT);
     }
+    if (c->program_bytes != 0) {
+        add_range(out, sim.ram_base + c->text_bytes, c->program_bytes, KC_BOOT_RODATA);
+    }
 }
 
 /* ---- registers ------------------------------------------------------------------------------ */

@@ -24,6 +24,7 @@
 #include "replay.h"
 #include "report_json.h"
 #include "timeline.h"
+#include "service.h"
 #include "vm.h"
 
 /* A type of the trace, copied before the replay's tables go. */
@@ -49,6 +50,7 @@ struct report_data {
     uint64_t ram_bytes;
     const struct kc_boot_info *info;
     const struct kc_vm_counts *vm;         /* NULL: no mapping rounds */
+    const struct kc_service_counts *services; /* NULL: no services */
     const struct kc_replay_result *replay; /* NULL: no replay */
     const struct report_type *type;
     uint32_t type_count;

@@ -168,7 +168,8 @@ static void say_result(const struct kc_boot_info *info, uint64_t findings)
                                    .seed = info->seed,
                                    .ram_bytes = ram_bytes(info),
                                    .leaks = r->leaks + kernel.leaked_frames,
-                                   .violations = findings};
+                                   .violations = findings,
+                                   .services = &state.run.service_counts};
         kc_report_json(&report, sink, NULL);
     }
     const struct kc_vm_counts *c = &state.run.vm_counts;

@@ -295,6 +295,20 @@ KC_NODISCARD size_t kc_plat_user_write(kc_uva_t to, const void *from, size_t n);
 
 /* ---- programs at EL0 ------------------------------------------------------------------------ */
 /**
+ * Where the code of a program lies that this body was built with.
+ *
+ * program   a function of it
+ * text      out: whole pages of RAM that hold its code and nothing else, which the linear map has
+ *           read-only and never executable; instruction caches hold nothing older of them
+ * entry     out: bytes from text to where the function begins
+ *
+ * Errors:  KC_ERR_ABSENT       there is no such code
+ *          KC_ERR_UNSUPPORTED  this body has no EL0
+ */
+KC_NODISCARD kc_status_t kc_plat_user_text(void (*program)(uint64_t x0), kc_pa_range_t *text,
+                                           uint64_t *entry);
+
+/**
  * Run a program at EL0 in the space that is active on this CPU, with interrupts open and without
  * floating point, until its next exception of any kind.
  *
