@@ -12,12 +12,18 @@
 const char *kc_own_kind_name(uint32_t kind)
 {
     static const char *const names[KC_OWN_KIND_COUNT] = {
-        [KC_OWN_FRAMES] = "frames",   [KC_OWN_SPACE] = "address space",
-        [KC_OWN_AREA] = "area",       [KC_OWN_MAPPING] = "mapping",
-        [KC_OWN_RUNNING] = "running", [KC_OWN_TREE] = "translation tables",
-        [KC_OWN_ASIDS] = "ASIDs",     [KC_OWN_HEAP] = "heap",
-        [KC_OWN_CPUS] = "CPUs",       [KC_OWN_REPLAY] = "replay",
-        [KC_OWN_OTHER] = "thing",
+        [KC_OWN_FRAMES] = "frames",
+        [KC_OWN_OBJECT] = "heap object",
+        [KC_OWN_SPACE] = "address space",
+        [KC_OWN_AREA] = "area",
+        [KC_OWN_MAPPING] = "mapping",
+        [KC_OWN_RUNNING] = "stay in a space",
+        [KC_OWN_TREE] = "translation tables",
+        [KC_OWN_ASIDS] = "ASIDs",
+        [KC_OWN_HEAP] = "heap",
+        [KC_OWN_CPU] = "CPU",
+        [KC_OWN_EARLY] = "early memory",
+        [KC_OWN_REPLAY] = "replay",
     };
     return kind < KC_OWN_KIND_COUNT ? names[kind] : "?";
 }
@@ -50,18 +56,42 @@ static void clean_frames(const struct kc_track_resource *r)
     KC_CHECK(st == KC_OK);
 }
 
-kc_status_t kc_own_frames(struct kc_own o, uint32_t order, uint16_t frame_owner, kc_pa_t *out,
-                          kc_track_item_t *item)
+kc_status_t kc_own_frames(struct kc_own o, uint32_t order, uint32_t flags, uint16_t frame_owner,
+                          kc_pa_t *out, kc_track_item_t *item)
 {
     kc_pa_t pa;
     struct kc_frames *frames = &o.kernel->frames;
-    kc_status_t st = kc_frame_alloc(frames, order, KC_FRAME_ZERO, frame_owner, &pa);
+    kc_status_t st = kc_frame_alloc(frames, order, flags, frame_owner, &pa);
     if (st == KC_OK) {
         const struct kc_track_resource what = {frames, {kc_pa_raw(pa), order}, KC_OWN_FRAMES};
         st = kc_own_made(o, &what, clean_frames, KC_BIT(order), NULL, 0, item);
     }
     if (st == KC_OK) {
         *out = pa;
+    }
+    return st;
+}
+
+/* ---- objects -------------------------------------------------------------------------------- */
+
+static void clean_object(const struct kc_track_resource *r)
+{
+    kc_status_t st =
+        kc_heap_free((struct kc_heap *)r->object, (void *)(uintptr_t)r->value[0]);
+    KC_CHECK(st == KC_OK);
+}
+
+kc_status_t kc_own_object(struct kc_own o, size_t size, void **out, kc_track_item_t *item)
+{
+    struct kc_heap *heap = &o.kernel->heap;
+    void *p = kc_heap_alloc(heap, size, 0);
+    if (p == NULL) {
+        return KC_ERR_NOMEM;
+    }
+    const struct kc_track_resource what = {heap, {(uint64_t)(uintptr_t)p, size}, KC_OWN_OBJECT};
+    kc_status_t st = kc_own_made(o, &what, clean_object, 0, &o.kernel->own.heap, 1, item);
+    if (st == KC_OK) {
+        *out = p;
     }
     return st;
 }

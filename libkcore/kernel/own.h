@@ -36,6 +36,7 @@ KC_INLINE struct kc_own kc_own(struct kc_kernel *k, kc_track_owner_t owner, cons
 /* What things are, for kc_track_resource.kind. */
 enum kc_own_kind {
     KC_OWN_FRAMES,
+    KC_OWN_OBJECT,
     KC_OWN_SPACE,
     KC_OWN_AREA,
     KC_OWN_MAPPING,
@@ -43,9 +44,9 @@ enum kc_own_kind {
     KC_OWN_TREE,
     KC_OWN_ASIDS,
     KC_OWN_HEAP,
-    KC_OWN_CPUS,
+    KC_OWN_CPU,
+    KC_OWN_EARLY,
     KC_OWN_REPLAY,
-    KC_OWN_OTHER,
     KC_OWN_KIND_COUNT
 };
 
@@ -62,9 +63,13 @@ KC_NODISCARD kc_status_t kc_own_made(struct kc_own o, const struct kc_track_reso
                                      const kc_track_item_t *needs, uint32_t need_count,
                                      kc_track_item_t *item);
 
-/** A block of zeroed frames. frame_owner as in kc_frame_alloc(). */
-KC_NODISCARD kc_status_t kc_own_frames(struct kc_own o, uint32_t order, uint16_t frame_owner,
-                                       kc_pa_t *out, kc_track_item_t *item);
+/** A block of frames. order, flags and frame_owner as in kc_frame_alloc(). */
+KC_NODISCARD kc_status_t kc_own_frames(struct kc_own o, uint32_t order, uint32_t flags,
+                                       uint16_t frame_owner, kc_pa_t *out, kc_track_item_t *item);
+
+/** An object of the kernel's heap, its contents undefined. */
+KC_NODISCARD kc_status_t kc_own_object(struct kc_own o, size_t size, void **out,
+                                       kc_track_item_t *item);
 
 /** A user space; *space is the caller's storage, and in use until the item is cleaned. */
 KC_NODISCARD kc_status_t kc_own_space(struct kc_own o, struct kc_aspace *space,

@@ -5,6 +5,19 @@
  */
 #include "run.h"
 
+#include "own.h"
+
+/* Also of one that was given up: then it is shut down first. */
+static void clean_replay(const struct kc_track_resource *r)
+{
+    struct kc_run *run = (struct kc_run *)r->object;
+    if (!run->replay_is_down) {
+        kc_replay_shutdown(run->replay, &run->result);
+    }
+    kc_replay_fini(run->replay);
+    run->replay = NULL;
+}
+
 static void start_replay(struct kc_run *run)
 {
     struct kc_kernel *k = run->vm.kernel;
@@ -18,6 +31,11 @@ static void start_replay(struct kc_run *run)
         .watch_ctx = run->ctx,
     };
     run->replay_status = kc_replay_init(&config, &run->replay);
+    if (run->replay_status == KC_OK) {
+        const struct kc_track_resource what = {run, {0, 0}, KC_OWN_REPLAY};
+        run->replay_status = kc_own_made(kc_own(k, k->own.work, KC_TRACK_SITE), &what, clean_replay,
+                                         0, NULL, 0, &run->replay_item);
+    }
 }
 
 #define TEXT_LEVEL 2u
@@ -142,13 +160,13 @@ static kc_status_t main_part(struct kc_kernel *k, void *arg)
     }
     if (run->replay != NULL) {
         kc_replay_shutdown(run->replay, &run->result);
+        run->replay_is_down = true;
     }
     if (run->measured != NULL) {
         run->measured(run->ctx, k, run->replay);
     }
-    if (run->replay != NULL) {
-        kc_replay_fini(run->replay);
-        run->replay = NULL;
+    if (run->replay != NULL && kc_track_release(&k->track, run->replay_item) != KC_OK) {
+        run->replay_status = KC_ERR_STATE;
     }
     kc_status_t st = run->vm_status != KC_OK ? run->vm_status : run->service_status;
     return st != KC_OK ? st : run->replay_status;

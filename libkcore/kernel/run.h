@@ -47,6 +47,8 @@ struct kc_run {
     struct kc_vm vm;
     struct kc_services services;
     struct kc_replay *replay;
+    kc_track_item_t replay_item;
+    bool replay_is_down; /* measured, and all its objects freed */
     struct kc_replay_latencies latency[KC_CPUS_MAX];
     struct kc_rendezvous meet;
     uint32_t ready;

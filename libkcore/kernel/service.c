@@ -238,7 +238,8 @@ static kc_status_t build_data(struct life *l)
     kc_track_item_t area;
     kc_pa_t pa;
     kc_status_t st =
-        kc_own_frames(by(l, KC_TRACK_SITE), DATA_ORDER, KC_FRAME_OWNER_USER, &pa, &frames);
+        kc_own_frames(by(l, KC_TRACK_SITE), DATA_ORDER, KC_FRAME_ZERO, KC_FRAME_OWNER_USER, &pa,
+                      &frames);
     if (st == KC_OK) {
         l->start.data_bytes = DATA_BYTES;
         st = build_area(l, DATA_BYTES, 0, &l->start.data, &area);
