@@ -150,9 +150,11 @@ static void services(const struct page *p, const struct kc_service_counts *s)
             grouped(s->refused), grouped(s->exchanged_bytes));
     fprintf(p->to, "  %s pages made present, %s interrupts, %s things of theirs cleaned\n",
             grouped(s->pages), grouped(s->interrupts), grouped(s->cleaned));
-    if (s->unexpected + s->no_memory != 0) {
-        fprintf(p->to, "  %s UNEXPECTED, %s left out for want of memory\n",
-                grouped(s->unexpected), grouped(s->no_memory));
+    if (s->unexpected != 0) {
+        fprintf(p->to, "  %s did NOT end as they had to\n", grouped(s->unexpected));
+    }
+    if (s->no_memory != 0) {
+        fprintf(p->to, "  %s left out for want of memory\n", grouped(s->no_memory));
     }
 }
 
