@@ -125,8 +125,8 @@ KC_NODISCARD kc_status_t kc_kernel_boot(struct kc_kernel *k, const struct kc_boo
 
 /**
  * After the MMU: set up frames, tracker, heap and spaces, start the other CPUs, remove the identity
- * map, run the workload. Then the way down, which is the same however far the way up came: list what
- * the work has left with owner and place, and kill the owners, the kernel's own last.
+ * map, run the workload. Then the way down, which is the same however far the way up came: list
+ * what the work has left with owner and place, and kill the owners, the kernel's own last.
  *
  * Returns the workload's status, or KC_ERR_STATE if something leaked.
  */

@@ -212,15 +212,16 @@ static kc_status_t start_frames(struct kc_kernel *k)
 
 static kc_status_t make_empty_root(struct kc_kernel *k)
 {
-    kc_status_t st = kc_frame_alloc(&k->frames, 0, KC_FRAME_ZERO, KC_FRAME_OWNER_KERNEL,
-                                    &k->empty_root);
+    kc_status_t st =
+        kc_frame_alloc(&k->frames, 0, KC_FRAME_ZERO, KC_FRAME_OWNER_KERNEL, &k->empty_root);
     if (st != KC_OK) {
         return st;
     }
     kc_plat_note(KC_NOTE_ROOT, kc_pa_raw(k->empty_root), KC_FRAME_BYTES, &k->empty_root);
     /* The zeros are in memory before any TTBR0 points at them. */
     kc_plat_barrier(KC_DSB_ISHST);
-    const struct kc_track_resource what = {&k->frames, {kc_pa_raw(k->empty_root), 0}, KC_OWN_FRAMES};
+    const struct kc_track_resource what = {
+        &k->frames, {kc_pa_raw(k->empty_root), 0}, KC_OWN_FRAMES};
     return kc_own_made(kc_own(k, k->own.ground, KC_TRACK_SITE), &what, stays, 1, NULL, 0,
                        &k->own.root);
 }

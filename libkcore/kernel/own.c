@@ -76,8 +76,7 @@ kc_status_t kc_own_frames(struct kc_own o, uint32_t order, uint32_t flags, uint1
 
 static void clean_object(const struct kc_track_resource *r)
 {
-    kc_status_t st =
-        kc_heap_free((struct kc_heap *)r->object, (void *)(uintptr_t)r->value[0]);
+    kc_status_t st = kc_heap_free((struct kc_heap *)r->object, (void *)(uintptr_t)r->value[0]);
     KC_CHECK(st == KC_OK);
 }
 

@@ -86,8 +86,8 @@ KC_NODISCARD kc_status_t kc_own_area(struct kc_own o, struct kc_aspace *space, k
  */
 KC_NODISCARD kc_status_t kc_own_mapping(struct kc_own o, struct kc_aspace *space,
                                         kc_track_item_t in, kc_ia_t ia,
-                                        const kc_track_item_t *frames, kc_pa_t pa, uint64_t bytes, struct kc_pt_attr attr,
-                                        kc_track_item_t *item);
+                                        const kc_track_item_t *frames, kc_pa_t pa, uint64_t bytes,
+                                        struct kc_pt_attr attr, kc_track_item_t *item);
 
 /** That this CPU is in a space. It is cleaned by this CPU alone. in: the item of the space. */
 KC_NODISCARD kc_status_t kc_own_running(struct kc_own o, struct kc_aspace *space,

@@ -94,9 +94,9 @@ static void put_latency(const struct out *o, const char *key, const struct kc_re
 static void put_services(const struct out *o, const struct kc_service_counts *given)
 {
     static const struct kc_service_counts none;
-    static const char *const ends[KC_SERVICE_END_COUNT] = {
-        "exit", "unmapped", "denied", "guard", "kernel_address", "instruction", "time",
-        "no_memory", "other"};
+    static const char *const ends[KC_SERVICE_END_COUNT] = {"exit",  "unmapped",       "denied",
+                                                           "guard", "kernel_address", "instruction",
+                                                           "time",  "no_memory",      "other"};
     const struct kc_service_counts *s = given != NULL ? given : &none;
     put(o, "\"services\":{\"started\":%llu,\"ended\":{", (num)s->started);
     for (uint32_t i = 0; i < KC_SERVICE_END_COUNT; i++) {

@@ -10,24 +10,24 @@
  *
  * S1. A service has nothing that its owner does not have: a kill leaves nothing.
  * S2. The kernel reads and writes a service's memory by kc/ucopy.h alone, once it may run.
- * S3. What ends a service is decided by the syndrome and its space, never by its kind; the kind only
- *     says afterwards how it should have ended.
+ * S3. What ends a service is decided by the syndrome and its space, never by its kind; the kind
+ * only says afterwards how it should have ended.
  */
 #include "service.h"
 
 #include "own.h"
 
-#define PAGE             ((uint64_t)KC_FRAME_BYTES)
-#define DATA_ORDER       1u
-#define DATA_BYTES       (PAGE << DATA_ORDER)
-#define STACK_BYTES      (4 * PAGE)
-#define FRAMES_MAX       KC_BIT(DATA_ORDER)
-#define ITEMS_MAX        16u
+#define PAGE        ((uint64_t)KC_FRAME_BYTES)
+#define DATA_ORDER  1u
+#define DATA_BYTES  (PAGE << DATA_ORDER)
+#define STACK_BYTES (4 * PAGE)
+#define FRAMES_MAX  KC_BIT(DATA_ORDER)
+#define ITEMS_MAX   16u
 
 /* A service's time in slices of the timer; one that is to end by itself only has to end at all. */
-#define SLICES_A_SECOND  10000u
+#define SLICES_A_SECOND   10000u
 #define SLICES_OF_ENDLESS 4u
-#define SLICES_OF_OTHERS 200000u
+#define SLICES_OF_OTHERS  200000u
 
 /* One life. */
 struct life {
@@ -208,8 +208,7 @@ static kc_status_t build_area(struct life *l, uint64_t bytes, uint8_t flags, uin
         .attr = kc_pt_attr(KC_PT_R | KC_PT_W | KC_PT_USER, KC_A64_MEM_NORMAL, false),
     };
     kc_ia_t ia;
-    kc_status_t st =
-        kc_own_area(by(l, KC_TRACK_SITE), &l->s->space, l->space, &rq, &ia, item);
+    kc_status_t st = kc_own_area(by(l, KC_TRACK_SITE), &l->s->space, l->space, &rq, &ia, item);
     if (st == KC_OK) {
         *out = kc_ia_raw(ia);
     }
@@ -237,17 +236,16 @@ static kc_status_t build_data(struct life *l)
     kc_track_item_t frames;
     kc_track_item_t area;
     kc_pa_t pa;
-    kc_status_t st =
-        kc_own_frames(by(l, KC_TRACK_SITE), DATA_ORDER, KC_FRAME_ZERO, KC_FRAME_OWNER_USER, &pa,
-                      &frames);
+    kc_status_t st = kc_own_frames(by(l, KC_TRACK_SITE), DATA_ORDER, KC_FRAME_ZERO,
+                                   KC_FRAME_OWNER_USER, &pa, &frames);
     if (st == KC_OK) {
         l->start.data_bytes = DATA_BYTES;
         st = build_area(l, DATA_BYTES, 0, &l->start.data, &area);
     }
     if (st == KC_OK) {
         st = kc_own_mapping(
-            by(l, KC_TRACK_SITE), &l->s->space, area, kc_ia(l->start.data), &frames, pa,
-            DATA_BYTES, kc_pt_attr(KC_PT_R | KC_PT_W | KC_PT_USER, KC_A64_MEM_NORMAL, false), NULL);
+            by(l, KC_TRACK_SITE), &l->s->space, area, kc_ia(l->start.data), &frames, pa, DATA_BYTES,
+            kc_pt_attr(KC_PT_R | KC_PT_W | KC_PT_USER, KC_A64_MEM_NORMAL, false), NULL);
     }
     return st;
 }
@@ -448,8 +446,7 @@ static void begin_slice(struct life *l)
 /* The clock is looked at after each stay at EL0: an interrupt may also have come in the kernel. */
 static void count_slices(struct life *l)
 {
-    uint32_t most =
-        l->start.kind == KC_SERVICE_NEVER_ENDS ? SLICES_OF_ENDLESS : SLICES_OF_OTHERS;
+    uint32_t most = l->start.kind == KC_SERVICE_NEVER_ENDS ? SLICES_OF_ENDLESS : SLICES_OF_OTHERS;
     if (kc_plat_ticks() < l->next_slice) {
         return;
     }
@@ -512,8 +509,7 @@ static kc_status_t one_service(struct kc_services *all, uint32_t cpu, uint32_t k
         .cpu = cpu,
         .start = {.kind = kind},
     };
-    kc_status_t st =
-        kc_track_owner_add(&l.k->track, kc_service_kind_name(kind), &limits, &l.owner);
+    kc_status_t st = kc_track_owner_add(&l.k->track, kc_service_kind_name(kind), &limits, &l.owner);
     if (st != KC_OK) {
         return st;
     }

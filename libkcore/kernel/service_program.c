@@ -62,8 +62,8 @@ static KC_USER_TEXT bool refusals_are_right(const struct kc_service_start *s)
     good = good && exchange(0, 8) == KC_ERR_RANGE;
     good = good && exchange(s->data, 0) == KC_ERR_RANGE;
     good = good && exchange(s->data, KC_SERVICE_EXCHANGE_MAX + 1) == KC_ERR_RANGE;
-    good = good && kc_plat_user_call(KC_SERVICE_LOG, s->data, KC_SERVICE_LOG_MAX + 1, 0) ==
-                       KC_ERR_RANGE;
+    good = good &&
+           kc_plat_user_call(KC_SERVICE_LOG, s->data, KC_SERVICE_LOG_MAX + 1, 0) == KC_ERR_RANGE;
     good = good && kc_plat_user_call(KC_SERVICE_LOG, s->hole, 1, 0) == KC_ERR_FAULT;
     good = good && kc_plat_user_call(KC_SERVICE_CALL_COUNT, 0, 0, 0) == KC_ERR_UNSUPPORTED;
     good = good && kc_plat_user_call(UINT64_MAX, 0, 0, 0) == KC_ERR_UNSUPPORTED;

@@ -36,18 +36,18 @@ enum kc_service_call {
 /* What a service does: the honest thing, or one forbidden thing after a while of honest ones. */
 enum kc_service_kind {
     KC_SERVICE_HONEST,
-    KC_SERVICE_LOADS_UNMAPPED,    /* of its space, where no area is */
-    KC_SERVICE_LOADS_HOLE,        /* reserved, nothing mapped */
-    KC_SERVICE_WRITES_TEXT,       /* read-only memory */
-    KC_SERVICE_EXECUTES_DATA,     /* memory that is not executable */
-    KC_SERVICE_TOUCHES_GUARD,     /* the last byte below its stack */
-    KC_SERVICE_OVERFLOWS_STACK,   /* calls itself until its stack is over */
-    KC_SERVICE_LOADS_KERNEL,      /* an address in the kernel's half that the kernel has mapped */
-    KC_SERVICE_STORES_KERNEL,     /* the same, to write */
-    KC_SERVICE_RUNS_UNDEFINED,    /* an undefined instruction */
-    KC_SERVICE_RUNS_PRIVILEGED,   /* a write to TTBR0_EL1 */
-    KC_SERVICE_RETURNS_NOWHERE,   /* returns from its first function, to address 0 */
-    KC_SERVICE_NEVER_ENDS,        /* works and yields for ever */
+    KC_SERVICE_LOADS_UNMAPPED,  /* of its space, where no area is */
+    KC_SERVICE_LOADS_HOLE,      /* reserved, nothing mapped */
+    KC_SERVICE_WRITES_TEXT,     /* read-only memory */
+    KC_SERVICE_EXECUTES_DATA,   /* memory that is not executable */
+    KC_SERVICE_TOUCHES_GUARD,   /* the last byte below its stack */
+    KC_SERVICE_OVERFLOWS_STACK, /* calls itself until its stack is over */
+    KC_SERVICE_LOADS_KERNEL,    /* an address in the kernel's half that the kernel has mapped */
+    KC_SERVICE_STORES_KERNEL,   /* the same, to write */
+    KC_SERVICE_RUNS_UNDEFINED,  /* an undefined instruction */
+    KC_SERVICE_RUNS_PRIVILEGED, /* a write to TTBR0_EL1 */
+    KC_SERVICE_RETURNS_NOWHERE, /* returns from its first function, to address 0 */
+    KC_SERVICE_NEVER_ENDS,      /* works and yields for ever */
     KC_SERVICE_KIND_COUNT
 };
 
@@ -67,10 +67,11 @@ struct kc_service_start {
     uint64_t kernel; /* a kernel address */
 };
 
-#define KC_USER_TEXT                                                                   \
+#define KC_USER_TEXT \
     __attribute__((section("kc_user_text"), noinline, no_sanitize("address", "undefined")))
 
-/** The service. start: user address of its start block. At EL0 alone; never returns, but on purpose. */
+/** The service. start: user address of its start block. At EL0 alone; never returns, but on
+ * purpose. */
 void kc_service_program(uint64_t start);
 
 #endif

@@ -51,7 +51,7 @@ struct worker {
     struct kc_vm_counts *counts;
     struct kc_vm_user *user;
     kc_track_owner_t owner; /* of the present step */
-    uint64_t random; /* xorshift state, never 0 */
+    uint64_t random;        /* xorshift state, never 0 */
     uint32_t cpu;
     uint32_t round;
 };
@@ -176,8 +176,8 @@ static kc_status_t find_place(struct worker *w, uint32_t order, uint64_t bytes, 
     const struct kc_aspace_request rq = {
         .bytes = bytes, .align = align, .guard_bytes = GUARD_BYTES};
     kc_ia_t ia;
-    kc_status_t st = kc_own_frames(by(w, KC_TRACK_SITE), order, 0, KC_FRAME_OWNER_KERNEL, &p->pa,
-                                   &p->frames);
+    kc_status_t st =
+        kc_own_frames(by(w, KC_TRACK_SITE), order, 0, KC_FRAME_OWNER_KERNEL, &p->pa, &p->frames);
     if (st == KC_OK) {
         st = kc_own_area(by(w, KC_TRACK_SITE), &w->k->space, w->k->own.space, &rq, &ia, &p->area);
     }
@@ -551,8 +551,7 @@ static void kill_it(struct building *b, bool both)
     struct worker *w = b->w;
     struct kc_vm_mail *m = NULL;
     if (both && w->vm->cpu_count >= 2) {
-        if (b->made == THINGS &&
-            kc_track_release(&w->k->track, b->item[THING_RUNNING]) != KC_OK) {
+        if (b->made == THINGS && kc_track_release(&w->k->track, b->item[THING_RUNNING]) != KC_OK) {
             wrong(w, "a service that could not be taken out of its space", b->made);
         }
         m = next_mail(w);

@@ -90,7 +90,8 @@ static kc_status_t check_config(const struct machine_config *c)
     }
     if (c->dynamic_bytes % HOST_CHUNK != 0 || c->user_bytes % HOST_CHUNK != 0 ||
         c->text_bytes % SIM_PAGE_BYTES != 0 || c->program_bytes % SIM_PAGE_BYTES != 0) {
-        refuse("dynamic_bytes and user_bytes are multiples of 2 MiB, text_bytes and program_bytes of 4 "
+        refuse("dynamic_bytes and user_bytes are multiples of 2 MiB, text_bytes and program_bytes "
+               "of 4 "
                "KiB");
         return KC_ERR_ARG;
     }

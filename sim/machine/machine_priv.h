@@ -120,7 +120,7 @@ struct user {
     void (*entry)(uint64_t x0);
     uint64_t answer;      /* x0 at its beginning, and of each call */
     stack_t stack_before; /* the thread's own, for signals */
-    void *handler_stack;            /* for the host's signals while it runs */
+    void *handler_stack;  /* for the host's signals while it runs */
 };
 
 enum cpu_state {

@@ -39,7 +39,7 @@
 
 #include "machine_priv.h"
 
-#define ESR_UNDEFINED  KC_BIT(25)                    /* EC 0: unknown reason; IL */
+#define ESR_UNDEFINED  KC_BIT(25) /* EC 0: unknown reason; IL */
 #define ESR_SVC        (KC_BIT(25) | UINT64_C(0x15) << 26)
 #define HANDLER_BYTES  ((size_t)256 << 10)
 #define STACK_TOP      64u       /* what the first frame of a program takes */
@@ -145,9 +145,8 @@ static void begin_here(void)
 /* The host's signals find a stack of their own exactly while a program runs. */
 static void handler_stack(struct user *u, bool on)
 {
-    const stack_t s = {.ss_sp = u->handler_stack,
-                       .ss_size = HANDLER_BYTES,
-                       .ss_flags = on ? 0 : SS_DISABLE};
+    const stack_t s = {
+        .ss_sp = u->handler_stack, .ss_size = HANDLER_BYTES, .ss_flags = on ? 0 : SS_DISABLE};
     sigaltstack(&s, NULL);
 }
 
@@ -282,8 +281,9 @@ static bool grant_at(struct cpu *c, uint64_t va, enum sim_access_kind kind, uint
     const struct window *w = &sim.window[SIM_WINDOW_USER];
     const struct user_request r = {.kind = kind, .p = w->host + va, .n = n};
     struct machine_fault f;
-    bool good = kc_range_covers(w->va, w->bytes, va, n) ? grant_access(c, &r, &f)
-                                                       : refuse(c, va, kind, MMU_FSC_TRANSLATION, &f);
+    bool good = kc_range_covers(w->va, w->bytes, va, n)
+                    ? grant_access(c, &r, &f)
+                    : refuse(c, va, kind, MMU_FSC_TRANSLATION, &f);
     if (!good) {
         leave_by_fault(c, &f, why);
     }

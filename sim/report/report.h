@@ -49,9 +49,9 @@ struct report_data {
     uint32_t cpus;
     uint64_t ram_bytes;
     const struct kc_boot_info *info;
-    const struct kc_vm_counts *vm;         /* NULL: no mapping rounds */
+    const struct kc_vm_counts *vm;            /* NULL: no mapping rounds */
     const struct kc_service_counts *services; /* NULL: no services */
-    const struct kc_replay_result *replay; /* NULL: no replay */
+    const struct kc_replay_result *replay;    /* NULL: no replay */
     const struct report_type *type;
     uint32_t type_count;
     const struct timeline *timeline; /* NULL: none, like the next three */

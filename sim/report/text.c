@@ -142,12 +142,13 @@ static void services(const struct page *p, const struct kc_service_counts *s)
     fprintf(p->to, "  %s started, %s ended by themselves, killed for: unmapped memory %s,\n",
             grouped(s->started), grouped(e[KC_SERVICE_END_EXIT]),
             grouped(e[KC_SERVICE_END_UNMAPPED]));
-    fprintf(p->to, "  no permission %s, guard pages %s, kernel addresses %s, instructions %s, time %s\n",
+    fprintf(p->to,
+            "  no permission %s, guard pages %s, kernel addresses %s, instructions %s, time %s\n",
             grouped(e[KC_SERVICE_END_DENIED]), grouped(e[KC_SERVICE_END_GUARD]),
             grouped(e[KC_SERVICE_END_KERNEL]), grouped(e[KC_SERVICE_END_INSTRUCTION]),
             grouped(e[KC_SERVICE_END_TIME]));
-    fprintf(p->to, "  %s calls served, %s of them refused, %s bytes exchanged,\n", grouped(s->calls),
-            grouped(s->refused), grouped(s->exchanged_bytes));
+    fprintf(p->to, "  %s calls served, %s of them refused, %s bytes exchanged,\n",
+            grouped(s->calls), grouped(s->refused), grouped(s->exchanged_bytes));
     fprintf(p->to, "  %s pages made present, %s interrupts, %s things of theirs cleaned\n",
             grouped(s->pages), grouped(s->interrupts), grouped(s->cleaned));
     if (s->unexpected != 0) {

@@ -60,18 +60,18 @@ void guest_count(const struct guest *g, uint32_t rounds);
 
 /* A program at EL0 and its pages, from GUEST_UVA on: text, data, nothing, stack. */
 enum guest_deed {
-    DEED_WORKS,          /* calls 7 with data it wrote; stops with what the answer gave */
+    DEED_WORKS, /* calls 7 with data it wrote; stops with what the answer gave */
     DEED_WRITES_TEXT,
-    DEED_READS_NOTHING,  /* and, resumed, reads on: stops with what it read */
+    DEED_READS_NOTHING, /* and, resumed, reads on: stops with what it read */
     DEED_READS_KERNEL,
-    DEED_READS_PRIVATE,  /* a page of the lower half that EL1 alone may read */
+    DEED_READS_PRIVATE, /* a page of the lower half that EL1 alone may read */
     DEED_RUNS_DATA,
     DEED_OVERFLOWS,
     DEED_UNDEFINED,
     DEED_PRIVILEGED,
-    DEED_SEAM,           /* calls the kernel's seam */
-    DEED_HOST,           /* reads the host's memory */
-    DEED_SPINS           /* for ever */
+    DEED_SEAM, /* calls the kernel's seam */
+    DEED_HOST, /* reads the host's memory */
+    DEED_SPINS /* for ever */
 };
 #define GUEST_TEXT    GUEST_UVA
 #define GUEST_DATA    (GUEST_UVA + GUEST_PAGE)

@@ -31,8 +31,10 @@ static void on_timer(void *arg, uint32_t cpu)
 
 static void fresh(struct kc_user_context *u, uint64_t deed)
 {
-    *u = (struct kc_user_context){
-        .x = {deed}, .sp = GUEST_STACK + 2 * GUEST_PAGE, .pc = GUEST_TEXT, .program = guest_program};
+    *u = (struct kc_user_context){.x = {deed},
+                                  .sp = GUEST_STACK + 2 * GUEST_PAGE,
+                                  .pc = GUEST_TEXT,
+                                  .program = guest_program};
 }
 
 static void boot(void)
@@ -271,7 +273,8 @@ Test(user, interrupts_are_taken_from_a_program_whatever_the_kernel_masks)
     struct machine_result r = run_on(1, preempt);
     cr_assert_eq(r.end, MACHINE_END_DONE, "%s", r.text);
     cr_assert_eq(timers, 3);
-    cr_assert(interrupted != 0 || !machine_is_exact(), "natively they fall into the kernel's steps");
+    cr_assert(interrupted != 0 || !machine_is_exact(),
+              "natively they fall into the kernel's steps");
 }
 
 /* ---- refused -------------------------------------------------------------------------------- */

@@ -25,13 +25,13 @@
 #include "at.h"
 #include "die.h"
 
-#define EXIT_GOOD      0
-#define EXIT_FINDINGS  1
-#define EXIT_USAGE     2
-#define EXIT_INPUT     3
-#define EXIT_INTERNAL  4
+#define EXIT_GOOD        0
+#define EXIT_FINDINGS    1
+#define EXIT_USAGE       2
+#define EXIT_INPUT       3
+#define EXIT_INTERNAL    4
 
-#define ROUNDS_DEFAULT 24u
+#define ROUNDS_DEFAULT   24u
 #define SERVICES_DEFAULT 1u
 
 /* Of the tables, when the kernel dies. */
