@@ -91,16 +91,30 @@ static void put_latency(const struct out *o, const char *key, const struct kc_re
         (num)l->p99, (num)l->p999, (num)l->max);
 }
 
+/* The words of the log, too: kept here, where they are keys of the schema. */
+const char *kc_service_end_name(uint32_t end)
+{
+    static const char *const names[KC_SERVICE_END_COUNT] = {
+        [KC_SERVICE_END_EXIT] = "exit",
+        [KC_SERVICE_END_UNMAPPED] = "unmapped",
+        [KC_SERVICE_END_DENIED] = "denied",
+        [KC_SERVICE_END_GUARD] = "guard",
+        [KC_SERVICE_END_KERNEL] = "kernel_address",
+        [KC_SERVICE_END_INSTRUCTION] = "instruction",
+        [KC_SERVICE_END_TIME] = "time",
+        [KC_SERVICE_END_NO_MEMORY] = "no_memory",
+        [KC_SERVICE_END_OTHER] = "other",
+    };
+    return end < KC_SERVICE_END_COUNT ? names[end] : "?";
+}
+
 static void put_services(const struct out *o, const struct kc_service_counts *given)
 {
     static const struct kc_service_counts none;
-    static const char *const ends[KC_SERVICE_END_COUNT] = {"exit",  "unmapped",       "denied",
-                                                           "guard", "kernel_address", "instruction",
-                                                           "time",  "no_memory",      "other"};
     const struct kc_service_counts *s = given != NULL ? given : &none;
     put(o, "\"services\":{\"started\":%llu,\"ended\":{", (num)s->started);
     for (uint32_t i = 0; i < KC_SERVICE_END_COUNT; i++) {
-        put(o, "%s\"%s\":%llu", i == 0 ? "" : ",", ends[i], (num)s->ended[i]);
+        put(o, "%s\"%s\":%llu", i == 0 ? "" : ",", kc_service_end_name(i), (num)s->ended[i]);
     }
     put(o, "},\"calls\":%llu,\"refused_calls\":%llu,\"exchanged_bytes\":%llu,", (num)s->calls,
         (num)s->refused, (num)s->exchanged_bytes);

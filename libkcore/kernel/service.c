@@ -49,23 +49,6 @@ struct life {
     uint64_t far;
 };
 
-static const char *const end_names[KC_SERVICE_END_COUNT] = {
-    [KC_SERVICE_END_EXIT] = "exit",
-    [KC_SERVICE_END_UNMAPPED] = "unmapped",
-    [KC_SERVICE_END_DENIED] = "denied",
-    [KC_SERVICE_END_GUARD] = "guard",
-    [KC_SERVICE_END_KERNEL] = "kernel_address",
-    [KC_SERVICE_END_INSTRUCTION] = "instruction",
-    [KC_SERVICE_END_TIME] = "time",
-    [KC_SERVICE_END_NO_MEMORY] = "no_memory",
-    [KC_SERVICE_END_OTHER] = "other",
-};
-
-const char *kc_service_end_name(uint32_t end)
-{
-    return end < KC_SERVICE_END_COUNT ? end_names[end] : "?";
-}
-
 /* ---- how each kind has to end --------------------------------------------------------------- */
 
 struct expectation {
@@ -337,7 +320,9 @@ static kc_status_t call_log(struct life *l, uint64_t at, uint64_t n)
     }
     text[n] = 0;
     for (uint64_t i = 0; i < n; i++) {
-        text[i] = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
+        if (text[i] < ' ' || text[i] > '~') {
+            text[i] = '?';
+        }
     }
     if (l->start.kind == KC_SERVICE_HONEST) { /* the others say the same */
         kc_kernel_log(l->k, "service: cpu%u says: %s", l->cpu, text);

@@ -29,8 +29,7 @@ enum kc_service_end {
     KC_SERVICE_END_COUNT
 };
 
-/** Name of an end, and of a kind, for people and for keys of JSON: static storage; "?" if unknown.
- */
+/** Name of an end (a key of the JSON), and of a kind: static storage; "?" if unknown. */
 const char *kc_service_end_name(uint32_t end);
 const char *kc_service_kind_name(uint32_t kind);
 

@@ -262,6 +262,7 @@ static void sum_up(const struct kc_run *run, struct session *out)
 {
     out->misuse = kc_misuse_total(&kernel.misuse);
     out->leaked_frames = kernel.leaked_frames;
+    out->leaked_things = kernel.leaked_things;
     out->faults_resolved = kernel.faults_resolved;
     out->sites = machine_sites();
     out->mutated = machine_mutated(&out->mutation);
@@ -414,7 +415,7 @@ static void print_json(const struct session *s, const struct kc_run *run, uint64
         .replay = &result,
         .seed = seed,
         .ram_bytes = ram_bytes_of(&s->info),
-        .leaks = result.leaks + s->leaked_frames,
+        .leaks = result.leaks + s->leaked_frames + s->leaked_things,
         .violations = s->findings,
         .services = &run->service_counts,
         .judgement = s->judgement,
@@ -468,6 +469,7 @@ static void gather(const struct session_config *config, const struct session *s,
         .judgement_count = MON_ROW_COUNT,
         .misuse = s->misuse,
         .leaked_frames = s->leaked_frames,
+        .leaked_things = s->leaked_things,
         .findings = s->findings,
         .end = s->machine.end != MACHINE_END_DONE ? s->machine.text : NULL,
         .story = s->story,

@@ -64,6 +64,7 @@ struct report_data {
     uint32_t judgement_count;
     uint64_t misuse;
     uint64_t leaked_frames;
+    uint64_t leaked_things; /* that workloads left, and the kernel then cleaned */
     uint64_t findings;
     const char *end;    /* how the machine's run ended, if not well; NULL if well */
     const char *story;  /* lines that explain it, or empty */

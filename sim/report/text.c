@@ -313,7 +313,8 @@ static void judgements(const struct page *p, const struct report_data *d)
 static void verdict(const struct page *p, const struct report_data *d)
 {
     uint64_t failures = d->replay != NULL ? d->replay->failures + d->replay->page_failures : 0;
-    uint64_t leaks = d->leaked_frames + (d->replay != NULL ? d->replay->leaks : 0);
+    uint64_t leaks =
+        d->leaked_frames + d->leaked_things + (d->replay != NULL ? d->replay->leaks : 0);
     uint64_t live = d->replay != NULL ? d->replay->live_at_end : 0;
     bool good = d->findings == 0 && leaks == 0;
     heading(p, "Verdict");

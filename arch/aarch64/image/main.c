@@ -167,7 +167,7 @@ static void say_result(const struct kc_boot_info *info, uint64_t findings)
         struct kc_report report = {.replay = r,
                                    .seed = info->seed,
                                    .ram_bytes = ram_bytes(info),
-                                   .leaks = r->leaks + kernel.leaked_frames,
+                                   .leaks = r->leaks + kernel.leaked_frames + kernel.leaked_things,
                                    .violations = findings,
                                    .services = &state.run.service_counts};
         kc_report_json(&report, sink, NULL);
