@@ -154,6 +154,7 @@ void guest_program(uint64_t x0)
         result = *word_at(GUEST_NOTHING + 24);
         break;
     case DEED_READS_KERNEL:
+        kc_plat_user_call(GUEST_LOOK, 0, 0, 0);
         result = *(volatile uint64_t *)kc_plat_ptr(kc_va(SIM_LINEAR_BASE + SIM_RAM_BASE + 8));
         break;
     case DEED_READS_PRIVATE:
@@ -180,7 +181,7 @@ void guest_program(uint64_t x0)
     case DEED_SPINS:
         for (;;) {
             *word_at(GUEST_DATA) += 1;
-            kc_plat_user_call(2, 0, 0, 0);
+            kc_plat_user_call(GUEST_LOOK, 0, 0, 0);
         }
     }
     for (;;) {

@@ -63,7 +63,7 @@ enum guest_deed {
     DEED_WORKS, /* calls 7 with data it wrote; stops with what the answer gave */
     DEED_WRITES_TEXT,
     DEED_READS_NOTHING, /* and, resumed, reads on: stops with what it read */
-    DEED_READS_KERNEL,
+    DEED_READS_KERNEL,  /* after a call GUEST_LOOK, in which the kernel does so */
     DEED_READS_PRIVATE, /* a page of the lower half that EL1 alone may read */
     DEED_RUNS_DATA,
     DEED_OVERFLOWS,
@@ -79,6 +79,7 @@ enum guest_deed {
 #define GUEST_STACK   (GUEST_UVA + 3 * GUEST_PAGE)
 #define GUEST_PRIVATE (GUEST_UVA + 5 * GUEST_PAGE)
 #define GUEST_STOP    1u
+#define GUEST_LOOK    2u
 
 /** Map its pages. */
 void guest_program_pages(const struct guest *g);
