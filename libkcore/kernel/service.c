@@ -20,7 +20,7 @@
 #define PAGE        ((uint64_t)KC_FRAME_BYTES)
 #define DATA_ORDER  1u
 #define DATA_BYTES  (PAGE << DATA_ORDER)
-#define STACK_BYTES (4 * PAGE)
+#define STACK_BYTES (16 * PAGE)
 #define FRAMES_MAX  KC_BIT(DATA_ORDER)
 #define ITEMS_MAX   16u
 
