@@ -240,7 +240,8 @@ static void clean_asids(const struct kc_track_resource *r)
 {
     struct kc_kernel *k = (struct kc_kernel *)r->object;
     for (uint32_t cpu = 0; cpu < KC_CPUS_MAX; cpu++) {
-        unclean(k, "a CPU is still in a space", k->asids.active[cpu] != 0 ? KC_ERR_STATE : KC_OK);
+        unclean(k, "a CPU is still in a space",
+                k->asids.running[cpu] != NULL ? KC_ERR_STATE : KC_OK);
     }
 }
 

@@ -54,8 +54,8 @@ struct kc_run {
     uint32_t ready;
     uint32_t vm_bad; /* CPUs whose rounds ended badly */
     uint32_t text_changes;
-    kc_ia_t text;  /* the block that holds the kernel's text, */
-    bool has_text; /*   if there is one */
+    kc_ia_t text;                      /* the block that holds the kernel's text, */
+    bool has_text;                     /*   if there is one */
     uint32_t service_bad[KC_CPUS_MAX]; /* status of each CPU's services */
 };
 
