@@ -36,8 +36,8 @@ int kc_program_main(struct kc_kernel *k, const struct kc_boot_info *info,
 /** MMU on, another CPU; returns when it may be switched off. */
 void kc_program_cpu_main(uint32_t cpu, void *arg);
 
-/** A synchronous exception that the body could not fix up; true: retry the access. */
-bool kc_program_fault(struct kc_kernel *k, uint64_t esr, uint64_t far, uint64_t elr, bool user);
+/** A synchronous exception of the kernel's that the body could not fix up; true: retry. */
+bool kc_program_fault(struct kc_kernel *k, uint64_t esr, uint64_t far, uint64_t elr);
 
 /** Something panicked; returns if the program has no other way on: then the machine stops. */
 void kc_program_panic(const struct kc_panic *why);
@@ -82,6 +82,12 @@ KC_STATIC_ASSERT(offsetof(struct kc_body_frame, esr) == FRAME_ESR, "vectors.S");
 KC_STATIC_ASSERT(offsetof(struct kc_body_frame, far) == FRAME_FAR, "vectors.S");
 KC_STATIC_ASSERT(sizeof(struct kc_body_frame) == FRAME_BYTES, "vectors.S");
 
+KC_STATIC_ASSERT(offsetof(struct kc_user_context, x) == USER_X, "user.S");
+KC_STATIC_ASSERT(offsetof(struct kc_user_context, sp) == USER_SP, "user.S");
+KC_STATIC_ASSERT(offsetof(struct kc_user_context, pc) == USER_PC, "user.S");
+KC_STATIC_ASSERT(offsetof(struct kc_user_context, pstate) == USER_PSTATE, "user.S");
+KC_STATIC_ASSERT(offsetof(struct kc_user_context, tls) == USER_TLS, "user.S");
+
 /* One fix-up: an instruction that may fault, and where to go on if it does; both self-relative. */
 struct kc_body_extable {
     int32_t insn;
@@ -95,6 +101,7 @@ extern struct kc_boot_info kc_body_info;
 /* Places in the image (image.lds). */
 extern char kc_image_start[], kc_image_text_end[], kc_image_rodata[], kc_image_rodata_end[];
 extern char kc_image_data[], kc_image_end[];
+extern char kc_image_user_text[], kc_image_user_text_end[];
 extern const struct kc_body_extable kc_image_extable[], kc_image_extable_end[];
 extern char kc_body_stacks[], kc_body_exception_stacks[];
 
@@ -105,6 +112,24 @@ void kc_body_sctlr_write(uint64_t value);
 /** Clean and invalidate the lines of first .. end - 1 to the point of coherency; ends with DSB SY.
  */
 void kc_body_clean_inval_poc(const void *first, const void *end);
+
+/**
+ * To EL0 with the registers of u. Returns at the program's next exception: kc_body_user_leave()
+ * has then saved them. kernel_sp: out, SP_EL0 of the kernel while the program runs.
+ */
+void kc_body_user_enter(struct kc_user_context *u, uint64_t *kernel_sp);
+
+/** Where an exception from EL0 returns to, with SP_EL0 = kernel_sp. Not to be called. */
+void kc_body_user_back(void);
+
+/**
+ * An exception has come from EL0. If a program is running there: save it, and make the frame
+ * return to who ran it; false if there is none.
+ */
+bool kc_body_user_leave(struct kc_body_frame *f, enum kc_user_exit_kind kind);
+
+/** Nothing of this CPU that a program at EL0 could read or use, but what its context says. */
+void kc_body_user_init(void);
 
 /* Entered from boot.S and vectors.S. */
 void kc_body_boot(uint64_t dtb_pa);

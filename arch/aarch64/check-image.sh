@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # What boot.S relies on in a linked image: relative relocations alone, all of them between its two
-# symbols, nothing undefined, no section that the linker script does not know.
+# symbols, nothing undefined, no section that the linker script does not know. And what programs at
+# EL0 rely on: their code branches and refers only within itself, and none of it is relocated.
 #
 #   check-image.sh ELF...          Exit: 0 if all hold, 1 if not.
 set -u
@@ -30,6 +31,25 @@ for elf in "$@"; do
         grep -vE '^\.(text|rodata|kc_test_list|rela\.dyn|dynamic|dynsym|dynstr|gnu\.hash|data|bss)$')
     if [ -n "$sections" ]; then
         echo "$elf: sections without a place in image.lds: $sections"
+        bad=1
+    fi
+    first=$(readelf -sW "$elf" | sed -n 's/.*: \([0-9a-f]*\) .* kc_image_user_text$/\1/p')
+    end=$(readelf -sW "$elf" | sed -n 's/.*: \([0-9a-f]*\) .* kc_image_user_text_end$/\1/p')
+    [ "$first" != "$end" ] || continue # has no such program
+    outside=$(aarch64-linux-gnu-objdump -d -j .rodata --start-address=0x$first --stop-address=0x$end "$elf" |
+        awk -F '\t' '$3 ~ /^(b|bl|b\.[a-z]+|cbn?z|tbn?z|adrp?)$/ { print $4 }' |
+        sed -n 's/.*\(^\|[ \t]\)\(0x\)\{0,1\}\([0-9a-f]\{1,\}\) <.*/\3/p' |
+        while read -r target; do
+            [ $((0x$target)) -ge $((0x$first)) ] && [ $((0x$target)) -lt $((0x$end)) ] || echo "$target"
+        done)
+    if [ -n "$outside" ]; then
+        echo "$elf: a program at EL0 refers to the kernel at" $outside
+        bad=1
+    fi
+    relocated=$(readelf -rW "$elf" | awk -v first="$first" -v end="$end" \
+        '/R_AARCH64_RELATIVE/ && $1 >= first && $1 < end { print $1 }')
+    if [ -n "$relocated" ]; then
+        echo "$elf: code of a program at EL0 is relocated at" $relocated
         bad=1
     fi
 done

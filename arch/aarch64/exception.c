@@ -5,12 +5,12 @@
  *   vector   from          synchronous                      IRQ
  *    0 ..  3 EL1t          kernel, table, else dump         taken
  *    4 ..  7 EL1h          dump: a fault in a handler       dump
- *    8 .. 11 EL0 A64       kernel, else dump                taken
+ *    8 .. 11 EL0 A64       back to kc_plat_user_run()       taken, then likewise
  *   12 .. 15 EL0 A32       dump                             dump
  *
- * A synchronous exception is offered to the kernel first, then to the exception table (user copies
- * and the like: a fault there is an answer, not an error), and is fatal otherwise. FIQ and SError
- * are fatal.
+ * A synchronous exception of the kernel is offered to the kernel first, then to the exception table
+ * (user copies and the like: a fault there is an answer, not an error), and is fatal otherwise. One
+ * from EL0 is never fatal: it ends the program's stay there (user.c). FIQ and SError are fatal.
  *
  * I1  A dump never returns and never nests: a fault while dumping stops without another word more
  *     than its number.
@@ -183,12 +183,14 @@ static bool fix_up(struct kc_body_frame *f)
 
 /* The kernel may make the access good (memory that appears at its first touch); else it is an
  * answer for who expected a fault there (I2). */
-static bool synchronous(struct kc_body_frame *f, bool user)
+static bool synchronous(struct kc_body_frame *f)
 {
-    if (kc_program_fault(kc_program_kernel(), f->esr, f->far, f->elr, user)) {
-        return true;
-    }
-    return !user && fix_up(f);
+    return kc_program_fault(kc_program_kernel(), f->esr, f->far, f->elr) || fix_up(f);
+}
+
+static enum kc_user_exit_kind exit_of(const struct kc_body_frame *f)
+{
+    return kc_field_get(f->esr, 31, 26) == KC_A64_EC_SVC64 ? KC_USER_CALL : KC_USER_FAULT;
 }
 
 static void interrupt(void)
@@ -208,17 +210,25 @@ static void interrupt(void)
 
 void kc_body_exception(struct kc_body_frame *f, uint64_t vector)
 {
-    bool user = vector >= 8;
     switch (vector) {
     case 0:
-    case 8:
-        if (!synchronous(f, user)) {
+        if (!synchronous(f)) {
             dump(f, vector);
         }
         break;
     case 1:
+        interrupt();
+        break;
+    case 8:
+        if (!kc_body_user_leave(f, exit_of(f))) {
+            dump(f, vector);
+        }
+        break;
     case 9:
         interrupt();
+        if (!kc_body_user_leave(f, KC_USER_IRQ)) {
+            dump(f, vector);
+        }
         break;
     case 4:
         if (!fix_up(f)) { /* the way out of a dump, with no debugger attached */

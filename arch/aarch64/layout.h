@@ -28,6 +28,16 @@
 #define FRAME_FAR   280
 #define FRAME_BYTES 288
 
+/* struct kc_user_context */
+#define USER_X      0
+#define USER_SP     248
+#define USER_PC     256
+#define USER_PSTATE 264
+#define USER_TLS    272
+
+/* What kc_body_user_enter() leaves on the kernel's stack: x19 to x30. */
+#define USER_KEPT_BYTES 96
+
 #ifdef __ASSEMBLER__
 /* Bits that are RES1 in an ARMv8.0 SCTLR_EL1 (LSMAOE, nTLSMD, SPAN, EIS, TSCXT, EOS); M, C, I off.
  */

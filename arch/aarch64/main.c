@@ -81,8 +81,9 @@ static void forbid_user_access(void)
     }
 }
 
-static void open_interrupts(uint32_t cpu)
+static void open_cpu(uint32_t cpu)
 {
+    kc_body_user_init();
     kc_board_irq_cpu_init(cpu);
     kc_plat_timer(UINT64_MAX);
     __asm__ volatile("msr daifclr, #0xe" ::: "memory"); /* D stays masked: nobody debugs us */
@@ -92,14 +93,14 @@ void kc_body_main(void)
 {
     kc_board_irq_init();
     forbid_user_access();
-    open_interrupts(0);
+    open_cpu(0);
     kc_board_exit(kc_program_main(kc_program_kernel(), &kc_body_info, &kc_body_board));
 }
 
 void kc_body_secondary(uint32_t cpu, void *arg)
 {
     forbid_user_access();
-    open_interrupts(cpu);
+    open_cpu(cpu);
     kc_program_cpu_main(cpu, arg);
     kc_plat_cpu_off();
 }

@@ -97,6 +97,23 @@ for cpu in $models; do
         done
     done
 done
+
+# Services at EL0, one of each kind on each CPU, 13 in all: each ends as its kind has to, and all of
+# what they held is cleaned.
+for cpu in $models; do
+    for el in 1 2; do
+        for n in $counts; do
+            one "services $cpu EL$el $n CPUs" 0 \
+                "^services: started $((26 * n)), exit $((2 * n)), unmapped $((6 * n)), denied $((4 * n)), guard $((4 * n)), kernel_address $((4 * n)), instruction $((4 * n)), time $((2 * n)), no_memory 0, other 0, .* interrupts [1-9].* cleaned $((234 * n)), unexpected 0; findings 0, leaked frames 0" \
+                -c "$cpu" -e $el -s "$n" -a 'run rounds=0 services=2' "$images/kcore-kernel.img"
+        done
+    done
+done
+one 'services say what they did' 0 \
+    'service: cpu0: write to text: killed (denied): write at 0x0000000000[0-9a-f]*, permission fault, level 3' \
+    -a 'run rounds=0' "$images/kcore-kernel.img"
+one 'services 4 CPUs in parallel' 0 'unexpected 0; findings 0, leaked frames 0' \
+    -p -s 4 -t 300 -a 'run rounds=0 services=4' "$images/kcore-kernel.img"
 one 'kernel run GICv2 4 CPUs' 0 'findings 0, leaked frames 0' \
     -g 2 -c cortex-a72 -s 4 -a run "$images/kcore-kernel.img"
 
@@ -150,6 +167,8 @@ cut=$(mktemp) && head -c 100000 "$trace" >"$cut"
 one 'a trace that is cut' 3 'initrd: byte [0-9]*: expected' -i "$cut" -a replay \
     "$images/kcore-kernel.img"
 rm -f "$cut"
+one 'services that are no number' 2 'services= wants a number' -a 'run services=x' \
+    "$images/kcore-kernel.img"
 one 'rounds that are no number' 2 'rounds= wants a number' -a 'run rounds=x' \
     "$images/kcore-kernel.img"
 

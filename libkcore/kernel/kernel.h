@@ -33,8 +33,26 @@
 #define KC_KERNEL_AREAS_MAX 256u
 
 /* Owners and resources that the kernel keeps track of. */
-#define KC_KERNEL_OWNERS_MAX 16u
+#define KC_KERNEL_OWNERS_MAX 32u
 #define KC_KERNEL_ITEMS_MAX  256u
+
+/*
+ * The kernel's own things in its tracker, for whatever needs them. `ground` holds what the CPU
+ * stands on to the last: it is listed at the end and stays. `kernel` holds the services, the other
+ * CPUs and what boot leaves; `work` is for what a workload keeps beyond one of its steps.
+ */
+struct kc_kernel_own {
+    kc_track_owner_t ground;
+    kc_track_owner_t kernel;
+    kc_track_owner_t work;
+    kc_track_item_t early;    /* ground: what boot took before there were frames */
+    kc_track_item_t linear;   /* ground */
+    kc_track_item_t root;     /* ground: the empty root */
+    kc_track_item_t identity; /* until no CPU needs it */
+    kc_track_item_t asids;
+    kc_track_item_t space; /* only if info.dynamic_bytes */
+    kc_track_item_t heap;
+};
 
 struct kc_work;
 
@@ -54,7 +72,8 @@ struct kc_kernel {
     struct kc_tramp_regs regs;
     struct kc_frames frames;
     struct kc_heap heap;
-    struct kc_track track; /* what services hold, so that a killed one leaves nothing */
+    struct kc_track track; /* whatever exists: who owns it, where it was made, what it needs */
+    struct kc_kernel_own own;
     struct kc_track_owner track_owner[KC_KERNEL_OWNERS_MAX];
     struct kc_track_item track_item[KC_KERNEL_ITEMS_MAX];
     struct kc_asids asids;
@@ -63,23 +82,25 @@ struct kc_kernel {
     kc_pa_t empty_root;                  /* what TTBR0 holds while no user space is active */
     struct kc_aspace *user[KC_CPUS_MAX]; /* space that each CPU is in; NULL: none */
     uint32_t online;                     /* CPUs that are up, CPU 0 included */
-    uint32_t phase;                      /* what the other CPUs should do: enum of main.c */
+    uint32_t phase;                      /* what the other CPUs should do: enum of smp.c */
     uint32_t left_identity;
-    uint32_t stopped;
+    uint32_t stop;    /* bit n: CPU n is to stop, */
+    uint32_t stopped; /* and has done so */
     const struct kc_work *work;
     uint64_t boot_ticks;
     uint64_t faults_resolved;
     uint64_t faults_no_memory[KC_CPUS_MAX]; /* pages that could not be made present */
     uint64_t leaked_frames;                 /* found by kc_kernel_main() at the end */
+    uint32_t leaked_things;                 /* that workloads had made and not given back */
+    uint32_t unclean;                       /* services of the kernel that could not be ended */
 };
 
-/* A data or instruction abort, or another synchronous exception, as the body decoded it. */
+/* A data or instruction abort of the kernel's, or another synchronous exception. */
 struct kc_fault {
     uint64_t esr; /* ESR_EL1 */
     uint64_t far; /* FAR_EL1: a virtual address, not a pointer */
     uint64_t elr; /* address of the instruction, 0 where there is none (simulator) */
     uint32_t cpu;
-    bool from_user; /* taken from EL0 */
 };
 
 /* What the kernel does once it is up: one function on CPU 0, one on the others (may be NULL). */
@@ -103,8 +124,9 @@ struct kc_work {
 KC_NODISCARD kc_status_t kc_kernel_boot(struct kc_kernel *k, const struct kc_boot_info *info);
 
 /**
- * After the MMU: remove the identity map, set up frames, caches and heap, start the other CPUs, run
- * the workload, stop the CPUs, destroy everything, list what is still held.
+ * After the MMU: set up frames, tracker, heap and spaces, start the other CPUs, remove the identity
+ * map, run the workload. Then the way down, which is the same however far the way up came: list
+ * what the work has left with owner and place, and kill the owners, the kernel's own last.
  *
  * Returns the workload's status, or KC_ERR_STATE if something leaked.
  */

@@ -1,9 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The life of the kernel once the MMU is on: frames, CPUs, dynamic range, heap, workload, and the
- * way down in reverse, which must end with exactly what there was before the heap.
+ * The life of the kernel once the MMU is on: frames, tracker, dynamic range, heap, CPUs, workload;
+ * and the way down, which must end with exactly what there was before the heap.
+ *
+ * Everything the kernel makes is in its tracker, with what it needs:
+ *
+ *     ground   early memory <- linear tables      empty root
+ *                                   ^                 ^
+ *     kernel   identity tables    space     heap    ASIDs
+ *                                   ^________^________^____ each CPU
+ *     work     the workload's things; and an owner for each of its steps and services
+ *
+ * M1. The way down is killing the owners: first whoever is left of the work, which is a leak and
+ *     listed as one; then the kernel, in which the CPUs stop first, for they need all else; then
+ *     the ground, whose things stay: the CPU runs on them until the machine is off.
+ * M2. The frames' own count of owners is a second opinion: what no item stands for is found there.
  */
 #include "kernel_priv.h"
+#include "own.h"
 
 #include <stdarg.h>
 
@@ -115,6 +129,62 @@ static kc_status_t set_marks(struct kc_kernel *k, uint64_t frame_count)
     return kc_frames_set_marks(&k->frames, &marks);
 }
 
+static kc_status_t start_tracker(struct kc_kernel *k)
+{
+    const struct kc_track_config config = {
+        .name = "kernel",
+        .owners = k->track_owner,
+        .owner_max = KC_KERNEL_OWNERS_MAX,
+        .items = k->track_item,
+        .item_max = KC_KERNEL_ITEMS_MAX,
+        .misuse = &k->misuse,
+    };
+    kc_status_t st = kc_track_init(&k->track, &config);
+    if (st == KC_OK) {
+        st = kc_track_owner_add(&k->track, "ground", NULL, &k->own.ground);
+    }
+    if (st == KC_OK) {
+        st = kc_track_owner_add(&k->track, "kernel", NULL, &k->own.kernel);
+    }
+    return st == KC_OK ? kc_track_owner_add(&k->track, "work", NULL, &k->own.work) : st;
+}
+
+/* M1: of the ground. The machine is switched off with it in place. */
+static void stays(const struct kc_track_resource *r)
+{
+    (void)r;
+}
+
+/* The other CPUs have left it, or have stopped. Without an empty root there is no way out of it. */
+static void clean_identity(const struct kc_track_resource *r)
+{
+    struct kc_kernel *k = (struct kc_kernel *)r->object;
+    if (kc_pa_raw(k->empty_root) != 0) {
+        kc_tramp_leave(kc_pa_raw(k->empty_root));
+        kc_status_t st = kc_tramp_fini(&k->tramp);
+        KC_CHECK(st == KC_OK);
+    }
+}
+
+/* What boot left, before there was a tracker. */
+static kc_status_t track_boot(struct kc_kernel *k)
+{
+    const struct kc_own ground = kc_own(k, k->own.ground, KC_TRACK_SITE);
+    const struct kc_track_resource early = {
+        &k->early, {kc_early_taken_bytes(&k->early), 0}, KC_OWN_EARLY};
+    const struct kc_track_resource linear = {&k->linear, {0, 0}, KC_OWN_TREE};
+    const struct kc_track_resource identity = {k, {0, 0}, KC_OWN_TREE};
+    kc_status_t st = kc_own_made(ground, &early, stays, 0, NULL, 0, &k->own.early);
+    if (st == KC_OK) {
+        st = kc_own_made(ground, &linear, stays, 0, &k->own.early, 1, &k->own.linear);
+    }
+    if (st == KC_OK) {
+        st = kc_own_made(kc_own(k, k->own.kernel, KC_TRACK_SITE), &identity, clean_identity, 0,
+                         &k->own.early, 1, &k->own.identity);
+    }
+    return st;
+}
+
 static kc_status_t start_frames(struct kc_kernel *k)
 {
     log_memory(k);
@@ -137,83 +207,160 @@ static kc_status_t start_frames(struct kc_kernel *k)
         /* Its pointer to early memory was made with the MMU off: it must not be used again. */
         st = kc_pt_set_source(&k->tramp.identity, &source);
     }
-    if (st == KC_OK) {
-        st = kc_frame_alloc(&k->frames, 0, KC_FRAME_ZERO, KC_FRAME_OWNER_KERNEL, &k->empty_root);
+    return st == KC_OK ? track_boot(k) : st;
+}
+
+static kc_status_t make_empty_root(struct kc_kernel *k)
+{
+    kc_status_t st =
+        kc_frame_alloc(&k->frames, 0, KC_FRAME_ZERO, KC_FRAME_OWNER_KERNEL, &k->empty_root);
+    if (st != KC_OK) {
+        return st;
     }
-    if (st == KC_OK) {
-        kc_plat_note(KC_NOTE_ROOT, kc_pa_raw(k->empty_root), KC_FRAME_BYTES, &k->empty_root);
-        /* The zeros are in memory before any TTBR0 points at them. */
-        kc_plat_barrier(KC_DSB_ISHST);
+    kc_plat_note(KC_NOTE_ROOT, kc_pa_raw(k->empty_root), KC_FRAME_BYTES, &k->empty_root);
+    /* The zeros are in memory before any TTBR0 points at them. */
+    kc_plat_barrier(KC_DSB_ISHST);
+    const struct kc_track_resource what = {
+        &k->frames, {kc_pa_raw(k->empty_root), 0}, KC_OWN_FRAMES};
+    return kc_own_made(kc_own(k, k->own.ground, KC_TRACK_SITE), &what, stays, 1, NULL, 0,
+                       &k->own.root);
+}
+
+/* ---- services of the kernel ----------------------------------------------------------------- */
+
+static void unclean(struct kc_kernel *k, const char *what, kc_status_t st)
+{
+    if (st != KC_OK) {
+        kc_kernel_log(k, "shutdown: %s: %s", what, kc_status_name(st));
+        k->unclean++;
     }
-    return st;
+}
+
+static void clean_asids(const struct kc_track_resource *r)
+{
+    struct kc_kernel *k = (struct kc_kernel *)r->object;
+    for (uint32_t cpu = 0; cpu < KC_CPUS_MAX; cpu++) {
+        unclean(k, "a CPU is still in a space",
+                k->asids.running[cpu] != NULL ? KC_ERR_STATE : KC_OK);
+    }
+}
+
+static void clean_kernel_space(const struct kc_track_resource *r)
+{
+    struct kc_kernel *k = (struct kc_kernel *)r->object;
+    unclean(k, "address space", kc_aspace_fini(&k->space));
+}
+
+static void clean_heap(const struct kc_track_resource *r)
+{
+    struct kc_kernel *k = (struct kc_kernel *)r->object;
+    unclean(k, "heap", kc_heap_fini(&k->heap));
+}
+
+static kc_status_t start_asids(struct kc_kernel *k)
+{
+    const struct kc_track_resource what = {k, {k->asid_bits, 0}, KC_OWN_ASIDS};
+    kc_status_t st = kc_asids_init(&k->asids, k->asid_bits, k->empty_root);
+    return st != KC_OK ? st
+                       : kc_own_made(kc_own(k, k->own.kernel, KC_TRACK_SITE), &what, clean_asids, 0,
+                                     &k->own.root, 1, &k->own.asids);
+}
+
+static kc_status_t start_space(struct kc_kernel *k)
+{
+    const struct kc_track_resource what = {k, {k->info.dynamic_base, 0}, KC_OWN_SPACE};
+    const struct kc_aspace_config config = {
+        .kind = KC_ASPACE_KERNEL,
+        .name = "kernel",
+        .frames = &k->frames,
+        .kernel_pt = &k->linear,
+        .base = kc_ia(k->info.dynamic_base),
+        .bytes = k->info.dynamic_bytes,
+        .areas = k->area,
+        .area_max = KC_KERNEL_AREAS_MAX,
+    };
+    kc_status_t st = kc_aspace_init(&k->space, &config);
+    return st != KC_OK ? st
+                       : kc_own_made(kc_own(k, k->own.kernel, KC_TRACK_SITE), &what,
+                                     clean_kernel_space, 0, &k->own.linear, 1, &k->own.space);
+}
+
+static kc_status_t start_heap(struct kc_kernel *k)
+{
+    const struct kc_track_resource what = {k, {0, 0}, KC_OWN_HEAP};
+    const struct kc_heap_config config = {
+        .name = "kernel", .misuse = &k->misuse, .cpu_count = k->info.cpu_count};
+    kc_status_t st = kc_heap_init(&k->heap, &config, &k->frames);
+    return st != KC_OK ? st
+                       : kc_own_made(kc_own(k, k->own.kernel, KC_TRACK_SITE), &what, clean_heap, 0,
+                                     &k->own.linear, 1, &k->own.heap);
 }
 
 static kc_status_t start_services(struct kc_kernel *k)
 {
-    kc_status_t st = kc_asids_init(&k->asids, k->asid_bits, k->empty_root);
+    kc_status_t st = start_asids(k);
     if (st == KC_OK && k->info.dynamic_bytes != 0) {
-        struct kc_aspace_config config = {
-            .kind = KC_ASPACE_KERNEL,
-            .name = "kernel",
-            .frames = &k->frames,
-            .kernel_pt = &k->linear,
-            .base = kc_ia(k->info.dynamic_base),
-            .bytes = k->info.dynamic_bytes,
-            .areas = k->area,
-            .area_max = KC_KERNEL_AREAS_MAX,
-        };
-        st = kc_aspace_init(&k->space, &config);
+        st = start_space(k);
     }
-    if (st == KC_OK) {
-        struct kc_heap_config config = {
-            .name = "kernel", .misuse = &k->misuse, .cpu_count = k->info.cpu_count};
-        st = kc_heap_init(&k->heap, &config, &k->frames);
-    }
-    if (st == KC_OK) {
-        struct kc_track_config config = {
-            .name = "kernel",
-            .owners = k->track_owner,
-            .owner_max = KC_KERNEL_OWNERS_MAX,
-            .items = k->track_item,
-            .item_max = KC_KERNEL_ITEMS_MAX,
-            .misuse = &k->misuse,
-        };
-        st = kc_track_init(&k->track, &config);
-    }
-    return st;
+    return st == KC_OK ? start_heap(k) : st;
+}
+
+/* The other CPUs use all services, so they need all of them. */
+static kc_status_t start_cpus(struct kc_kernel *k)
+{
+    const kc_track_item_t needs[] = {k->own.root, k->own.asids, k->own.heap, k->own.space};
+    return kc_kernel_start_cpus(k, needs, k->info.dynamic_bytes != 0 ? 4 : 3);
 }
 
 /* ---- down ----------------------------------------------------------------------------------- */
 
-static void list_tracked(struct kc_kernel *k)
+/* M1: what is left of the work goes; true while there is an owner that still held something. */
+static bool kill_one_leaking(struct kc_kernel *k)
 {
     uint32_t cursor = 0;
     struct kc_track_info info;
     while (kc_track_next(&k->track, &cursor, &info)) {
-        kc_kernel_log(k, "leak:  %s still holds what %s made", info.owner_name,
-                      info.site == NULL ? "somebody" : info.site);
+        if (!kc_track_owner_eq(info.owner, k->own.ground) &&
+            !kc_track_owner_eq(info.owner, k->own.kernel)) {
+            unclean(k, info.owner_name, kc_track_owner_kill(&k->track, info.owner, NULL));
+            return true;
+        }
+    }
+    return false;
+}
+
+static void list_things(struct kc_kernel *k)
+{
+    uint32_t cursor = 0;
+    struct kc_track_info info;
+    while (kc_track_next(&k->track, &cursor, &info)) {
+        bool kernels = kc_track_owner_eq(info.owner, k->own.kernel);
+        if (kernels || kc_track_owner_eq(info.owner, k->own.ground)) {
+            continue;
+        }
+        kc_kernel_log(k, "leak:  %s still holds %s of %s", info.owner_name,
+                      kc_own_kind_name(info.what.kind), info.site == NULL ? "?" : info.site);
+        k->leaked_things++;
     }
 }
 
-static kc_status_t stop_services(struct kc_kernel *k)
+static void kill_kernels(struct kc_kernel *k, kc_track_owner_t owner, const char *name)
 {
-    list_tracked(k);
-    kc_status_t track = kc_track_fini(&k->track);
-    kc_status_t heap = kc_heap_fini(&k->heap);
-    kc_status_t space = k->info.dynamic_bytes != 0 ? kc_aspace_fini(&k->space) : KC_OK;
-    if (track != KC_OK) {
-        kc_kernel_log(k, "shutdown: tracker: %s", kc_status_name(track));
+    if (!kc_track_owner_is_gone(&k->track, owner)) {
+        unclean(k, name, kc_track_owner_kill(&k->track, owner, NULL));
     }
-    if (heap != KC_OK) {
-        kc_kernel_log(k, "shutdown: heap: %s", kc_status_name(heap));
+}
+
+/* M1 */
+static void shut_down(struct kc_kernel *k)
+{
+    list_things(k);
+    while (k->unclean == 0 && kill_one_leaking(k)) {
     }
-    if (space != KC_OK) {
-        kc_kernel_log(k, "shutdown: address space: %s", kc_status_name(space));
-    }
-    if (track != KC_OK) {
-        return track;
-    }
-    return heap != KC_OK ? heap : space;
+    kill_kernels(k, k->own.work, "work");
+    kill_kernels(k, k->own.kernel, "kernel");
+    kill_kernels(k, k->own.ground, "ground");
+    unclean(k, "tracker", kc_track_fini(&k->track));
 }
 
 static void list_blocks_of(struct kc_kernel *k, uint16_t owner)
@@ -246,37 +393,51 @@ static uint64_t count_leaks(struct kc_kernel *k, const uint64_t *before)
     return leaked;
 }
 
+/* As far as it comes; the way down follows in any case. */
+static kc_status_t start(struct kc_kernel *k, uint64_t *before)
+{
+    kc_status_t st = start_frames(k);
+    if (st == KC_OK) {
+        st = make_empty_root(k);
+    }
+    if (st != KC_OK) {
+        return st;
+    }
+    for (uint16_t owner = 1; owner < owner_count; owner++) {
+        before[owner] = kc_frame_owner_frames(&k->frames, owner);
+    }
+    st = start_services(k);
+    if (st == KC_OK) {
+        st = start_cpus(k);
+    }
+    return st == KC_OK ? kc_kernel_leave_identity(k) : st;
+}
+
 kc_status_t kc_kernel_main(struct kc_kernel *k, const struct kc_work *work)
 {
     uint64_t before[KC_FRAME_OWNER_COUNT] = {0};
     k->work = work;
-    kc_status_t st = start_frames(k);
+    kc_status_t st = start_tracker(k);
     if (st != KC_OK) {
-        kc_kernel_log(k, "boot: frames: %s", kc_status_name(st));
         return st;
     }
-    kc_kernel_start_cpus(k);
-    st = kc_kernel_leave_identity(k);
-    for (uint16_t owner = 1; owner < owner_count; owner++) {
-        before[owner] = kc_frame_owner_frames(&k->frames, owner);
-    }
+    st = start(k, before);
     if (st == KC_OK) {
-        st = start_services(k);
-    }
-    if (st != KC_OK) {
+        kc_kernel_log(k, "work: %s", work->name);
+        st = kc_kernel_run_work(k);
+        kc_kernel_log(k, "work: %s: %s", work->name, kc_status_name(st));
+    } else {
         kc_kernel_log(k, "boot: %s", kc_status_name(st));
-        kc_kernel_stop_cpus(k);
-        return st;
     }
-    kc_kernel_log(k, "work: %s", work->name);
-    st = kc_kernel_run_work(k);
-    kc_kernel_log(k, "work: %s: %s", work->name, kc_status_name(st));
-    kc_kernel_stop_cpus(k);
-    kc_status_t down = stop_services(k);
-    k->leaked_frames = count_leaks(k, before);
-    kc_kernel_log(k, "shutdown: %llu frame(s) leaked", (unsigned long long)k->leaked_frames);
+    bool has_frames = !kc_early_is_open(&k->early);
+    shut_down(k);
+    if (has_frames) {
+        k->leaked_frames = count_leaks(k, before); /* M2 */
+    }
+    kc_kernel_log(k, "shutdown: %u thing(s) and %llu frame(s) leaked", k->leaked_things,
+                  (unsigned long long)k->leaked_frames);
     if (st != KC_OK) {
         return st;
     }
-    return down != KC_OK || k->leaked_frames != 0 ? KC_ERR_STATE : KC_OK;
+    return k->unclean != 0 || k->leaked_things != 0 || k->leaked_frames != 0 ? KC_ERR_STATE : KC_OK;
 }

@@ -91,6 +91,37 @@ static void put_latency(const struct out *o, const char *key, const struct kc_re
         (num)l->p99, (num)l->p999, (num)l->max);
 }
 
+/* The words of the log, too: kept here, where they are keys of the schema. */
+const char *kc_service_end_name(uint32_t end)
+{
+    static const char *const names[KC_SERVICE_END_COUNT] = {
+        [KC_SERVICE_END_EXIT] = "exit",
+        [KC_SERVICE_END_UNMAPPED] = "unmapped",
+        [KC_SERVICE_END_DENIED] = "denied",
+        [KC_SERVICE_END_GUARD] = "guard",
+        [KC_SERVICE_END_KERNEL] = "kernel_address",
+        [KC_SERVICE_END_INSTRUCTION] = "instruction",
+        [KC_SERVICE_END_TIME] = "time",
+        [KC_SERVICE_END_NO_MEMORY] = "no_memory",
+        [KC_SERVICE_END_OTHER] = "other",
+    };
+    return end < KC_SERVICE_END_COUNT ? names[end] : "?";
+}
+
+static void put_services(const struct out *o, const struct kc_service_counts *given)
+{
+    static const struct kc_service_counts none;
+    const struct kc_service_counts *s = given != NULL ? given : &none;
+    put(o, "\"services\":{\"started\":%llu,\"ended\":{", (num)s->started);
+    for (uint32_t i = 0; i < KC_SERVICE_END_COUNT; i++) {
+        put(o, "%s\"%s\":%llu", i == 0 ? "" : ",", kc_service_end_name(i), (num)s->ended[i]);
+    }
+    put(o, "},\"calls\":%llu,\"refused_calls\":%llu,\"exchanged_bytes\":%llu,", (num)s->calls,
+        (num)s->refused, (num)s->exchanged_bytes);
+    put(o, "\"pages\":%llu,\"interrupts\":%llu,\"cleaned\":%llu,\"unexpected\":%llu},",
+        (num)s->pages, (num)s->interrupts, (num)s->cleaned, (num)s->unexpected);
+}
+
 void kc_report_json(const struct kc_report *report, kc_report_sink_fn sink, void *ctx)
 {
     const struct kc_replay_result *r = report->replay;
@@ -109,7 +140,9 @@ void kc_report_json(const struct kc_report *report, kc_report_sink_fn sink, void
     put_latency(o, "alloc", &r->alloc);
     put(o, ",");
     put_latency(o, "free", &r->free);
-    put(o, "},\"live_at_end\":%llu,\"leaks\":%llu,\"violations\":%llu,\"judgements\":{",
+    put(o, "},");
+    put_services(o, report->services);
+    put(o, "\"live_at_end\":%llu,\"leaks\":%llu,\"violations\":%llu,\"judgements\":{",
         (num)r->live_at_end, (num)report->leaks, (num)report->violations);
     for (uint32_t i = 0; i < report->judgement_count; i++) {
         put(o, i == 0 ? "" : ",");

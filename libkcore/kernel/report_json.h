@@ -9,6 +9,7 @@
 #define KC_REPORT_JSON_H
 
 #include "replay.h"
+#include "service.h"
 
 KC_EXTERN_C_BEGIN
 
@@ -26,6 +27,7 @@ struct kc_report {
     uint64_t ram_bytes;
     uint64_t leaks;      /* what the kernel still held after shutdown, the replay's included */
     uint64_t violations; /* reports of monitors, of misuse, and overlaps */
+    const struct kc_service_counts *services;    /* NULL: there were none */
     const struct kc_report_judgement *judgement; /* judgement_count of them; NULL if 0 */
     uint32_t judgement_count;
 };

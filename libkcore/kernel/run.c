@@ -5,6 +5,19 @@
  */
 #include "run.h"
 
+#include "own.h"
+
+/* Also of one that was given up: then it is shut down first. */
+static void clean_replay(const struct kc_track_resource *r)
+{
+    struct kc_run *run = (struct kc_run *)r->object;
+    if (!run->replay_is_down) {
+        kc_replay_shutdown(run->replay, &run->result);
+    }
+    kc_replay_fini(run->replay);
+    run->replay = NULL;
+}
+
 static void start_replay(struct kc_run *run)
 {
     struct kc_kernel *k = run->vm.kernel;
@@ -18,6 +31,11 @@ static void start_replay(struct kc_run *run)
         .watch_ctx = run->ctx,
     };
     run->replay_status = kc_replay_init(&config, &run->replay);
+    if (run->replay_status == KC_OK) {
+        const struct kc_track_resource what = {run, {0, 0}, KC_OWN_REPLAY};
+        run->replay_status = kc_own_made(kc_own(k, k->own.work, KC_TRACK_SITE), &what, clean_replay,
+                                         0, NULL, 0, &run->replay_item);
+    }
 }
 
 #define TEXT_LEVEL 2u
@@ -81,6 +99,8 @@ static void do_parts(struct kc_run *run, uint32_t cpu)
         run->vm_status = st;
     }
     kc_rendezvous_wait(&run->meet);
+    run->service_bad[cpu] = (uint32_t)kc_services_run(&run->services, cpu);
+    kc_rendezvous_wait(&run->meet);
     if (run->source.fill == NULL) {
         return;
     }
@@ -112,6 +132,7 @@ static void prepare(struct kc_run *run, struct kc_kernel *k)
 {
     uint32_t cpus = __atomic_load_n(&k->online, __ATOMIC_ACQUIRE);
     kc_vm_init(&run->vm, k, cpus, run->vm_rounds);
+    kc_services_init(&run->services, k, run->service_rounds);
     kc_rendezvous_init(&run->meet, cpus);
     find_text(run, k);
     __atomic_store_n(&run->ready, 1, __ATOMIC_RELEASE);
@@ -129,20 +150,26 @@ static kc_status_t main_part(struct kc_kernel *k, void *arg)
     if (run->vm_status == KC_OK && run->vm_bad != 0) {
         run->vm_status = KC_ERR_CORRUPT;
     }
+    kc_services_total(&run->services, &run->service_counts);
+    run->service_status = KC_OK;
+    for (uint32_t i = 0; i < run->meet.count && run->service_status == KC_OK; i++) {
+        run->service_status = (kc_status_t)run->service_bad[i];
+    }
     if (run->ended != NULL) {
         run->ended(run->ctx, k);
     }
     if (run->replay != NULL) {
         kc_replay_shutdown(run->replay, &run->result);
+        run->replay_is_down = true;
     }
     if (run->measured != NULL) {
         run->measured(run->ctx, k, run->replay);
     }
-    if (run->replay != NULL) {
-        kc_replay_fini(run->replay);
-        run->replay = NULL;
+    if (run->replay != NULL && kc_track_release(&k->track, run->replay_item) != KC_OK) {
+        run->replay_status = KC_ERR_STATE;
     }
-    return run->vm_status != KC_OK ? run->vm_status : run->replay_status;
+    kc_status_t st = run->vm_status != KC_OK ? run->vm_status : run->service_status;
+    return st != KC_OK ? st : run->replay_status;
 }
 
 struct kc_work kc_run_work(struct kc_run *run)

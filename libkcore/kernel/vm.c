@@ -12,19 +12,23 @@
  *               empty, on whatever CPU, while others use their caches
  *     user      make a space with a lazy area, run in it, copy out and in, copy over the end of the
  *               area, leave it, destroy it
- *     kill      build up a service, one tracked thing after the other (frame, space, area, mapping
- *               that needs all three, and being in the space), and kill it at a random point: from
- *               here, or from here and the next CPU at once; nothing may remain
+ *     kill      build up a service, one thing after the other (frame, space, area, mapping that
+ *               needs all three, and being in the space), and kill it at a random point: from here,
+ *               or from here and the next CPU at once; nothing may remain
+ *
+ * Every step has an owner of its own in the kernel's tracker, and makes things through own.h alone.
  *
  * Asking the next CPU to read (or to kill) is a mail box: the asker fills it and sets ASKED, the
  * reader reads and sets DONE. A CPU that waits serves its own box, and one that has finished serves
  * until all have, so nobody waits for ever.
  *
- * V1. A frame is freed only after its last mapping is gone (unmap has returned).
+ * V1. A frame is freed only after its last mapping is gone: the mapping's item needs the frame's.
  * V2. Contents depend on seed, CPU, round and address alone, so a stale or mixed-up translation
  *     reads something else.
  */
 #include "vm.h"
+
+#include "own.h"
 
 enum {
     MAIL_EMPTY,
@@ -45,7 +49,9 @@ struct worker {
     struct kc_vm *vm;
     struct kc_kernel *k;
     struct kc_vm_counts *counts;
-    uint64_t random; /* xorshift state, never 0 */
+    struct kc_vm_user *user;
+    kc_track_owner_t owner; /* of the present step */
+    uint64_t random;        /* xorshift state, never 0 */
     uint32_t cpu;
     uint32_t round;
 };
@@ -149,22 +155,45 @@ static void let_next_read(struct worker *w, kc_va_t va, uint64_t expected)
 
 /* ---- the kernel's dynamic range ------------------------------------------------------------- */
 
-static kc_status_t reserve(struct worker *w, uint64_t bytes, uint64_t align, kc_va_t *out)
+/* Frames, and an area that they fit in; each may be mapped there. All of it is the step's. */
+struct place {
+    kc_pa_t pa;
+    kc_va_t va;
+    uint64_t bytes;
+    kc_track_item_t frames;
+    kc_track_item_t area;
+    kc_track_item_t mapping;
+};
+
+static struct kc_own by(const struct worker *w, const char *site)
 {
-    struct kc_aspace_request rq = {.bytes = bytes, .align = align, .guard_bytes = GUARD_BYTES};
+    return kc_own(w->k, w->owner, site);
+}
+
+static kc_status_t find_place(struct worker *w, uint32_t order, uint64_t bytes, uint64_t align,
+                              struct place *p)
+{
+    const struct kc_aspace_request rq = {
+        .bytes = bytes, .align = align, .guard_bytes = GUARD_BYTES};
     kc_ia_t ia;
-    kc_status_t st = kc_aspace_reserve(&w->k->space, &rq, &ia);
+    kc_status_t st =
+        kc_own_frames(by(w, KC_TRACK_SITE), order, 0, KC_FRAME_OWNER_KERNEL, &p->pa, &p->frames);
     if (st == KC_OK) {
-        *out = kc_va_of_ia(ia);
+        st = kc_own_area(by(w, KC_TRACK_SITE), &w->k->space, w->k->own.space, &rq, &ia, &p->area);
+    }
+    if (st == KC_OK) {
+        p->va = kc_va_of_ia(ia);
+        p->bytes = bytes;
     }
     return st;
 }
 
-static kc_status_t map(struct worker *w, kc_va_t va, kc_pa_t pa, uint64_t bytes)
+static kc_status_t map(struct worker *w, struct place *p, kc_pa_t pa)
 {
     w->counts->maps++;
-    return kc_aspace_map(&w->k->space, kc_ia_of_va(va), pa, bytes,
-                         kc_pt_attr(KC_PT_R | KC_PT_W, KC_A64_MEM_NORMAL, true));
+    return kc_own_mapping(by(w, KC_TRACK_SITE), &w->k->space, p->area, kc_ia_of_va(p->va),
+                          &p->frames, pa, p->bytes,
+                          kc_pt_attr(KC_PT_R | KC_PT_W, KC_A64_MEM_NORMAL, true), &p->mapping);
 }
 
 static kc_status_t make_read_only(struct worker *w, kc_va_t va, uint64_t bytes)
@@ -174,10 +203,10 @@ static kc_status_t make_read_only(struct worker *w, kc_va_t va, uint64_t bytes)
                              kc_pt_attr(KC_PT_R, KC_A64_MEM_NORMAL, true));
 }
 
-static kc_status_t unmap(struct worker *w, kc_va_t va, uint64_t bytes)
+static kc_status_t unmap(struct worker *w, const struct place *p)
 {
     w->counts->unmaps++;
-    return kc_aspace_unmap(&w->k->space, kc_ia_of_va(va), bytes);
+    return kc_track_release(&w->k->track, p->mapping);
 }
 
 static kc_va_t at(kc_va_t base, uint64_t offset)
@@ -185,166 +214,107 @@ static kc_va_t at(kc_va_t base, uint64_t offset)
     return kc_va(kc_va_raw(base) + offset); /* inside a range that the address space gave */
 }
 
-static kc_status_t take_frames(struct worker *w, uint32_t order, kc_pa_t *out)
-{
-    return kc_frame_alloc(&w->k->frames, order, 0, KC_FRAME_OWNER_KERNEL, out);
-}
-
-static kc_status_t use_pages(struct worker *w, kc_va_t va, kc_pa_t pa, uint64_t bytes)
-{
-    kc_status_t st = map(w, va, pa, bytes);
-    if (st != KC_OK) {
-        return st;
-    }
-    for (uint64_t offset = 0; offset < bytes; offset += PAGE) {
-        put(at(va, offset), pattern(w, offset));
-    }
-    let_next_read(w, at(va, bytes - PAGE), pattern(w, bytes - PAGE));
-    st = make_read_only(w, va, bytes);
-    for (uint64_t offset = 0; offset < bytes; offset += PAGE) {
-        expect(w, at(va, offset), pattern(w, offset), "contents changed by protect");
-    }
-    let_next_read(w, va, pattern(w, 0));
-    kc_status_t down = unmap(w, va, bytes);
-    return st != KC_OK ? st : down;
-}
-
 static kc_status_t pages_step(struct worker *w)
 {
+    struct place p;
     uint32_t order = (uint32_t)(next_random(w) % 3);
     uint64_t bytes = PAGE << order;
-    kc_pa_t pa;
-    kc_va_t va;
-    kc_status_t st = take_frames(w, order, &pa);
+    kc_status_t st = find_place(w, order, bytes, 0, &p);
+    if (st == KC_OK) {
+        st = map(w, &p, p.pa);
+    }
     if (st != KC_OK) {
         return st;
     }
-    st = reserve(w, bytes, 0, &va);
-    if (st == KC_OK) {
-        st = use_pages(w, va, pa, bytes);
-        kc_status_t down = kc_aspace_release(&w->k->space, kc_ia_of_va(va));
-        st = st != KC_OK ? st : down;
+    for (uint64_t offset = 0; offset < bytes; offset += PAGE) {
+        put(at(p.va, offset), pattern(w, offset));
     }
-    kc_status_t freed = kc_frame_free(&w->k->frames, pa, order); /* V1 */
-    return st != KC_OK ? st : freed;
-}
-
-static kc_status_t remake(struct worker *w, kc_va_t va, kc_pa_t a, kc_pa_t b)
-{
-    kc_status_t st = map(w, va, a, PAGE);
-    if (st == KC_OK) {
-        put(va, pattern(w, 1));
-        let_next_read(w, va, pattern(w, 1));
-        st = unmap(w, va, PAGE);
+    let_next_read(w, at(p.va, bytes - PAGE), pattern(w, bytes - PAGE));
+    st = make_read_only(w, p.va, bytes);
+    for (uint64_t offset = 0; offset < bytes; offset += PAGE) {
+        expect(w, at(p.va, offset), pattern(w, offset), "contents changed by protect");
     }
-    if (st == KC_OK) {
-        *(uint64_t *)kc_plat_ram(b) = pattern(w, 2);
-        st = map(w, va, b, PAGE);
-    }
-    if (st == KC_OK) {
-        expect(w, va, pattern(w, 2), "re-made page shows something else");
-        let_next_read(w, va, pattern(w, 2));
-        st = unmap(w, va, PAGE);
-    }
-    return st;
+    let_next_read(w, p.va, pattern(w, 0));
+    kc_status_t down = unmap(w, &p);
+    return st != KC_OK ? st : down;
 }
 
 static kc_status_t remake_step(struct worker *w)
 {
-    kc_pa_t pair;
-    kc_va_t va;
-    kc_status_t st = take_frames(w, 1, &pair);
-    if (st != KC_OK) {
-        return st;
-    }
-    st = reserve(w, PAGE, 0, &va);
+    struct place p;
+    kc_status_t st = find_place(w, 1, PAGE, 0, &p);
     if (st == KC_OK) {
-        st = remake(w, va, pair, kc_pa(kc_pa_raw(pair) + PAGE));
-        kc_status_t down = kc_aspace_release(&w->k->space, kc_ia_of_va(va));
-        st = st != KC_OK ? st : down;
+        st = map(w, &p, p.pa);
     }
-    kc_status_t freed = kc_frame_free(&w->k->frames, pair, 1);
-    return st != KC_OK ? st : freed;
-}
-
-static kc_status_t use_block(struct worker *w, kc_va_t va, kc_pa_t pa)
-{
-    uint64_t inner = PAGE * (1 + next_random(w) % ((BLOCK_BYTES / PAGE) - 2));
-    kc_status_t st = map(w, va, pa, BLOCK_BYTES);
-    if (st != KC_OK) {
-        return st;
-    }
-    put(va, pattern(w, 3));
-    put(at(va, inner), pattern(w, 4));
-    put(at(va, BLOCK_BYTES - 8), pattern(w, 5));
-    let_next_read(w, at(va, inner), pattern(w, 4));
-    st = make_read_only(w, at(va, inner), PAGE);
     if (st == KC_OK) {
-        w->counts->splits++;
-        put(va, pattern(w, 6));
-        expect(w, va, pattern(w, 6), "write beside a split");
-        expect(w, at(va, inner), pattern(w, 4), "page that was split off");
-        expect(w, at(va, BLOCK_BYTES - 8), pattern(w, 5), "end of a split block");
-        let_next_read(w, at(va, inner), pattern(w, 4));
+        put(p.va, pattern(w, 1));
+        let_next_read(w, p.va, pattern(w, 1));
+        st = unmap(w, &p);
     }
-    kc_status_t down = unmap(w, va, BLOCK_BYTES);
-    return st != KC_OK ? st : down;
+    if (st == KC_OK) {
+        kc_pa_t second = kc_pa(kc_pa_raw(p.pa) + PAGE);
+        *(uint64_t *)kc_plat_ram(second) = pattern(w, 2);
+        st = map(w, &p, second);
+    }
+    if (st == KC_OK) {
+        expect(w, p.va, pattern(w, 2), "re-made page shows something else");
+        let_next_read(w, p.va, pattern(w, 2));
+        st = unmap(w, &p);
+    }
+    return st;
 }
 
 static kc_status_t block_step(struct worker *w)
 {
-    kc_pa_t pa;
-    kc_va_t va;
-    kc_status_t st = take_frames(w, BLOCK_ORDER, &pa);
+    struct place p;
+    kc_status_t st = find_place(w, BLOCK_ORDER, BLOCK_BYTES, BLOCK_BYTES, &p);
     if (st != KC_OK) {
         return st;
     }
-    st = reserve(w, BLOCK_BYTES, BLOCK_BYTES, &va);
-    if (st == KC_OK) {
-        st = use_block(w, va, pa);
-        kc_status_t down = kc_aspace_release(&w->k->space, kc_ia_of_va(va));
-        st = st != KC_OK ? st : down;
+    uint64_t inner = PAGE * (1 + next_random(w) % ((BLOCK_BYTES / PAGE) - 2));
+    st = map(w, &p, p.pa);
+    if (st != KC_OK) {
+        return st;
     }
-    kc_status_t freed = kc_frame_free(&w->k->frames, pa, BLOCK_ORDER);
-    return st != KC_OK ? st : freed;
+    put(p.va, pattern(w, 3));
+    put(at(p.va, inner), pattern(w, 4));
+    put(at(p.va, BLOCK_BYTES - 8), pattern(w, 5));
+    let_next_read(w, at(p.va, inner), pattern(w, 4));
+    st = make_read_only(w, at(p.va, inner), PAGE);
+    if (st == KC_OK) {
+        w->counts->splits++;
+        put(p.va, pattern(w, 6));
+        expect(w, p.va, pattern(w, 6), "write beside a split");
+        expect(w, at(p.va, inner), pattern(w, 4), "page that was split off");
+        expect(w, at(p.va, BLOCK_BYTES - 8), pattern(w, 5), "end of a split block");
+        let_next_read(w, at(p.va, inner), pattern(w, 4));
+    }
+    kc_status_t down = unmap(w, &p);
+    return st != KC_OK ? st : down;
 }
 
 /* ---- stacks --------------------------------------------------------------------------------- */
 
 /* A stack of two pages between guards: written from its top down to its last byte. */
-static kc_status_t use_stack(struct worker *w, kc_va_t va, kc_pa_t pa, uint64_t bytes)
-{
-    kc_status_t st = map(w, va, pa, bytes);
-    if (st != KC_OK) {
-        return st;
-    }
-    uint64_t where = (uintptr_t)kc_plat_ptr(va);
-    kc_plat_note(KC_NOTE_STACK, where, bytes, w->k);
-    for (uint64_t down = 512; down <= bytes; down += 512) {
-        put(at(va, bytes - down), pattern(w, down));
-    }
-    expect(w, va, pattern(w, bytes), "lowest word of a stack");
-    let_next_read(w, at(va, bytes - 512), pattern(w, 512));
-    kc_plat_note(KC_NOTE_STACK_FREE, where, bytes, w->k);
-    return unmap(w, va, bytes);
-}
-
 static kc_status_t stack_step(struct worker *w)
 {
-    kc_pa_t pa;
-    kc_va_t va;
-    kc_status_t st = take_frames(w, 1, &pa);
+    struct place p;
+    kc_status_t st = find_place(w, 1, 2 * PAGE, 0, &p);
+    if (st == KC_OK) {
+        st = map(w, &p, p.pa);
+    }
     if (st != KC_OK) {
         return st;
     }
-    st = reserve(w, 2 * PAGE, 0, &va);
-    if (st == KC_OK) {
-        st = use_stack(w, va, pa, 2 * PAGE);
-        kc_status_t down = kc_aspace_release(&w->k->space, kc_ia_of_va(va));
-        st = st != KC_OK ? st : down;
+    uint64_t where = (uintptr_t)kc_plat_ptr(p.va);
+    kc_plat_note(KC_NOTE_STACK, where, p.bytes, w->k);
+    for (uint64_t down = 512; down <= p.bytes; down += 512) {
+        put(at(p.va, p.bytes - down), pattern(w, down));
     }
-    kc_status_t freed = kc_frame_free(&w->k->frames, pa, 1);
-    return st != KC_OK ? st : freed;
+    expect(w, p.va, pattern(w, p.bytes), "lowest word of a stack");
+    let_next_read(w, at(p.va, p.bytes - 512), pattern(w, 512));
+    kc_plat_note(KC_NOTE_STACK_FREE, where, p.bytes, w->k);
+    return unmap(w, &p);
 }
 
 /* ---- heap ----------------------------------------------------------------------------------- */
@@ -353,24 +323,28 @@ static kc_status_t heap_step(struct worker *w)
 {
     static const size_t sizes[] = {24, 100, 1000, 9000};
     void *p[KC_ARRAY_COUNT(sizes)];
+    kc_track_item_t item[KC_ARRAY_COUNT(sizes)];
     kc_status_t st = KC_OK;
     for (size_t i = 0; i < KC_ARRAY_COUNT(sizes); i++) {
-        p[i] = kc_heap_alloc(&w->k->heap, sizes[i], 0);
-        if (p[i] != NULL) {
+        p[i] = NULL;
+        kc_status_t made = kc_own_object(by(w, KC_TRACK_SITE), sizes[i], &p[i], &item[i]);
+        if (made == KC_OK) {
             *(uint64_t *)p[i] = pattern(w, i);
-        } else {
+        } else if (made == KC_ERR_NOMEM) {
             w->counts->no_memory++;
+        } else {
+            st = made;
         }
     }
     for (size_t i = 0; i < KC_ARRAY_COUNT(sizes); i++) {
-        if (p[i] == NULL) {
-            continue;
-        }
-        if (*(const uint64_t *)p[i] != pattern(w, i)) {
+        if (p[i] != NULL && *(const uint64_t *)p[i] != pattern(w, i)) {
             wrong(w, "heap object changed", i);
         }
-        kc_status_t freed = kc_heap_free(&w->k->heap, p[i]);
-        st = st != KC_OK ? st : freed;
+        /* Every second one goes by itself, the others with the step. */
+        if (p[i] != NULL && i % 2 == 0) {
+            kc_status_t freed = kc_track_release(&w->k->track, item[i]);
+            st = st != KC_OK ? st : freed;
+        }
     }
     return st;
 }
@@ -454,214 +428,121 @@ static kc_status_t use_user_memory(struct worker *w, const struct kc_uwindow *wi
     return KC_OK;
 }
 
-static kc_status_t run_in_space(struct worker *w, struct kc_aspace *space)
+static kc_status_t make_space(struct worker *w, const char *name, kc_track_item_t *item)
 {
+    struct kc_kernel *k = w->k;
+    const struct kc_aspace_config config = {
+        .kind = KC_ASPACE_USER,
+        .name = name,
+        .frames = &k->frames,
+        .asids = &k->asids,
+        .format = k->lower,
+        .base = kc_ia(k->info.user_base),
+        .bytes = k->info.user_bytes,
+        .areas = w->user->area,
+        .area_max = KC_VM_USER_AREAS,
+    };
+    return kc_own_space(by(w, KC_TRACK_SITE), &w->user->space, &config, item);
+}
+
+static kc_status_t user_step(struct worker *w)
+{
+    struct kc_aspace *space = &w->user->space;
     struct kc_aspace_request rq = {
         .bytes = USER_BYTES,
         .guard_bytes = GUARD_BYTES,
         .flags = KC_AREA_LAZY,
         .attr = kc_pt_attr(KC_PT_R | KC_PT_W | KC_PT_USER, KC_A64_MEM_NORMAL, false),
     };
+    kc_track_item_t item;
     kc_ia_t base;
-    kc_status_t st = kc_aspace_reserve(space, &rq, &base);
+    kc_status_t st = make_space(w, "user", &item);
     if (st != KC_OK) {
         return st;
     }
-    st = kc_aspace_activate(space);
-    if (st != KC_OK) {
-        return st;
-    }
-    kc_kernel_set_user(w->k, space);
-    struct kc_uwindow window = kc_uwindow_of(space);
-    st = use_user_memory(w, &window, base);
-    kc_kernel_set_user(w->k, NULL);
-    kc_status_t left = kc_aspace_deactivate(space);
-    return st != KC_OK ? st : left;
-}
-
-static kc_status_t user_step(struct worker *w)
-{
-    struct kc_aspace *space = &w->vm->user[w->cpu];
-    struct kc_aspace_config config = {
-        .kind = KC_ASPACE_USER,
-        .name = "service",
-        .frames = &w->k->frames,
-        .asids = &w->k->asids,
-        .format = w->k->lower,
-        .base = kc_ia(w->k->info.user_base),
-        .bytes = w->k->info.user_bytes,
-        .areas = w->vm->user_area[w->cpu],
-        .area_max = KC_VM_USER_AREAS,
-    };
-    kc_status_t st = kc_aspace_init(space, &config);
-    if (st != KC_OK) {
-        return st;
-    }
-    st = run_in_space(w, space);
     w->counts->user_spaces++;
-    kc_status_t down = kc_aspace_fini(space);
-    return st != KC_OK ? st : down;
+    st = kc_own_area(by(w, KC_TRACK_SITE), space, item, &rq, &base, NULL);
+    if (st == KC_OK) {
+        st = kc_own_running(by(w, KC_TRACK_SITE), space, item, NULL);
+    }
+    if (st == KC_OK) {
+        struct kc_uwindow window = kc_uwindow_of(space);
+        st = use_user_memory(w, &window, base);
+    }
+    return st;
 }
 
 /* ---- services that are killed --------------------------------------------------------------- */
 
 enum {
-    KIND_FRAME,
-    KIND_SPACE,
-    KIND_AREA,
-    KIND_MAPPING,
-    KIND_RUNNING
+    THING_FRAME,
+    THING_SPACE,
+    THING_AREA,
+    THING_MAPPING,
+    THING_RUNNING,
+    THINGS
 };
 
-/* A cleanup has nobody to tell: what it cannot do is a defect, and counts as one. */
-static void cleaned(struct kc_vm_service *s, kc_status_t st)
-{
-    if (st != KC_OK) {
-        kc_kernel_log(s->vm->kernel, "vm: cpu%u: cleanup: %s", s->cpu, kc_status_name(st));
-        __atomic_add_fetch(&s->vm->failed, 1, __ATOMIC_RELAXED);
-    }
-    __atomic_add_fetch(&s->cleaned, 1, __ATOMIC_RELAXED);
-}
-
-static void wrong_order(struct kc_vm_service *s)
-{
-    kc_kernel_log(s->vm->kernel, "vm: cpu%u: a frame is cleaned before its mapping", s->cpu);
-    __atomic_add_fetch(&s->vm->failed, 1, __ATOMIC_RELAXED);
-}
-
-static void clean_frame(const struct kc_track_resource *r)
-{
-    struct kc_vm_service *s = (struct kc_vm_service *)r->object;
-    if (s->mapped) {
-        wrong_order(s); /* V1 */
-    }
-    cleaned(s, kc_frame_free(&s->vm->kernel->frames, kc_pa(r->value[0]), (uint32_t)r->value[1]));
-}
-
-static void clean_space(const struct kc_track_resource *r)
-{
-    struct kc_vm_service *s = (struct kc_vm_service *)r->object;
-    cleaned(s, kc_aspace_fini(&s->space));
-}
-
-static void clean_area(const struct kc_track_resource *r)
-{
-    struct kc_vm_service *s = (struct kc_vm_service *)r->object;
-    cleaned(s, kc_aspace_release(&s->space, kc_ia(r->value[0])));
-}
-
-static void clean_mapping(const struct kc_track_resource *r)
-{
-    struct kc_vm_service *s = (struct kc_vm_service *)r->object;
-    s->mapped = false;
-    cleaned(s, kc_aspace_unmap(&s->space, kc_ia(r->value[0]), r->value[1]));
-}
-
-/* Only the CPU that is in the space can leave it: such an item is never in another's way. */
-static void clean_running(const struct kc_track_resource *r)
-{
-    struct kc_vm_service *s = (struct kc_vm_service *)r->object;
-    kc_kernel_set_user(s->vm->kernel, NULL);
-    cleaned(s, kc_aspace_deactivate(&s->space));
-}
-
-/* A service as it is being built; `made` things are tracked. */
+/* A service as it is being built; the first `made` things are tracked. */
 struct building {
     struct worker *w;
-    struct kc_vm_service *s;
-    kc_track_owner_t owner;
-    kc_track_item_t item[5]; /* by kind */
+    struct kc_vm_user *u;
+    kc_track_item_t item[THINGS];
     kc_pa_t frame;
     kc_ia_t base;
     uint32_t made;
-    bool runs;
 };
 
-/* Track what exists now; undone here if that is refused. */
-static kc_status_t track(struct building *b, uint32_t kind, kc_track_cleanup_fn cleanup,
-                         uint64_t v0, uint64_t v1, const kc_track_item_t *needs,
-                         uint32_t need_count)
+static kc_status_t make_victim_frame(struct building *b)
 {
-    struct kc_track_request rq = {
-        .what = {.object = b->s, .value = {v0, v1}, .kind = kind},
-        .cleanup = cleanup,
-        .units = 1,
-        .site = KC_TRACK_SITE,
-        .needs = needs,
-        .need_count = need_count,
-    };
-    kc_status_t st = kc_track_add(&b->w->k->track, b->owner, &rq, &b->item[kind]);
-    b->made++;
-    if (st != KC_OK) {
-        cleanup(&rq.what);
-    }
-    return st;
+    return kc_own_frames(by(b->w, KC_TRACK_SITE), 1, KC_FRAME_ZERO, KC_FRAME_OWNER_USER, &b->frame,
+                         &b->item[THING_FRAME]);
 }
 
-static kc_status_t make_frame(struct building *b)
+static kc_status_t make_victim_space(struct building *b)
 {
-    kc_status_t st =
-        kc_frame_alloc(&b->w->k->frames, 1, KC_FRAME_ZERO, KC_FRAME_OWNER_USER, &b->frame);
-    return st != KC_OK ? st : track(b, KIND_FRAME, clean_frame, kc_pa_raw(b->frame), 1, NULL, 0);
+    return make_space(b->w, "victim", &b->item[THING_SPACE]);
 }
 
-static kc_status_t make_space(struct building *b)
+static kc_status_t make_victim_area(struct building *b)
 {
-    struct kc_kernel *k = b->w->k;
-    struct kc_aspace_config config = {
-        .kind = KC_ASPACE_USER,
-        .name = "victim",
-        .frames = &k->frames,
-        .asids = &k->asids,
-        .format = k->lower,
-        .base = kc_ia(k->info.user_base),
-        .bytes = k->info.user_bytes,
-        .areas = b->s->area,
-        .area_max = KC_VM_USER_AREAS,
-    };
-    kc_status_t st = kc_aspace_init(&b->s->space, &config);
-    return st != KC_OK ? st : track(b, KIND_SPACE, clean_space, 0, 0, NULL, 0);
+    const struct kc_aspace_request rq = {.bytes = 2 * PAGE, .guard_bytes = GUARD_BYTES};
+    return kc_own_area(by(b->w, KC_TRACK_SITE), &b->u->space, b->item[THING_SPACE], &rq, &b->base,
+                       &b->item[THING_AREA]);
 }
 
-static kc_status_t make_area(struct building *b)
+static kc_status_t make_victim_mapping(struct building *b)
 {
-    struct kc_aspace_request rq = {.bytes = 2 * PAGE, .guard_bytes = GUARD_BYTES};
-    kc_status_t st = kc_aspace_reserve(&b->s->space, &rq, &b->base);
-    return st != KC_OK
-               ? st
-               : track(b, KIND_AREA, clean_area, kc_ia_raw(b->base), 0, &b->item[KIND_SPACE], 1);
+    return kc_own_mapping(by(b->w, KC_TRACK_SITE), &b->u->space, b->item[THING_AREA], b->base,
+                          &b->item[THING_FRAME], b->frame, 2 * PAGE,
+                          kc_pt_attr(KC_PT_R | KC_PT_W | KC_PT_USER, KC_A64_MEM_NORMAL, false),
+                          &b->item[THING_MAPPING]);
 }
 
-static kc_status_t make_mapping(struct building *b)
+static kc_status_t make_victim_running(struct building *b)
 {
-    const kc_track_item_t needs[] = {b->item[KIND_FRAME], b->item[KIND_AREA]};
-    kc_status_t st =
-        kc_aspace_map(&b->s->space, b->base, b->frame, 2 * PAGE,
-                      kc_pt_attr(KC_PT_R | KC_PT_W | KC_PT_USER, KC_A64_MEM_NORMAL, false));
-    b->s->mapped = st == KC_OK;
-    return st != KC_OK ? st
-                       : track(b, KIND_MAPPING, clean_mapping, kc_ia_raw(b->base), 2 * PAGE, needs,
-                               KC_ARRAY_COUNT(needs));
-}
-
-static kc_status_t make_running(struct building *b)
-{
-    struct kc_uwindow window = kc_uwindow_of(&b->s->space);
+    struct kc_uwindow window = kc_uwindow_of(&b->u->space);
     kc_uva_t across = kc_uva(kc_ia_raw(b->base) + PAGE - 4);
     uint64_t sent = pattern(b->w, kc_uva_raw(across));
     uint64_t back = 0;
-    kc_status_t st = kc_aspace_activate(&b->s->space);
-    if (st != KC_OK) {
-        return st;
-    }
-    kc_kernel_set_user(b->w->k, &b->s->space);
-    if (kc_ucopy_store_u64(&window, across, sent) != KC_OK ||
-        kc_ucopy_load_u64(&window, across, &back) != KC_OK || back != sent) {
+    kc_status_t st = kc_own_running(by(b->w, KC_TRACK_SITE), &b->u->space, b->item[THING_SPACE],
+                                    &b->item[THING_RUNNING]);
+    if (st == KC_OK && (kc_ucopy_store_u64(&window, across, sent) != KC_OK ||
+                        kc_ucopy_load_u64(&window, across, &back) != KC_OK || back != sent)) {
         wrong(b->w, "memory of a service", kc_uva_raw(across));
     }
-    st = track(b, KIND_RUNNING, clean_running, 0, 0, &b->item[KIND_SPACE], 1);
-    b->runs = st == KC_OK;
     return st;
+}
+
+/* Each was cleaned; once, for a handle that was cleaned is dead. */
+static bool all_are_gone(const struct building *b)
+{
+    for (uint32_t i = 0; i < b->made; i++) {
+        if (kc_track_release(&b->w->k->track, b->item[i]) != KC_ERR_ABSENT) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* From here; or from here and the next CPU at once; this one leaves the space first. */
@@ -670,54 +551,48 @@ static void kill_it(struct building *b, bool both)
     struct worker *w = b->w;
     struct kc_vm_mail *m = NULL;
     if (both && w->vm->cpu_count >= 2) {
-        struct kc_track_resource running = {.object = b->s};
-        if (b->runs) {
-            if (kc_track_take(&w->k->track, b->item[KIND_RUNNING], &running) != KC_OK) {
-                wrong(w, "a service that could not be taken out of its space", b->made);
-            }
-            clean_running(&running);
+        if (b->made == THINGS && kc_track_release(&w->k->track, b->item[THING_RUNNING]) != KC_OK) {
+            wrong(w, "a service that could not be taken out of its space", b->made);
         }
         m = next_mail(w);
         m->kill = true;
-        m->victim = b->owner;
+        m->victim = w->owner;
         __atomic_store_n(&m->state, MAIL_ASKED, __ATOMIC_RELEASE);
         for (uint64_t n = next_random(w) % 32; n != 0; n--) {
             kc_plat_relax();
         }
     }
-    bool good = kill_service(w, b->owner);
+    bool good = kill_service(w, w->owner);
     if (m != NULL) {
         good = wait_for_answer(w, m) && good;
     }
-    while (!kc_track_owner_is_gone(&w->k->track, b->owner)) {
+    while (!kc_track_owner_is_gone(&w->k->track, w->owner)) {
         serve_mail(w);
         kc_plat_relax();
     }
     w->counts->kills++;
     w->counts->cleanups += b->made;
-    if (!good || __atomic_load_n(&b->s->cleaned, __ATOMIC_RELAXED) != b->made) {
-        wrong(w, "things of a killed service that were not cleaned just once", b->made);
+    if (!good || !all_are_gone(b)) {
+        wrong(w, "things of a killed service that are not gone", b->made);
     }
 }
 
 static kc_status_t kill_step(struct worker *w)
 {
-    static kc_status_t (*const make[])(struct building *) = {make_frame, make_space, make_area,
-                                                             make_mapping, make_running};
-    struct building b = {.w = w, .s = &w->vm->service[w->cpu]};
-    struct kc_track_limits limits = {KC_ARRAY_COUNT(make), KC_ARRAY_COUNT(make)};
-    uint64_t point = next_random(w) % (KC_ARRAY_COUNT(make) + 1);
+    static kc_status_t (*const make[THINGS])(struct building *) = {
+        make_victim_frame, make_victim_space, make_victim_area, make_victim_mapping,
+        make_victim_running};
+    struct building b = {.w = w, .u = w->user};
+    struct kc_track_limits limits = {THINGS, 2};
+    uint64_t point = next_random(w) % (THINGS + 1);
     bool both = next_random(w) % 2 != 0;
-    b.s->vm = w->vm;
-    b.s->cpu = w->cpu;
-    b.s->cleaned = 0;
-    b.s->mapped = false;
-    kc_status_t st = kc_track_owner_add(&w->k->track, "victim", &limits, &b.owner);
+    kc_status_t st = kc_track_owner_add(&w->k->track, "victim", &limits, &w->owner);
     if (st != KC_OK) {
         return st;
     }
-    for (uint64_t i = 0; i < point && st == KC_OK; i++) {
-        st = make[i](&b);
+    while (b.made < point && st == KC_OK) {
+        st = make[b.made](&b);
+        b.made += st == KC_OK;
     }
     kill_it(&b, both);
     return st;
@@ -735,19 +610,40 @@ static kc_status_t allowing_no_memory(struct worker *w, kc_status_t st)
     return KC_OK;
 }
 
+/* A step is an owner: what it made and has not given back goes with it, however it ended. */
+static kc_status_t owned_step(struct worker *w, const char *name,
+                              kc_status_t (*step)(struct worker *))
+{
+    bool gone = false;
+    serve_mail(w);
+    kc_status_t st = kc_track_owner_add(&w->k->track, name, NULL, &w->owner);
+    if (st != KC_OK) {
+        return st;
+    }
+    st = step(w);
+    kc_status_t down = kc_track_owner_kill(&w->k->track, w->owner, &gone);
+    if (down != KC_OK || !gone) {
+        wrong(w, "a step that left something", 0);
+    }
+    return allowing_no_memory(w, st);
+}
+
 static kc_status_t one_round(struct worker *w)
 {
-    static kc_status_t (*const steps[])(struct worker *) = {pages_step, remake_step, block_step,
-                                                            stack_step, heap_step,   reclaim_step};
+    static const struct {
+        const char *name;
+        kc_status_t (*step)(struct worker *);
+    } steps[] = {{"vm pages", pages_step}, {"vm remake", remake_step},
+                 {"vm block", block_step}, {"vm stack", stack_step},
+                 {"vm heap", heap_step},   {"vm reclaim", reclaim_step}};
     kc_status_t st = KC_OK;
     if (w->k->info.dynamic_bytes != 0) {
         for (size_t i = 0; i < KC_ARRAY_COUNT(steps) && st == KC_OK; i++) {
-            serve_mail(w);
-            st = allowing_no_memory(w, steps[i](w));
+            st = owned_step(w, steps[i].name, steps[i].step);
         }
     }
     if (st == KC_OK && w->k->info.user_bytes != 0) {
-        st = allowing_no_memory(w, user_step(w));
+        st = owned_step(w, "vm user", user_step);
     }
     if (st == KC_OK && w->k->info.user_bytes != 0) {
         serve_mail(w);
@@ -775,6 +671,7 @@ kc_status_t kc_vm_run(struct kc_vm *vm, uint32_t cpu)
         .vm = vm,
         .k = vm->kernel,
         .counts = &vm->counts[cpu],
+        .user = &vm->user[cpu],
         .random = (vm->kernel->info.seed + cpu + 1) * 0x9e3779b97f4a7c15u | 1,
         .cpu = cpu,
     };

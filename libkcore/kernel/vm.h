@@ -43,14 +43,10 @@ struct kc_vm_mail {
     bool kill;
 } KC_ALIGNED(KC_LINE_BYTES);
 
-/* Private: what a service of the kill step holds. Cleanups count themselves in `cleaned`. */
-struct kc_vm_service {
-    struct kc_vm *vm;
+/* Private: the user space of the step at hand. */
+struct kc_vm_user {
     struct kc_aspace space;
     struct kc_area area[KC_VM_USER_AREAS];
-    uint32_t cpu;
-    uint32_t cleaned;
-    bool mapped; /* its frame is in its space */
 };
 
 /* One run of the workload. Private but for counts and failed; placed by the caller, reachable by
@@ -63,9 +59,7 @@ struct kc_vm {
     uint32_t failed; /* checks that did not hold; each is in the log */
     struct kc_vm_mail mail[KC_CPUS_MAX];
     struct kc_vm_counts counts[KC_CPUS_MAX];
-    struct kc_aspace user[KC_CPUS_MAX];
-    struct kc_area user_area[KC_CPUS_MAX][KC_VM_USER_AREAS];
-    struct kc_vm_service service[KC_CPUS_MAX];
+    struct kc_vm_user user[KC_CPUS_MAX];
 };
 
 /** Prepare a run of `rounds` rounds on each of cpu_count CPUs. */

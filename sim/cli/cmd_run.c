@@ -21,14 +21,17 @@
 struct scenario_row {
     const char *name;
     uint32_t vm_rounds;
+    uint32_t service_rounds;
     bool replays; /* the bundled sample */
     const char *help;
 };
 
 static const struct scenario_row scenarios[] = {
-    {"default", 24, true, "mapping rounds on every CPU, then the bundled trace of a real kernel"},
-    {"vm", 200, false, "mapping rounds alone"},
-    {"boot", 1, false, "boot, one round, shut down"},
+    {"default", 24, 1, true,
+     "mapping rounds and services on every CPU, then the bundled trace of a real kernel"},
+    {"vm", 200, 0, false, "mapping rounds alone"},
+    {"services", 0, 8, false, "services at EL0 alone: honest ones, and those that get killed"},
+    {"boot", 1, 0, false, "boot, one round, shut down"},
 };
 
 static const struct scenario_row *scenario_row_of(const char *name)
@@ -235,6 +238,7 @@ enum cli_exit cmd_run(int argc, char **argv)
     }
     struct session_config config = {.options = &o, .cpus = 2, .ram_bytes = KC_MIB(256)};
     run.vm_rounds = row->vm_rounds;
+    run.service_rounds = row->service_rounds;
     e = row->replays ? open_and_perform(&config, &run, NULL) : perform(&config, &run, NULL);
     return e;
 }

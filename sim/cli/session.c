@@ -28,8 +28,7 @@ struct cpu0 {
 
 static bool on_fault(void *arg, const struct machine_fault *f)
 {
-    struct kc_fault fault = {
-        .esr = f->esr, .far = f->far, .elr = 0, .cpu = f->cpu, .from_user = f->from_user};
+    struct kc_fault fault = {.esr = f->esr, .far = f->far, .elr = 0, .cpu = f->cpu};
     return kc_kernel_fault((struct kc_kernel *)arg, &fault);
 }
 
@@ -185,6 +184,7 @@ static enum cli_exit make_machine(const struct session_config *config)
     mc.policy = o->random_policy ? MACHINE_RANDOM : MACHINE_EAGER;
     /* A block of its own, which the run takes apart, where there is room for that. */
     mc.text_bytes = mc.ram_bytes >= ROOMY_BYTES ? KC_MIB(2) : KC_KIB(64);
+    mc.program_bytes = KC_KIB(4);
     mc.hooks = (struct machine_hooks){
         .arg = &kernel,
         .fault = on_fault,
@@ -262,6 +262,7 @@ static void sum_up(const struct kc_run *run, struct session *out)
 {
     out->misuse = kc_misuse_total(&kernel.misuse);
     out->leaked_frames = kernel.leaked_frames;
+    out->leaked_things = kernel.leaked_things;
     out->faults_resolved = kernel.faults_resolved;
     out->sites = machine_sites();
     out->mutated = machine_mutated(&out->mutation);
@@ -269,7 +270,8 @@ static void sum_up(const struct kc_run *run, struct session *out)
         out->judgement[row].row = mon_row_name((enum mon_row)row);
         out->judgement[row].count = mon_judgements(out->monitor, (enum mon_row)row);
     }
-    out->findings = mon_total(out->monitor) + out->misuse + run->result.overlaps + run->vm_failed;
+    out->findings = mon_total(out->monitor) + out->misuse + run->result.overlaps + run->vm_failed +
+                    run->service_counts.unexpected;
     if (out->machine.end != MACHINE_END_DONE) {
         out->findings++;
     }
@@ -413,8 +415,9 @@ static void print_json(const struct session *s, const struct kc_run *run, uint64
         .replay = &result,
         .seed = seed,
         .ram_bytes = ram_bytes_of(&s->info),
-        .leaks = result.leaks + s->leaked_frames,
+        .leaks = result.leaks + s->leaked_frames + s->leaked_things,
         .violations = s->findings,
+        .services = &run->service_counts,
         .judgement = s->judgement,
         .judgement_count = MON_ROW_COUNT,
     };
@@ -452,6 +455,7 @@ static void gather(const struct session_config *config, const struct session *s,
         .ram_bytes = ram_bytes_of(&s->info),
         .info = &s->info,
         .vm = run->vm_rounds != 0 ? &run->vm_counts : NULL,
+        .services = run->service_rounds != 0 ? &run->service_counts : NULL,
         .replay = replayed ? &run->result : NULL,
         .type = s->type,
         .type_count = s->type_count,
@@ -465,6 +469,7 @@ static void gather(const struct session_config *config, const struct session *s,
         .judgement_count = MON_ROW_COUNT,
         .misuse = s->misuse,
         .leaked_frames = s->leaked_frames,
+        .leaked_things = s->leaked_things,
         .findings = s->findings,
         .end = s->machine.end != MACHINE_END_DONE ? s->machine.text : NULL,
         .story = s->story,

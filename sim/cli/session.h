@@ -34,6 +34,7 @@ struct session {
     kc_status_t kernel; /* of kc_kernel_main(); KC_ERR_STATE if it did not return */
     uint64_t misuse;    /* misuse reported to the kernel's policy */
     uint64_t leaked_frames;
+    uint64_t leaked_things;
     uint64_t faults_resolved;
     uint64_t findings; /* of all kinds: monitors, misuse, overlaps, a run that ended badly */
     uint64_t sites;    /* mutable seam calls */

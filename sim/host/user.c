@@ -27,6 +27,7 @@
 #include <ucontext.h>
 
 #include "host_priv.h"
+#include <kc/assert.h>
 
 #if __has_include(<valgrind/memcheck.h>)
 #include <valgrind/memcheck.h>
@@ -144,4 +145,40 @@ size_t kc_plat_user_write(kc_uva_t to, const void *from, size_t n)
 {
     unsigned char *p = kc_plat_uptr(to);
     return copy(p, from, (uintptr_t)p, n);
+}
+
+/* ---- programs at EL0: there is one level of privilege in a process --------------------------- */
+
+kc_status_t kc_plat_user_text(void (*program)(uint64_t x0), kc_pa_range_t *text, uint64_t *entry)
+{
+    (void)program;
+    (void)text;
+    (void)entry;
+    return KC_ERR_UNSUPPORTED;
+}
+
+kc_status_t kc_plat_user_run(struct kc_user_context *u, struct kc_user_exit *why)
+{
+    (void)u;
+    (void)why;
+    return KC_ERR_UNSUPPORTED;
+}
+
+uint64_t kc_plat_user_call(uint64_t x8, uint64_t x0, uint64_t x1, uint64_t x2)
+{
+    (void)x8;
+    (void)x0;
+    (void)x1;
+    (void)x2;
+    KC_PANIC("a system call where there is no EL0");
+}
+
+void kc_plat_user_undefined(void)
+{
+    KC_PANIC("an instruction of EL0's where there is no EL0");
+}
+
+void kc_plat_user_privileged(void)
+{
+    KC_PANIC("an instruction of EL0's where there is no EL0");
 }

@@ -181,10 +181,10 @@ static void touch_page(struct cpu *c, struct window *w, const uint8_t *p, uint64
     const struct tlb_record *r = l.entry;
     if (r != NULL) {
         bool writable = mmu_judge(&c->now, r->e.perm, r->e.level, SIM_WRITE, false) == 0;
-        host_map(w, va, r->e.va, r->e.size, r->e.pa, writable);
+        host_map(w, va, r->e.va, r->e.size, r->e.pa, writable, false);
     } else {
         uint64_t chunk = va & ~(HOST_CHUNK - 1);
-        host_map(w, va, chunk, HOST_CHUNK, chunk, true);
+        host_map(w, va, chunk, HOST_CHUNK, chunk, true, false);
     }
     if (!sim_exact || !l.good || tell_is_table(l.pa)) {
         return;

@@ -160,12 +160,12 @@ void cpu_budget_over(void)
 
 /* ---- interrupts ----------------------------------------------------------------------------- */
 
-static void interrupt(struct cpu *c)
+bool cpu_interrupt(struct cpu *c)
 {
     bool ipi = c->ipi != 0;
     bool timer = c->timer_at != UINT64_MAX && cpu_ticks() >= c->timer_at;
     if (c->irq_masked || (!ipi && !timer)) {
-        return;
+        return false;
     }
     c->irq_masked = true;
     tell_sync(c);
@@ -185,6 +185,7 @@ static void interrupt(struct cpu *c)
     tell_sync(c);
     cpu_sync(c);
     c->irq_masked = false;
+    return true;
 }
 
 /* Everybody waits: jump to the next timer, if one is armed. */
@@ -208,6 +209,9 @@ static bool skip_to_timer(void)
 
 void cpu_step(bool progress)
 {
+    if (sim.cur->user.inside) {
+        user_seam_call();
+    }
     sim.steps++;
     sim.budget -= SEAM_TICKS;
     if (self == NULL) {
@@ -231,7 +235,7 @@ void cpu_step(bool progress)
             tlb_evict_some(self);
         }
     }
-    interrupt(self);
+    (void)cpu_interrupt(self);
 }
 
 /* ---- ending --------------------------------------------------------------------------------- */
@@ -323,6 +327,7 @@ static void *thread_main(void *arg)
 {
     struct cpu *c = arg;
     self = c;
+    user_prepare(c);
     wait_for_turn(c);
     if (sigsetjmp(c->root, 1) == 0) {
         leave_if_stopping();
@@ -338,6 +343,7 @@ static void *thread_main(void *arg)
     }
     /* Still with the baton, or everybody is leaving: one after the other through the lock. */
     pthread_mutex_lock(&sim.lock);
+    user_release(c);
     if (!sim.stopping) {
         tell_cpu(c, false);
     }
@@ -441,6 +447,7 @@ void machine_run(const machine_cpu_fn *fn, void *const *arg, uint32_t count,
     struct sigaction watch, before;
     memset(&watch, 0, sizeof watch);
     watch.sa_handler = on_watch;
+    watch.sa_flags = SA_ONSTACK;
     sigaction(SIGUSR2, &watch, &before);
 
     memset(&sim.result, 0, sizeof sim.result);

@@ -12,6 +12,8 @@
  *       any other goes through access_pointer().
  *   I3  the baton moves only before an access, never between its judgement and the access itself.
  *   I4  each atomic is performed as what it is, with a memory order at least as strong.
+ *   I5  every access of a program at EL0 goes through user_access(): seen_bytes covers all of the
+ *       host's address space, and no page in touch[] was judged for EL0.
  *
  * The names are fixed by the compiler (gcc 12, gcc/sanitizer.def), hence no prototypes of ours.
  */
@@ -29,6 +31,14 @@ static bool second;
 
 static __attribute__((noinline)) void slow(const void *p, size_t n, bool write)
 {
+    if (sim.cur->user.inside) {
+        /* I5: the kernel may run before this returns, and its accesses are first ones. */
+        bool is_second = second;
+        second = false;
+        user_access(p, n, write, !is_second);
+        second = is_second;
+        return;
+    }
     if (sim.budget <= 0 && !second) {
         cpu_budget_over(); /* I3 */
     }
@@ -38,7 +48,7 @@ static __attribute__((noinline)) void slow(const void *p, size_t n, bool write)
 static inline __attribute__((always_inline)) void see(const void *p, size_t n, bool write)
 {
     uint64_t offset = (uintptr_t)p - (uintptr_t)sim.area;
-    if (KC_LIKELY(offset >= sim.area_bytes)) {
+    if (KC_LIKELY(offset >= sim.seen_bytes)) {
         return; /* I1 */
     }
     uint64_t page = offset / SIM_PAGE_BYTES;

@@ -89,11 +89,13 @@ static kc_status_t check_config(const struct machine_config *c)
         return KC_ERR_RANGE;
     }
     if (c->dynamic_bytes % HOST_CHUNK != 0 || c->user_bytes % HOST_CHUNK != 0 ||
-        c->text_bytes % SIM_PAGE_BYTES != 0) {
-        refuse("dynamic_bytes and user_bytes are multiples of 2 MiB, text_bytes of 4 KiB");
+        c->text_bytes % SIM_PAGE_BYTES != 0 || c->program_bytes % SIM_PAGE_BYTES != 0) {
+        refuse("dynamic_bytes and user_bytes are multiples of 2 MiB, text_bytes and program_bytes "
+               "of 4 "
+               "KiB");
         return KC_ERR_ARG;
     }
-    if (c->text_bytes >= c->ram_bytes) {
+    if (c->text_bytes >= c->ram_bytes || c->program_bytes >= c->ram_bytes - c->text_bytes) {
         snprintf(sim.why, sizeof sim.why, "RAM of %llu bytes: the kernel's text alone takes %llu",
                  (unsigned long long)c->ram_bytes, (unsigned long long)c->text_bytes);
         return KC_ERR_RANGE;
@@ -210,6 +212,9 @@ void machine_boot_info(struct kc_boot_info *out)
     add_range(out, sim.ram_base, sim.ram_bytes, KC_BOOT_RAM);
     if (c->text_bytes != 0) {
         add_range(out, sim.ram_base, c->text_bytes, KC_BOOT_TEXT);
+    }
+    if (c->program_bytes != 0) {
+        add_range(out, sim.ram_base + c->text_bytes, c->program_bytes, KC_BOOT_RODATA);
     }
 }
 

@@ -60,7 +60,6 @@ struct machine_fault {
     uint64_t esr;
     uint64_t far;
     uint32_t cpu;
-    bool from_user;
 };
 
 /*
@@ -94,6 +93,7 @@ struct machine_config {
     uint64_t user_bytes;    /* user window; 0: 512 GiB, 2 GiB on Valgrind */
     uint64_t text_bytes;    /* pretended kernel text at the start of RAM, fetched at each ISB,
                                completing DSB and relax; 0: none */
+    uint64_t program_bytes; /* pretended code of programs at EL0, behind it; 0: none */
     uint32_t switch_mean;   /* steps between chosen switches, about; 0: a mix of short and long */
     uint64_t stuck_limit; /* waits in a row, on all CPUs together, that count as deadlock; 0: 2 M */
     struct machine_hooks hooks;

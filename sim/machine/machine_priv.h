@@ -9,6 +9,8 @@
 
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
+#include <ucontext.h>
 
 #include "machine.h"
 #include "mmu.h"
@@ -89,6 +91,38 @@ struct touch {
     uint32_t rights; /* bit 0 read, bit 1 write */
 };
 
+/* What a program at EL0 has the machine do next (user.c). */
+enum user_wish {
+    USER_ACCESS,
+    USER_CALL,
+    USER_UNDEFINED
+};
+
+struct user_request {
+    enum user_wish wish;
+    enum sim_access_kind kind; /* ACCESS: of n bytes at p */
+    const void *p;
+    size_t n;
+    bool may_yield;
+    uint64_t x[3], x8; /* CALL */
+};
+
+/* The program that a CPU has at EL0: a second stack of the CPU's host thread. */
+struct user {
+    struct kc_user_context *of; /* whose it is; NULL: none has begun */
+    ucontext_t machine;         /* the kernel, while the program runs */
+    ucontext_t program;         /* the program, between two instructions */
+    ucontext_t signal;          /* the program within an instruction that the host has refused */
+    struct user_request request[2]; /* of program, of signal */
+    bool inside;                    /* the program's stack is the one in use */
+    bool in_signal;                 /* it goes on in signal, not in program */
+    bool pending;                   /* its request has not been granted yet */
+    void (*entry)(uint64_t x0);
+    uint64_t answer;      /* x0 at its beginning, and of each call */
+    stack_t stack_before; /* the thread's own, for signals */
+    void *handler_stack;  /* for the host's signals while it runs */
+};
+
 enum cpu_state {
     CPU_OFF,
     CPU_READY,
@@ -129,6 +163,8 @@ struct cpu {
     bool irq_masked;
     bool event;
     bool delayed;
+
+    struct user user;
 };
 
 /* ---- windows -------------------------------------------------------------------------------- */
@@ -153,6 +189,7 @@ struct machine {
 
     uint8_t *area; /* the three windows, one after the other */
     uint64_t area_bytes;
+    uint64_t seen_bytes; /* accesses within so much of area are seen (exact); at EL0 all are */
     struct window window[3];
     uint32_t maps;                    /* host mapping calls since the last wipe */
     uint64_t low_regime, high_regime; /* whose translations the host maps now (native) */
@@ -202,9 +239,9 @@ void *ram_at(uint64_t pa, uint64_t bytes);
 /** Window and address of a host pointer; NULL if in none. */
 struct window *window_of(const void *p, uint64_t *va);
 
-/** Let the host map the page of w at va to pa (and as much around it as span allows). */
+/** Let the host map the page of w at va (and as much around it as span allows); user: for EL0. */
 void host_map(struct window *w, uint64_t va, uint64_t span_va, uint64_t span_bytes,
-              uint64_t span_pa, bool writable);
+              uint64_t span_pa, bool writable, bool user);
 
 /** Unmap what of va..va+size-1 the host maps, in every window. */
 void host_unmap(uint64_t va, uint64_t size);
@@ -214,6 +251,9 @@ void host_wipe(struct window *w);
 
 /** Native: make sure that what is mapped belongs to the regime of this CPU. */
 void host_regime(struct cpu *c);
+
+/** Before this CPU's program runs at EL0: the host maps nothing but what was judged for it. */
+void host_regime_user(struct cpu *c);
 
 /* ---- tlb.c ---------------------------------------------------------------------------------- */
 
@@ -287,12 +327,30 @@ void access_pointer(const void *p, size_t n, bool write);
 /** Deliver a fault; returns true if the access may be retried. */
 bool access_deliver(struct cpu *c, const struct machine_fault *f);
 
+/* ---- user.c --------------------------------------------------------------------------------- */
+
+/** On the program's stack: an access of it that exact.c has seen. Returns when it may be made. */
+void user_access(const void *p, size_t n, bool write, bool may_yield);
+
+/** The same, that the host has refused; from the signal handler. */
+void user_host_fault(const void *p, enum sim_access_kind kind);
+
+/** A seam call by a program at EL0, which is no seam call there. Does not return there. */
+void user_seam_call(void);
+
+/** At the beginning and at the end of a CPU's thread, by that thread. */
+void user_prepare(struct cpu *c);
+void user_release(struct cpu *c);
+
 /* ---- native.c ------------------------------------------------------------------------------- */
 
 void native_install(void);
 void native_remove(void);
 
 /* ---- cpu.c ---------------------------------------------------------------------------------- */
+
+/** Take an interrupt that is pending on this CPU and not masked; false if there is none. */
+bool cpu_interrupt(struct cpu *c);
 
 /** A step at the seam: time passes, interrupts arrive, the baton may move. progress: not a wait. */
 void cpu_step(bool progress);

@@ -10,6 +10,8 @@
  * Invariants
  *   I1  only the holder of the baton touches windows, so the handler runs with the baton.
  *   I2  a fault outside the windows is not ours: the handler that was there before gets it.
+ *   I4  a program at EL0 is interrupted on a stack of the handler's own, for its own lies in a
+ *       window; wherever it touches, it is its access.
  *   I3  a simulated exception is delivered from within the handler, which may nest (SA_NODEFER) and
  *       may be left by a jump when the run ends.
  *
@@ -24,6 +26,19 @@
 #include "machine_priv.h"
 
 static struct sigaction before_segv, before_bus;
+
+/* The host's program counter. */
+static uintptr_t host_pc(const ucontext_t *u)
+{
+#if defined(__x86_64__)
+    return (uintptr_t)u->uc_mcontext.gregs[REG_RIP];
+#elif defined(__aarch64__)
+    return (uintptr_t)u->uc_mcontext.pc;
+#else
+    (void)u;
+    return 0;
+#endif
+}
 
 static bool is_write(const ucontext_t *u, const struct window *w, uint64_t va)
 {
@@ -51,6 +66,12 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 {
     uint64_t va;
     struct window *w = sim.built ? window_of(info->si_addr, &va) : NULL;
+    if (sim.built && sim.cur->user.inside) { /* I4 */
+        bool fetch = host_pc(context) == (uintptr_t)info->si_addr;
+        bool write = w != NULL && is_write(context, w, va);
+        user_host_fault(info->si_addr, fetch ? SIM_FETCH : write ? SIM_WRITE : SIM_READ);
+        return;
+    }
     if (w == NULL) {
         hand_on(sig, info, context);
         return;
@@ -63,7 +84,7 @@ void native_install(void)
     struct sigaction a;
     memset(&a, 0, sizeof a);
     a.sa_sigaction = on_fault;
-    a.sa_flags = SA_SIGINFO | SA_NODEFER;
+    a.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK;
     sigemptyset(&a.sa_mask);
     sigaction(SIGSEGV, &a, &before_segv);
     sigaction(SIGBUS, &a, &before_bus);

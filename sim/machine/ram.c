@@ -78,6 +78,7 @@ kc_status_t ram_create(void)
         munmap(aligned + sim.area_bytes, (size_t)(raw + GUARD_BYTES - aligned));
     }
     sim.area = aligned;
+    sim.seen_bytes = sim.area_bytes;
     uint8_t *kernel = sim.area + ram_span + GUARD_BYTES;
     uint8_t *user = kernel + kernel_bytes + GUARD_BYTES;
     if (!window_create(&sim.window[SIM_WINDOW_PHYS], sim.area, ram_span, sim.ram_base) ||
@@ -167,7 +168,7 @@ void host_wipe(struct window *w)
 }
 
 void host_map(struct window *w, uint64_t va, uint64_t span_va, uint64_t span_bytes,
-              uint64_t span_pa, bool writable)
+              uint64_t span_pa, bool writable, bool user)
 {
     uint64_t flags = STATE_MAPPED | (writable ? STATE_WRITE : 0u);
     uint64_t page = (va - w->va) / SIM_PAGE_BYTES;
@@ -192,6 +193,9 @@ void host_map(struct window *w, uint64_t va, uint64_t span_va, uint64_t span_byt
         host_wipe(NULL);
     }
     sim.maps++;
+    if (sim_exact && w == &sim.window[SIM_WINDOW_USER] && !user) {
+        sim.low_regime = 0; /* EL1's page: the next program begins with an empty window */
+    }
     uint64_t first = (chunk - w->va) / SIM_PAGE_BYTES;
     uint64_t count = bytes / SIM_PAGE_BYTES;
     bool changed = false;
@@ -246,6 +250,9 @@ void host_unmap(uint64_t va, uint64_t size)
     }
 }
 
+/* Marks a regime as EL0's: none of EL1 has this bit. */
+#define REGIME_USER 4u
+
 /* What the translation of the low half depends on, as a number that differs where the registers do.
  */
 static uint64_t low_regime_of(const struct mmu_regs *r)
@@ -255,7 +262,7 @@ static uint64_t low_regime_of(const struct mmu_regs *r)
     }
     uint64_t h = r->ttbr[0] * UINT64_C(0x9e3779b97f4a7c15);
     h ^= (h >> 29) ^ r->tcr ^ ((uint64_t)mmu_asid(r) << 40) ^ (r->sctlr << 8);
-    return h | 2;
+    return (h & ~(uint64_t)7) | 2;
 }
 
 void host_regime(struct cpu *c)
@@ -276,5 +283,24 @@ void host_regime(struct cpu *c)
             sim.high_regime = high;
             host_wipe(&sim.window[SIM_WINDOW_KERNEL]);
         }
+    }
+}
+
+/*
+ * Native: one change of regime, both ways. Exact: EL1 sees each access before it makes it, so its
+ * mappings may stay; but a program's own stack is used by instructions that nobody sees, so its
+ * window may hold nothing of EL1's and nothing of another program's.
+ */
+void host_regime_user(struct cpu *c)
+{
+    uint64_t low = low_regime_of(&c->now) | REGIME_USER;
+    if (low != sim.low_regime) {
+        sim.low_regime = low;
+        host_wipe(&sim.window[SIM_WINDOW_PHYS]);
+        host_wipe(&sim.window[SIM_WINDOW_USER]);
+    }
+    if (!sim_exact && sim.high_regime != REGIME_USER) {
+        sim.high_regime = REGIME_USER;
+        host_wipe(&sim.window[SIM_WINDOW_KERNEL]);
     }
 }

@@ -161,7 +161,7 @@ static void head(struct markup *m, const struct report_data *d)
 
 static uint64_t leaks_of(const struct report_data *d)
 {
-    return d->leaked_frames + (d->replay != NULL ? d->replay->leaks : 0);
+    return d->leaked_frames + d->leaked_things + (d->replay != NULL ? d->replay->leaks : 0);
 }
 
 static void tiles(struct markup *m, const struct report_data *d)

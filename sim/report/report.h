@@ -24,6 +24,7 @@
 #include "replay.h"
 #include "report_json.h"
 #include "timeline.h"
+#include "service.h"
 #include "vm.h"
 
 /* A type of the trace, copied before the replay's tables go. */
@@ -48,8 +49,9 @@ struct report_data {
     uint32_t cpus;
     uint64_t ram_bytes;
     const struct kc_boot_info *info;
-    const struct kc_vm_counts *vm;         /* NULL: no mapping rounds */
-    const struct kc_replay_result *replay; /* NULL: no replay */
+    const struct kc_vm_counts *vm;            /* NULL: no mapping rounds */
+    const struct kc_service_counts *services; /* NULL: no services */
+    const struct kc_replay_result *replay;    /* NULL: no replay */
     const struct report_type *type;
     uint32_t type_count;
     const struct timeline *timeline; /* NULL: none, like the next three */
@@ -62,6 +64,7 @@ struct report_data {
     uint32_t judgement_count;
     uint64_t misuse;
     uint64_t leaked_frames;
+    uint64_t leaked_things; /* that workloads left, and the kernel then cleaned */
     uint64_t findings;
     const char *end;    /* how the machine's run ended, if not well; NULL if well */
     const char *story;  /* lines that explain it, or empty */

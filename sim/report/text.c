@@ -135,6 +135,30 @@ static void mapping(const struct page *p, const struct kc_vm_counts *v)
     }
 }
 
+static void services(const struct page *p, const struct kc_service_counts *s)
+{
+    const uint64_t *e = s->ended;
+    heading(p, "Services at EL0");
+    fprintf(p->to, "  %s started, %s ended by themselves, killed for: unmapped memory %s,\n",
+            grouped(s->started), grouped(e[KC_SERVICE_END_EXIT]),
+            grouped(e[KC_SERVICE_END_UNMAPPED]));
+    fprintf(p->to,
+            "  no permission %s, guard pages %s, kernel addresses %s, instructions %s, time %s\n",
+            grouped(e[KC_SERVICE_END_DENIED]), grouped(e[KC_SERVICE_END_GUARD]),
+            grouped(e[KC_SERVICE_END_KERNEL]), grouped(e[KC_SERVICE_END_INSTRUCTION]),
+            grouped(e[KC_SERVICE_END_TIME]));
+    fprintf(p->to, "  %s calls served, %s of them refused, %s bytes exchanged,\n",
+            grouped(s->calls), grouped(s->refused), grouped(s->exchanged_bytes));
+    fprintf(p->to, "  %s pages made present, %s interrupts, %s things of theirs cleaned\n",
+            grouped(s->pages), grouped(s->interrupts), grouped(s->cleaned));
+    if (s->unexpected != 0) {
+        fprintf(p->to, "  %s did NOT end as they had to\n", grouped(s->unexpected));
+    }
+    if (s->no_memory != 0) {
+        fprintf(p->to, "  %s left out for want of memory\n", grouped(s->no_memory));
+    }
+}
+
 static void trace(const struct page *p, const struct report_data *d)
 {
     const struct kc_trace_totals *t = &d->replay->trace;
@@ -289,7 +313,8 @@ static void judgements(const struct page *p, const struct report_data *d)
 static void verdict(const struct page *p, const struct report_data *d)
 {
     uint64_t failures = d->replay != NULL ? d->replay->failures + d->replay->page_failures : 0;
-    uint64_t leaks = d->leaked_frames + (d->replay != NULL ? d->replay->leaks : 0);
+    uint64_t leaks =
+        d->leaked_frames + d->leaked_things + (d->replay != NULL ? d->replay->leaks : 0);
     uint64_t live = d->replay != NULL ? d->replay->live_at_end : 0;
     bool good = d->findings == 0 && leaks == 0;
     heading(p, "Verdict");
@@ -312,6 +337,9 @@ void report_text(const struct report_data *d, FILE *to, bool colour)
     memory_map(&p, d);
     if (d->vm != NULL) {
         mapping(&p, d->vm);
+    }
+    if (d->services != NULL) {
+        services(&p, d->services);
     }
     if (d->replay != NULL) {
         trace(&p, d);

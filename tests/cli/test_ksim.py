@@ -168,7 +168,51 @@ def every_number_of_cpus_runs():
         assert document("run", "vm", "--cpus", str(cpus), "--seed", "5")["violations"] == 0
 
 
+SERVICES = 13  # kinds of them, docs/simulator.md
+
+
+def services_end_as_they_have_to_and_leave_nothing():
+    ends = {"exit": 1, "unmapped": 3, "denied": 2, "guard": 2, "kernel_address": 2, "instruction": 2,
+            "time": 1, "no_memory": 0, "other": 0}
+    for speed in ("native", "exact"):
+        for cpus in (1, 4):
+            for seed in (1, SEED):
+                d = document("run", "services", "--speed", speed, "--cpus", str(cpus), "--seed", str(seed))
+                s, each = d["services"], 8 * cpus
+                assert s["started"] == SERVICES * each and s["unexpected"] == 0, s
+                assert s["ended"] == {k: n * each for k, n in ends.items()}, s
+                assert s["cleaned"] == 9 * s["started"] and s["exchanged_bytes"] > 0, s
+                assert d["violations"] == 0 and d["leaks"] == 0
+                assert speed == "native" or s["interrupts"] > 0, s
+    assert document("run", "vm", "--seed", "1")["services"]["started"] == 0
+    # With too little memory the rest is left out, and what is there still ends as it has to.
+    short = 0
+    for kib in range(120, 216, 8):
+        r = ksim("run", "services", "--ram", str(kib * 1024), "--cpus", "2", "--seed", "1", "--speed", "native")
+        assert r.returncode in (GOOD, USAGE), (kib, r.stdout[-600:], r.stderr[-300:])
+        short += b"left out for want of memory" in r.stdout
+    assert short > 3, short
+
+
+def services_are_told_with_what_they_did():
+    text = ksim("run", "services", "--seed", "3", "--cpus", "1").stdout.decode()
+    base = re.search(r"write to text: killed \(denied\): write at 0x([0-9a-f]{16})", text).group(1)
+    text_at = int(base, 16)
+    assert text_at % 4096 == 0
+    for line in (f"load of nothing: killed (unmapped): read at 0x0000007ffffff000, translation fault",
+                 "jump into data: killed (denied): fetch at 0x", "permission fault, level 3",
+                 "touch of a guard: killed (guard): read at 0x", "stack overflow: killed (guard): write at 0x",
+                 "load of the kernel: killed (kernel_address): read at 0xffff",
+                 "store to the kernel: killed (kernel_address): write at 0xffff",
+                 "undefined instruction: killed (instruction)", "privileged instruction: killed (instruction)",
+                 "return to nowhere: killed (unmapped): fetch at 0x0000000000000000", "endless: killed (time)",
+                 "honest: exit 0", "cpu0 says: hello from cpu0"):
+        assert line in text, line
+    assert "Services at EL0\n  104 started, 8 ended by themselves" in text
+
+
 def the_random_policy_runs_clean():
+    assert document("run", "services", "--policy", "random", "--seed", str(SEED))["violations"] == 0
     assert document("run", "vm", "--policy", "random", "--seed", str(SEED))["violations"] == 0
 
 
@@ -224,6 +268,12 @@ def json_has_the_keys_and_types_of_the_schema():
                                      "implicit_frees", "skipped_lines", "lost_events")},
         "pages": {k: count for k in ("allocs", "frees", "unknown_frees", "peak_bytes")},
         "kcore": usage, "linux": usage, "latency_ns": {"alloc": times, "free": times},
+        "services": {
+            "started": count,
+            "ended": {k: count for k in ("exit", "unmapped", "denied", "guard", "kernel_address",
+                                         "instruction", "time", "no_memory", "other")},
+            "calls": count, "refused_calls": count, "exchanged_bytes": count, "pages": count,
+            "interrupts": count, "cleaned": count, "unexpected": count},
         "live_at_end": count, "leaks": count, "violations": count, "judgements": {}}
 
     def same(where, value, shape):

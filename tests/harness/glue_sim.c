@@ -220,8 +220,7 @@ static void run_cpu0(uint32_t cpu, void *arg)
 
 static bool on_fault(void *arg, const struct machine_fault *f)
 {
-    struct kc_fault fault = {
-        .esr = f->esr, .far = f->far, .elr = 0, .cpu = f->cpu, .from_user = f->from_user};
+    struct kc_fault fault = {.esr = f->esr, .far = f->far, .elr = 0, .cpu = f->cpu};
     return kc_kernel_fault((struct kc_kernel *)arg, &fault);
 }
 

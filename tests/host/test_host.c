@@ -288,6 +288,22 @@ Test(host_user, addresses_that_nobody_has)
 #endif
 }
 
+static void no_program(uint64_t x0)
+{
+    (void)x0;
+}
+
+Test(host_user, there_is_no_el0)
+{
+    struct kc_user_context u = {.program = no_program};
+    struct kc_user_exit why = {.kind = KC_USER_EXIT_COUNT};
+    kc_pa_range_t text = {.size = 1};
+    uint64_t entry = 7;
+    cr_expect_eq(kc_plat_user_run(&u, &why), KC_ERR_UNSUPPORTED);
+    cr_expect_eq(kc_plat_user_text(no_program, &text, &entry), KC_ERR_UNSUPPORTED);
+    cr_expect(why.kind == KC_USER_EXIT_COUNT && text.size == 1 && entry == 7);
+}
+
 Test(host_user, works_again_after_a_fault)
 {
     for (uint32_t i = 0; i < 100; i++) {

@@ -5,7 +5,8 @@
  */
 #include "kc_test.h"
 
-#include "kernel.h"
+#include "own.h"
+#include "service.h"
 
 static struct kc_kernel kernel;
 static struct kc_boot_info info;
@@ -80,6 +81,105 @@ Test(kernel, leaked_frames_are_counted)
     cr_assert_eq(boot_with(KC_MIB(8)), KC_OK);
     cr_assert_eq(run(leak_three), KC_ERR_STATE);
     cr_assert_eq(kernel.leaked_frames, 3);
+}
+
+static kc_status_t forget_two(struct kc_kernel *k, void *arg)
+{
+    kc_pa_t pa;
+    void *object;
+    (void)arg;
+    const struct kc_own o = kc_own(k, k->own.work, KC_TRACK_SITE);
+    kc_status_t st = kc_own_frames(o, 1, 0, KC_FRAME_OWNER_USER, &pa, NULL);
+    return st == KC_OK ? kc_own_object(o, 100, &object, NULL) : st;
+}
+
+Test(kernel, tracked_things_that_work_left_are_a_leak_and_cleaned_all_the_same)
+{
+    cr_assert_eq(boot_with(KC_MIB(8)), KC_OK);
+    cr_assert_eq(run(forget_two), KC_ERR_STATE);
+    cr_assert_eq(kernel.leaked_things, 2);
+    cr_assert_eq(kernel.leaked_frames, 0);
+    cr_assert_eq(kernel.unclean, 0);
+}
+
+static kc_status_t leave_an_owner(struct kc_kernel *k, void *arg)
+{
+    kc_track_owner_t owner;
+    kc_pa_t pa;
+    (void)arg;
+    kc_status_t st = kc_track_owner_add(&k->track, "someone", NULL, &owner);
+    if (st == KC_OK) {
+        st = kc_own_frames(kc_own(k, owner, KC_TRACK_SITE), 0, 0, KC_FRAME_OWNER_USER, &pa, NULL);
+    }
+    return st;
+}
+
+Test(kernel, an_owner_that_work_left_is_killed)
+{
+    cr_assert_eq(boot_with(KC_MIB(8)), KC_OK);
+    cr_assert_eq(run(leave_an_owner), KC_ERR_STATE);
+    cr_assert_eq(kernel.leaked_things, 1);
+    cr_assert_eq(kernel.leaked_frames, 0);
+}
+
+static kc_status_t leave_an_object(struct kc_kernel *k, void *arg)
+{
+    (void)arg;
+    return kc_heap_alloc(&k->heap, 64, 0) != NULL ? KC_OK : KC_ERR_NOMEM;
+}
+
+Test(kernel, what_no_item_stands_for_is_found_too)
+{
+    cr_assert_eq(boot_with(KC_MIB(8)), KC_OK);
+    cr_assert_eq(run(leave_an_object), KC_ERR_STATE);
+    cr_assert_eq(kernel.leaked_things, 0);
+    cr_assert_neq(kernel.unclean, 0);
+    cr_assert_neq(kernel.leaked_frames, 0);
+}
+
+static kc_status_t exceed_quota(struct kc_kernel *k, void *arg)
+{
+    const struct kc_track_limits limits = {1, 1};
+    kc_track_owner_t owner;
+    kc_pa_t pa;
+    (void)arg;
+    uint64_t before = kc_frame_owner_frames(&k->frames, KC_FRAME_OWNER_USER);
+    cr_assert_eq(kc_track_owner_add(&k->track, "small", &limits, &owner), KC_OK);
+    const struct kc_own o = kc_own(k, owner, KC_TRACK_SITE);
+    cr_assert_eq(kc_own_frames(o, 1, 0, KC_FRAME_OWNER_USER, &pa, NULL), KC_ERR_QUOTA);
+    cr_assert_eq(kc_frame_owner_frames(&k->frames, KC_FRAME_OWNER_USER), before);
+    cr_assert_eq(kc_own_frames(o, 0, 0, KC_FRAME_OWNER_USER, &pa, NULL), KC_OK);
+    return kc_track_owner_kill(&k->track, owner, NULL);
+}
+
+Test(kernel, what_the_tracker_refuses_does_not_exist)
+{
+    cr_assert_eq(boot_with(KC_MIB(8)), KC_OK);
+    cr_assert_eq(run(exceed_quota), KC_OK);
+}
+
+static struct kc_services services;
+
+static kc_status_t try_services(struct kc_kernel *k, void *arg)
+{
+    (void)arg;
+    kc_services_init(&services, k, 1);
+    cr_assert_eq(kc_services_run(&services, 0), KC_ERR_UNSUPPORTED, "no user addresses");
+    k->info.user_base = KC_MIB(2);
+    k->info.user_bytes = KC_GIB(1);
+    return kc_services_run(&services, 0);
+}
+
+Test(kernel, a_body_without_el0_says_so_and_nothing_is_left)
+{
+    struct kc_service_counts counts;
+    cr_assert_eq(boot_with(KC_MIB(8)), KC_OK);
+    cr_assert_eq(run(try_services), KC_ERR_UNSUPPORTED);
+    cr_assert_eq(kernel.leaked_things, 0);
+    cr_assert_eq(kernel.leaked_frames, 0);
+    cr_assert_eq(kernel.unclean, 0);
+    kc_services_total(&services, &counts);
+    cr_assert_eq(counts.started, 0);
 }
 
 Test(kernel, registers_are_written_before_the_mmu_is_on)

@@ -99,3 +99,92 @@ void guest_count(const struct guest *g, uint32_t rounds)
         kc_plat_ticks();
     }
 }
+
+/* ---- a program at EL0 ----------------------------------------------------------------------- */
+
+uint64_t guest_host_word = 5;
+
+void guest_user_page(const struct guest *g, uint32_t i, uint64_t pa, uint64_t attributes)
+{
+    put(g->l3_user + 8 * (index_of(GUEST_UVA, 3) + i), pa | attributes | D_NG | D_PAGE);
+    kc_plat_barrier(KC_DSB_ISHST);
+    kc_plat_barrier(KC_ISB);
+}
+
+void guest_program_pages(const struct guest *g)
+{
+    const uint64_t pa = SIM_RAM_BASE + UINT64_C(0x200000);
+    guest_user_page(g, 0, pa, D_AF | D_ISH | D_PXN | D_AP(3));
+    guest_user_page(g, 1, pa + GUEST_PAGE, D_RW | D_AP(1));
+    guest_user_page(g, 3, pa + 2 * GUEST_PAGE, D_RW | D_AP(1));
+    guest_user_page(g, 4, pa + 3 * GUEST_PAGE, D_RW | D_AP(1));
+    guest_user_page(g, 5, pa + 4 * GUEST_PAGE, D_RW);
+}
+
+static volatile uint64_t *word_at(uint64_t va)
+{
+    return (volatile uint64_t *)kc_plat_uptr(kc_uva(va));
+}
+
+static __attribute__((noinline)) uint64_t deeper(uint64_t n)
+{
+    volatile uint64_t frame[16];
+    frame[n % 16] = n;
+    return n == 0 ? 0 : deeper(n - 1) + frame[n % 16];
+}
+
+static uint64_t works(void)
+{
+    *word_at(GUEST_DATA + 8) = 0x1122;
+    uint64_t answer = kc_plat_user_call(7, GUEST_DATA + 8, 2, 3);
+    return answer + *word_at(GUEST_DATA + 8) + deeper(4);
+}
+
+void guest_program(uint64_t x0)
+{
+    uint64_t result = 0;
+    switch ((enum guest_deed)x0) {
+    case DEED_WORKS:
+        result = works();
+        break;
+    case DEED_WRITES_TEXT:
+        *word_at(GUEST_TEXT + 16) = 1;
+        break;
+    case DEED_READS_NOTHING:
+        result = *word_at(GUEST_NOTHING + 24);
+        break;
+    case DEED_READS_KERNEL:
+        kc_plat_user_call(GUEST_LOOK, 0, 0, 0);
+        result = *(volatile uint64_t *)kc_plat_ptr(kc_va(SIM_LINEAR_BASE + SIM_RAM_BASE + 8));
+        break;
+    case DEED_READS_PRIVATE:
+        result = *word_at(GUEST_PRIVATE);
+        break;
+    case DEED_RUNS_DATA:
+        ((void (*)(void))(uintptr_t)word_at(GUEST_DATA + 32))();
+        break;
+    case DEED_OVERFLOWS:
+        result = deeper(1000);
+        break;
+    case DEED_UNDEFINED:
+        kc_plat_user_undefined();
+        break;
+    case DEED_PRIVILEGED:
+        kc_plat_user_privileged();
+        break;
+    case DEED_SEAM:
+        kc_plat_sysreg_write(KC_TTBR0_EL1, 0);
+        break;
+    case DEED_HOST:
+        result = *(volatile uint64_t *)&guest_host_word;
+        break;
+    case DEED_SPINS:
+        for (;;) {
+            *word_at(GUEST_DATA) += 1;
+            kc_plat_user_call(GUEST_LOOK, 0, 0, 0);
+        }
+    }
+    for (;;) {
+        kc_plat_user_call(GUEST_STOP, result, 0, 0);
+    }
+}

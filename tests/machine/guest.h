@@ -57,6 +57,41 @@ void guest_store(uint64_t va, uint64_t value);
 
 /** Add `rounds` times 1 to the counter under a lock of its own; relaxes while it waits. */
 void guest_count(const struct guest *g, uint32_t rounds);
+
+/* A program at EL0 and its pages, from GUEST_UVA on: text, data, nothing, stack. */
+enum guest_deed {
+    DEED_WORKS, /* calls 7 with data it wrote; stops with what the answer gave */
+    DEED_WRITES_TEXT,
+    DEED_READS_NOTHING, /* and, resumed, reads on: stops with what it read */
+    DEED_READS_KERNEL,  /* after a call GUEST_LOOK, in which the kernel does so */
+    DEED_READS_PRIVATE, /* a page of the lower half that EL1 alone may read */
+    DEED_RUNS_DATA,
+    DEED_OVERFLOWS,
+    DEED_UNDEFINED,
+    DEED_PRIVILEGED,
+    DEED_SEAM, /* calls the kernel's seam */
+    DEED_HOST, /* reads the host's memory */
+    DEED_SPINS /* for ever */
+};
+#define GUEST_TEXT    GUEST_UVA
+#define GUEST_DATA    (GUEST_UVA + GUEST_PAGE)
+#define GUEST_NOTHING (GUEST_UVA + 2 * GUEST_PAGE)
+#define GUEST_STACK   (GUEST_UVA + 3 * GUEST_PAGE)
+#define GUEST_PRIVATE (GUEST_UVA + 5 * GUEST_PAGE)
+#define GUEST_STOP    1u
+#define GUEST_LOOK    2u
+
+/** Map its pages. */
+void guest_program_pages(const struct guest *g);
+
+/** Page i of them at pa. */
+void guest_user_page(const struct guest *g, uint32_t i, uint64_t pa, uint64_t attributes);
+
+/** The program: x0 is its deed. It stops by call GUEST_STOP. */
+void guest_program(uint64_t x0);
+
+extern uint64_t guest_host_word;
+
 void guest_copy(uint64_t to, uint64_t from, size_t n);
 
 #endif

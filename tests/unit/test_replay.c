@@ -525,7 +525,18 @@ Test(report_json, has_the_keys_and_order_of_the_schema)
         .alloc = {1, 2, 3, 4, 5},
         .free = {6, 7, 8, 9, 10},
     };
-    const struct kc_report report = {&r, 42, UINT64_MAX, 12, 13, row, 2};
+    const struct kc_service_counts services = {
+        .started = 20,
+        .ended = {21, 22, 23, 24, 25, 26, 27, 28, 29},
+        .calls = 30,
+        .refused = 31,
+        .exchanged_bytes = 32,
+        .pages = 33,
+        .interrupts = 34,
+        .cleaned = 35,
+        .unexpected = 36,
+    };
+    const struct kc_report report = {&r, 42, UINT64_MAX, 12, 13, &services, row, 2};
     json_size = 0;
     kc_report_json(&report, sink, NULL);
     cr_assert_str_eq(
@@ -542,6 +553,10 @@ Test(report_json, has_the_keys_and_order_of_the_schema)
         "\"failures\":null},"
         "\"latency_ns\":{\"alloc\":{\"p50\":1,\"p99\":2,\"p999\":3,\"max\":4},"
         "\"free\":{\"p50\":6,\"p99\":7,\"p999\":8,\"max\":9}},"
+        "\"services\":{\"started\":20,\"ended\":{\"exit\":21,\"unmapped\":22,\"denied\":23,"
+        "\"guard\":24,\"kernel_address\":25,\"instruction\":26,\"time\":27,\"no_memory\":28,"
+        "\"other\":29},\"calls\":30,\"refused_calls\":31,\"exchanged_bytes\":32,\"pages\":33,"
+        "\"interrupts\":34,\"cleaned\":35,\"unexpected\":36},"
         "\"live_at_end\":11,\"leaks\":12,\"violations\":13,"
         "\"judgements\":{\"T1\":5,\"a\\u0022b\":0}}\n");
 }

@@ -3,12 +3,14 @@
  * main.c: the image of the kernel: kernel.h bound to this body, and the choice of what it runs.
  *
  * bootargs, apart by blanks:
- *     run         the mapping rounds on every CPU, then the trace in the initrd, if any (default)
+ *     run         the mapping rounds and services at EL0 on every CPU, then the trace in the
+ *                 initrd, if any (default)
  *     replay      the trace in the initrd alone
  *     at          the core's walk beside the machine's AT instructions
  *     die=HOW     a fault that ends the kernel, explained; see die.c
  *     json        nothing on the console but the JSON of kcore.replay/1
  *     rounds=N    mapping rounds of `run`, default 24
+ *     services=N  rounds of services of `run`, default 1
  *     seed=N      for everything random
  *
  * Exit codes are those of ksim: 0 good, 1 findings, 2 wrong bootargs, 3 a bad trace, 4 internal;
@@ -23,13 +25,14 @@
 #include "at.h"
 #include "die.h"
 
-#define EXIT_GOOD      0
-#define EXIT_FINDINGS  1
-#define EXIT_USAGE     2
-#define EXIT_INPUT     3
-#define EXIT_INTERNAL  4
+#define EXIT_GOOD        0
+#define EXIT_FINDINGS    1
+#define EXIT_USAGE       2
+#define EXIT_INPUT       3
+#define EXIT_INTERNAL    4
 
-#define ROUNDS_DEFAULT 24u
+#define ROUNDS_DEFAULT   24u
+#define SERVICES_DEFAULT 1u
 
 /* Of the tables, when the kernel dies. */
 #define DUMP_LINES_MAX 64u
@@ -54,10 +57,9 @@ void kc_program_cpu_main(uint32_t cpu, void *arg)
     kc_kernel_cpu_main(cpu, arg);
 }
 
-bool kc_program_fault(struct kc_kernel *k, uint64_t esr, uint64_t far, uint64_t elr, bool user)
+bool kc_program_fault(struct kc_kernel *k, uint64_t esr, uint64_t far, uint64_t elr)
 {
-    struct kc_fault f = {
-        .esr = esr, .far = far, .elr = elr, .cpu = kc_plat_cpu(), .from_user = user};
+    struct kc_fault f = {.esr = esr, .far = far, .elr = elr, .cpu = kc_plat_cpu()};
     return kc_kernel_fault(k, &f);
 }
 
@@ -140,6 +142,24 @@ static bool say_bad_trace(void)
     return true;
 }
 
+static void say_services(void)
+{
+    const struct kc_service_counts *c = &state.run.service_counts;
+    say_number("\nservices: started ", c->started);
+    for (uint32_t i = 0; i < KC_SERVICE_END_COUNT; i++) {
+        kc_body_say(", ");
+        kc_body_say(kc_service_end_name(i));
+        say_number(" ", c->ended[i]);
+    }
+    say_number(", calls ", c->calls);
+    say_number(", refused ", c->refused);
+    say_number(", exchanged ", c->exchanged_bytes);
+    say_number(", pages ", c->pages);
+    say_number(", interrupts ", c->interrupts);
+    say_number(", cleaned ", c->cleaned);
+    say_number(", unexpected ", c->unexpected);
+}
+
 static void say_result(const struct kc_boot_info *info, uint64_t findings)
 {
     const struct kc_replay_result *r = &state.run.result;
@@ -147,8 +167,9 @@ static void say_result(const struct kc_boot_info *info, uint64_t findings)
         struct kc_report report = {.replay = r,
                                    .seed = info->seed,
                                    .ram_bytes = ram_bytes(info),
-                                   .leaks = r->leaks + kernel.leaked_frames,
-                                   .violations = findings};
+                                   .leaks = r->leaks + kernel.leaked_frames + kernel.leaked_things,
+                                   .violations = findings,
+                                   .services = &state.run.service_counts};
         kc_report_json(&report, sink, NULL);
     }
     const struct kc_vm_counts *c = &state.run.vm_counts;
@@ -164,15 +185,17 @@ static void say_result(const struct kc_boot_info *info, uint64_t findings)
     say_number(", cleanups ", c->cleanups);
     say_number(", frames reclaimed ", c->reclaimed);
     say_number(", text changes ", c->text_changes);
+    say_services();
     say_number("; findings ", findings);
     say_number(", leaked frames ", kernel.leaked_frames);
     kc_body_say("\n");
 }
 
 static int run(struct kc_kernel *k, const struct kc_boot_info *info, const struct kc_board *board,
-               uint64_t rounds)
+               uint64_t rounds, uint64_t services)
 {
     state.run.vm_rounds = (uint32_t)rounds;
+    state.run.service_rounds = (uint32_t)services;
     if (board->initrd.size != 0) {
         state.trace.bytes = kc_plat_ram(board->initrd.base);
         state.trace.size = board->initrd.size;
@@ -183,7 +206,8 @@ static int run(struct kc_kernel *k, const struct kc_boot_info *info, const struc
     struct kc_work work = kc_run_work(&state.run);
     kc_status_t st = kc_kernel_main(k, &work);
     const struct kc_replay_result *r = &state.run.result;
-    uint64_t findings = kc_misuse_total(&k->misuse) + r->overlaps + state.run.vm_failed;
+    uint64_t findings = kc_misuse_total(&k->misuse) + r->overlaps + state.run.vm_failed +
+                        state.run.service_counts.unexpected;
     if (say_bad_trace()) {
         return EXIT_INPUT;
     }
@@ -231,13 +255,24 @@ static bool asked(const struct kc_boot_info *info, const char *word)
     return kc_words_find(info->cmdline, word, NULL, NULL);
 }
 
+/* A number of rounds, if the word is there; false after a message. */
+static bool number(const struct kc_boot_info *info, const char *word, uint64_t *out)
+{
+    if ((!asked(info, word) || kc_words_u64(info->cmdline, word, out)) && *out <= UINT32_MAX) {
+        return true;
+    }
+    kc_body_say("kcore: ");
+    kc_body_say(word);
+    kc_body_say("= wants a number below 2^32\n");
+    return false;
+}
+
 int kc_program_main(struct kc_kernel *k, const struct kc_boot_info *info,
                     const struct kc_board *board)
 {
     uint64_t rounds = ROUNDS_DEFAULT;
-    if ((asked(info, "rounds") && !kc_words_u64(info->cmdline, "rounds", &rounds)) ||
-        rounds > UINT32_MAX) {
-        kc_body_say("kcore: rounds= wants a number below 2^32\n");
+    uint64_t services = SERVICES_DEFAULT;
+    if (!number(info, "rounds", &rounds) || !number(info, "services", &services)) {
         return EXIT_USAGE;
     }
     if (asked(info, "at")) {
@@ -251,5 +286,6 @@ int kc_program_main(struct kc_kernel *k, const struct kc_boot_info *info,
         return EXIT_USAGE;
     }
     kc_body_quiet(asked(info, "json"));
-    return run(k, info, board, asked(info, "replay") ? 0 : rounds);
+    bool replay = asked(info, "replay");
+    return run(k, info, board, replay ? 0 : rounds, replay ? 0 : services);
 }

@@ -143,6 +143,30 @@ KC_INLINE void kc_plat_barrier(enum kc_barrier kind)
     }
 }
 
+/* ---- what a program at EL0 executes --------------------------------------------------------- */
+#define KC_BODY_INLINE_USER 1
+
+/* Only x0 is named as changed: that the kernel keeps all others is relied on. */
+KC_INLINE uint64_t kc_plat_user_call(uint64_t x8, uint64_t x0, uint64_t x1, uint64_t x2)
+{
+    register uint64_t number __asm__("x8") = x8;
+    register uint64_t a0 __asm__("x0") = x0;
+    register uint64_t a1 __asm__("x1") = x1;
+    register uint64_t a2 __asm__("x2") = x2;
+    __asm__ volatile("svc #0" : "+r"(a0) : "r"(number), "r"(a1), "r"(a2) : "memory");
+    return a0;
+}
+
+KC_INLINE void kc_plat_user_undefined(void)
+{
+    __asm__ volatile("udf #0" ::: "memory");
+}
+
+KC_INLINE void kc_plat_user_privileged(void)
+{
+    __asm__ volatile("msr ttbr0_el1, xzr" ::: "memory");
+}
+
 /* ---- CPUs ----------------------------------------------------------------------------------- */
 #define KC_BODY_INLINE_CPU 1
 

@@ -48,12 +48,11 @@ void kc_program_cpu_main(uint32_t cpu, void *arg)
     __atomic_store_n(&k->up[cpu], 0, __ATOMIC_RELEASE);
 }
 
-bool kc_program_fault(struct kc_kernel *k, uint64_t esr, uint64_t far, uint64_t elr, bool user)
+bool kc_program_fault(struct kc_kernel *k, uint64_t esr, uint64_t far, uint64_t elr)
 {
     (void)esr;
     (void)far;
     (void)elr;
-    (void)user;
     k->faults++;
     return false;
 }

@@ -104,12 +104,11 @@ void kc_program_dying(void)
     }
 }
 
-bool kc_program_fault(struct kc_kernel *k, uint64_t esr, uint64_t far, uint64_t elr, bool user)
+bool kc_program_fault(struct kc_kernel *k, uint64_t esr, uint64_t far, uint64_t elr)
 {
     (void)esr;
     (void)far;
     (void)elr;
-    (void)user;
     (void)k;
     return false;
 }

@@ -156,6 +156,35 @@ struct kc_panic {
     uint64_t value[2]; /* what was seen and what was expected, where that applies */
 };
 
+/*
+ * The registers of a program at EL0: loaded by kc_plat_user_run(), and as they were when it came
+ * back. A fresh one is all zero but for pc, sp, program and whatever the program expects in x.
+ */
+struct kc_user_context {
+    uint64_t x[31];
+    uint64_t sp;     /* a multiple of 16 */
+    uint64_t pc;     /* user address of the next instruction */
+    uint64_t pstate; /* SPSR_EL1 of the program; of a caller's value only the flags are taken */
+    uint64_t tls;    /* TPIDR_EL0 */
+    /* What lies at pc, for a body that cannot execute what is in its simulated memory. */
+    void (*program)(uint64_t x0);
+    uint64_t begun_; /* the body's own */
+};
+
+/* Why a program came back. */
+enum kc_user_exit_kind {
+    KC_USER_CALL,  /* SVC: the next instruction is behind it */
+    KC_USER_FAULT, /* another synchronous exception: the instruction has not taken place */
+    KC_USER_IRQ,   /* an interrupt, which has been served */
+    KC_USER_EXIT_COUNT
+};
+
+struct kc_user_exit {
+    uint32_t kind; /* enum kc_user_exit_kind */
+    uint64_t esr;  /* CALL, FAULT: ESR_EL1 */
+    uint64_t far;  /* FAULT: FAR_EL1, where the syndrome says that it holds something */
+};
+
 /* What a CPU is started with. */
 typedef void (*kc_cpu_entry_fn)(uint32_t cpu, void *arg);
 
@@ -263,6 +292,53 @@ void kc_plat_mmio_write(kc_va_t va, uint32_t width, uint64_t value);
  */
 KC_NODISCARD size_t kc_plat_user_read(void *to, kc_uva_t from, size_t n);
 KC_NODISCARD size_t kc_plat_user_write(kc_uva_t to, const void *from, size_t n);
+
+/* ---- programs at EL0 ------------------------------------------------------------------------ */
+/**
+ * Where the code of a program lies that this body was built with.
+ *
+ * program   a function of it
+ * text      out: whole pages of RAM that hold its code and nothing else, which the linear map has
+ *           read-only and never executable; instruction caches hold nothing older of them
+ * entry     out: bytes from text to where the function begins
+ *
+ * Errors:  KC_ERR_ABSENT       there is no such code
+ *          KC_ERR_UNSUPPORTED  this body has no EL0
+ */
+KC_NODISCARD kc_status_t kc_plat_user_text(void (*program)(uint64_t x0), kc_pa_range_t *text,
+                                           uint64_t *entry);
+
+/**
+ * Run a program at EL0 in the space that is active on this CPU, with interrupts open and without
+ * floating point, until its next exception of any kind.
+ *
+ * u     loaded, and saved when the program comes back; pc is then what ELR_EL1 was
+ * why   out: what brought it back; untouched on error
+ *
+ * A fault is not judged: the caller makes the access good and runs it on, or gives it up. No
+ * register, counter or device but those in u reaches the program. A CPU has one program at a time:
+ * it is run on where it began, and beginning another ends it.
+ *
+ * Errors:  KC_ERR_STATE        the MMU is off, or u had begun and another has begun here since
+ *          KC_ERR_UNSUPPORTED  this body has no EL0
+ * Context: no lock held; interrupts as they were before when it returns
+ */
+KC_NODISCARD kc_status_t kc_plat_user_run(struct kc_user_context *u, struct kc_user_exit *why);
+
+#ifndef KC_BODY_INLINE_USER
+/*
+ * What a program at EL0 executes: for its code alone, to be compiled into it. Elsewhere a panic,
+ * or what the machine says.
+ */
+/** SVC #0 with these in x8, x0, x1 and x2. Returns x0; all other registers are kept. */
+uint64_t kc_plat_user_call(uint64_t x8, uint64_t x0, uint64_t x1, uint64_t x2);
+
+/** UDF: an instruction that no CPU has. */
+void kc_plat_user_undefined(void);
+
+/** Write TTBR0_EL1, which EL0 may not. */
+void kc_plat_user_privileged(void);
+#endif
 
 /* ---- CPUs ----------------------------------------------------------------------------------- */
 #ifndef KC_BODY_INLINE_CPU
