@@ -105,7 +105,7 @@ struct kc_frame_map {
     uint32_t span_count;
     uint32_t span_max;    /* room for so many */
     uint32_t known_count; /* ranges of RAM that were ever known */
-    uint32_t unused;
+    uint32_t main;        /* the greatest span, which lookups try first */
 };
 
 struct kc_frame_zone; /* lists of free blocks and their counts; private to src/mem/frame*.c */
@@ -161,7 +161,8 @@ struct kc_frames {
     struct kc_misuse *misuse;
     struct kc_frame_map *map; /* atomic: another one when memory is added */
     struct kc_frame_map empty;
-    struct kc_frame *table; /* records of the memory that was there at first */
+    struct kc_frame_span none; /* of that map: behind it, as in every map; it has no frames */
+    struct kc_frame *table;    /* records of the memory that was there at first */
     uint64_t table_count;
     uint64_t record_count; /* indexes are below this */
     uint64_t frame_count;  /* frames that it hands out, free or not */

@@ -141,7 +141,7 @@ static void make_zones(struct kc_frames *f, uint32_t zones, void *p)
     }
 }
 
-/* Says which spans are a zone's. */
+/* Says which spans are a zone's, and which is the greatest. */
 static void link_zones(struct kc_frames *f, struct kc_frame_map *m)
 {
     const struct kc_frame_span *span = frame_spans(m);
@@ -154,6 +154,10 @@ static void link_zones(struct kc_frames *f, struct kc_frame_map *m)
             i++;
         }
         z->span_end = i;
+    }
+    m->main = 0;
+    for (i = 1; i < m->span_count; i++) {
+        m->main = span[i].count > span[m->main].count ? i : m->main;
     }
 }
 
@@ -255,7 +259,7 @@ kc_status_t kc_frames_init(struct kc_frames *f, struct kc_early *early, struct k
     kc_frame_priv_clear(f, misuse);
     unsigned char *p = kc_plat_ram(at);
     struct kc_frame_map *m = (struct kc_frame_map *)(void *)p;
-    m->span_count = m->known_count = m->unused = 0;
+    m->span_count = m->known_count = m->main = 0;
     m->span_max = x.spans;
     f->table = (struct kc_frame *)(void *)(p + head_bytes(&x));
     f->table_count = left.records;
@@ -339,7 +343,6 @@ static kc_status_t add(struct kc_frames *f, uint64_t base, uint64_t bytes)
     }
     unsigned char *p = kc_plat_ram(kc_pa(base));
     struct kc_frame_map *m = (struct kc_frame_map *)(void *)p;
-    m->unused = 0;
     m->span_max = x.spans;
     /* A zone of nothing but bookkeeping is made too: it is empty. */
     make_zones(f, x.zones, frame_known(m) + x.knowns);

@@ -152,6 +152,9 @@ struct frame_place {
  * ascending order of address, as many places, and the known ranges. Never changed once it is
  * published, but for `fresh` of its spans, under the lock.
  */
+KC_STATIC_ASSERT(offsetof(struct kc_frames, none) ==
+                     offsetof(struct kc_frames, empty) + sizeof(struct kc_frame_map),
+                 "spans follow a map");
 KC_INLINE struct kc_frame_span *frame_spans(struct kc_frame_map *m)
 {
     return (struct kc_frame_span *)(void *)(m + 1);
@@ -194,6 +197,9 @@ KC_INLINE struct kc_frame_span *frame_span_of(const struct kc_frames *f, uint64_
 {
     struct kc_frame_map *m = frame_map(f);
     struct kc_frame_span *span = frame_spans(m);
+    if (KC_LIKELY(pfn - span[m->main].pfn < span[m->main].count)) {
+        return &span[m->main];
+    }
     uint32_t lo = 0;
     uint32_t hi = m->span_count;
     while (lo < hi) {
