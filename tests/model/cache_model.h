@@ -42,7 +42,8 @@ static inline void cache_model_check(struct cache_model *m)
     MODEL_REQUIRE(kc_cache_check(m->c, NULL) == KC_OK);
     kc_cache_stats(m->c, &s);
     MODEL_REQUIRE(s.live == m->live && s.live + s.kept <= s.capacity);
-    MODEL_REQUIRE(s.kept <= (uint64_t)m->c->cpu_count * KC_CACHE_CPU_OBJECTS);
+    uint64_t held = KC_HARDENING >= KC_HARDENING_FULL ? KC_CACHE_QUARANTINE : 0;
+    MODEL_REQUIRE(s.kept <= (uint64_t)m->c->cpu_count * KC_CACHE_CPU_OBJECTS + held);
     MODEL_REQUIRE(s.alloc_count - s.free_count == s.live);
     MODEL_REQUIRE(s.frames_bytes >= s.capacity * s.stride_bytes);
     MODEL_REQUIRE(s.slabs_empty <= 1);

@@ -103,7 +103,7 @@ Test(heap, shares_a_set_with_named_caches)
     unsigned char *a = kc_heap_alloc(&other, 90, 0);
     unsigned char *b = kc_cache_alloc(named, 0);
     unsigned char *c = kc_cache_alloc(odd, 0);
-    cr_expect_eq(b - a, 96);
+    cr_expect(KC_HARDENING >= KC_HARDENING_FULL || b - a == 96);
     cr_expect_eq(named->out, 2);
     cr_expect_eq(kc_heap_usable(&other, b), 96);
     cr_expect_eq(kc_heap_usable(&other, c), 0, "1008 is no class");
@@ -245,7 +245,9 @@ Test(heap, every_bad_free_has_its_answer)
     EXPECT_MISUSE(kc_heap_free(&heap, q), KC_ERR_PERM, KC_MISUSE_WRONG_OWNER);
     EXPECT_MISUSE(kc_heap_free(&heap, large), KC_ERR_PERM, KC_MISUSE_WRONG_OWNER);
     EXPECT_MISUSE(kc_heap_free(&heap, p + 8), KC_ERR_ALIGN, KC_MISUSE_INTERIOR);
-    EXPECT_MISUSE(kc_heap_free(&heap, p + 40), KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE);
+    unsigned char *slab = p - ((uintptr_t)p & (KC_FRAME_BYTES - 1));
+    unsigned char *unused = p == slab ? p + heap.cache[4]->stride : slab;
+    EXPECT_MISUSE(kc_heap_free(&heap, unused), KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE);
     EXPECT_MISUSE(kc_heap_free_sized(&heap, p, 41), KC_ERR_ARG, KC_MISUSE_WRONG_SIZE);
     EXPECT_MISUSE(kc_heap_free_sized(&heap, p, 16), KC_ERR_ARG, KC_MISUSE_WRONG_SIZE);
     EXPECT_MISUSE(kc_heap_free_sized(&heap, p, SIZE_MAX), KC_ERR_ARG, KC_MISUSE_WRONG_SIZE);

@@ -30,6 +30,15 @@ KC_EXTERN_C_BEGIN
 #define KC_CACHE_BINS       8u /* partial slabs are kept by eighths of fullness */
 #define KC_CACHE_NAME_CHARS 24u
 
+/* Hardening full: bytes behind each object, at least, and freed objects that are held back. */
+#if KC_HARDENING >= KC_HARDENING_FULL
+#define KC_CACHE_REDZONE_BYTES 8u
+#define KC_CACHE_QUARANTINE    16u
+#else
+#define KC_CACHE_REDZONE_BYTES 0u
+#define KC_CACHE_QUARANTINE    1u /* never used */
+#endif
+
 #define KC_CACHE_ZERO       0x1u /* flag of kc_cache_alloc(): contents are zero */
 
 #define KC_CACHE_KEEP_NONE  0x1u /* flag of a cache: give an empty slab back at once */
@@ -66,7 +75,7 @@ struct kc_cache_shape {
     uint16_t objects;      /* 0: this order is not used */
     uint16_t state_offset; /* of the slab's state in the slab; 0: in its second frame record */
     uint16_t bytes_offset; /* of the objects' state bytes in the slab; 0: there are none */
-    uint16_t unused;
+    uint16_t site_offset;  /* hardening full: of the sites of the last calls; 0: there are none */
 };
 
 struct kc_cache_set;
@@ -126,11 +135,14 @@ struct kc_cache {
     uint32_t slabs;    /* all, empty ones included */
     uint32_t slabs_empty;
     uint32_t frames_held, peak_frames;
-    uint64_t out;      /* objects that are live or in magazines */
+    uint64_t out;      /* objects that are live, in magazines or in quarantine */
     uint64_t capacity; /* objects in all slabs */
     uint64_t peak_out;
     uint64_t alloc_count;            /* under the lock; beside these, those of magazines */
     uint64_t fail_count, grow_count; /* slabs given back: those made less those held */
+    uint64_t random;                 /* hardening full */
+    uint32_t quarantined;            /* hardening full: objects in quarantine, longest first */
+    void *quarantine[KC_CACHE_QUARANTINE];
     char name[KC_CACHE_NAME_CHARS];
 };
 
@@ -174,38 +186,41 @@ KC_NODISCARD kc_status_t kc_cache_init(struct kc_cache *c, const struct kc_cache
 KC_NODISCARD kc_status_t kc_cache_fini(struct kc_cache *c);
 
 /**
- * Allocate an object: the one that this CPU freed last, else one from the fullest slab that has
- * one.
+ * Allocate an object: the one that this CPU freed last, else one from the fullest slab that
+ * has one. At hardening full, a random one of that slab.
  *
  * flags   of KC_CACHE_ZERO; refused (NULL) for a cache with a constructor
  *
- * Contents are zero, what the constructor or the last user left (with a constructor), or undefined.
- * At hardening full, an object that was written after its free is reported as misuse (CORRUPT), is
- * cleared, and is handed out.
+ * Contents are zero, what the constructor or the last user left (with a constructor), or
+ * undefined. At hardening full, an object that was written after its free is reported as
+ * misuse (CORRUPT), is cleared, and is handed out.
  *
  * Returns NULL if there is no memory, or for an unknown flag.
  * Owner:   the caller, until kc_cache_free()
- * Cost:    O(1): a pop; or one lock hold in which at most 8 objects move, and when a slab must be
- * made one kc_frame_alloc(), with the frames' lock within. The constructor runs for a whole slab.
- *          If frames are short: kc_frames_reclaim(), and a second attempt.
+ * Cost:    O(1): a pop; or one lock hold in which at most 8 objects move, and when a slab must
+ *          be made one kc_frame_alloc(), with the frames' lock within. The constructor runs
+ *          for a whole slab. If frames are short: kc_frames_reclaim(), and a second attempt.
  * Context: any, interrupts included; the pinned form: see the top
  */
 KC_NODISCARD void *kc_cache_alloc(struct kc_cache *c, uint32_t flags);
 KC_NODISCARD void *kc_cache_alloc_pinned(struct kc_cache *c, uint32_t flags);
 
 /**
- * Give an object back. A slab that empties goes back to the frames if another empty one is held;
- * in a set, it may be another cache's that goes.
+ * Give an object back. A slab that empties goes back to the frames if another empty one is
+ * held; in a set, it may be another cache's that goes.
  *
  * ptr     from kc_cache_alloc() of this cache; NULL is KC_OK and does nothing
  *
- * Errors (all are misuse, reported once; state is as before; at hardening off, an object that is in
- * a magazine already is not noticed): KC_ERR_RANGE  FOREIGN: ptr lies in no slab, nor in free
- * memory KC_ERR_PERM   WRONG_OWNER: ptr lies in another cache's slab KC_ERR_ALIGN  INTERIOR: ptr is
- * not the first byte of an object KC_ERR_STATE  DOUBLE_FREE: the object is free, or ptr lies in
- * free frames Cost:    kc_frame_find() and a push; or one lock hold in which at most 4 objects
- * move, and when a slab empties in a set perhaps another, with one kc_frame_free() Context: any,
- * interrupts included; the pinned form: see the top
+ * Errors (all are misuse, reported once; state is as before; at hardening off, an object that
+ * is in a magazine already is not noticed):
+ *          KC_ERR_RANGE  FOREIGN: ptr lies in no slab, nor in free memory
+ *          KC_ERR_PERM   WRONG_OWNER: ptr lies in another cache's slab
+ *          KC_ERR_ALIGN  INTERIOR: ptr is not the first byte of an object
+ *          KC_ERR_STATE  DOUBLE_FREE: the object is free, or ptr lies in free frames
+ *          KC_ERR_CORRUPT  CORRUPT (full): bytes behind it were written; it *is* free now
+ * Cost:    kc_frame_find() and a push; or one lock hold in which at most 4 objects move, and
+ *          when a slab empties in a set perhaps another, with one kc_frame_free()
+ * Context: any, interrupts included; the pinned form: see the top
  */
 kc_status_t kc_cache_free(struct kc_cache *c, void *ptr);
 kc_status_t kc_cache_free_pinned(struct kc_cache *c, void *ptr);

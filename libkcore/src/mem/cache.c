@@ -49,20 +49,29 @@
  * divided exactly: its slab is known from the frame records, its place in it is a whole one below
  * the slab's count.
  *
+ * Hardening full. There are no magazines. Behind each object lies a *redzone* of eight bytes or
+ * more, written at the allocation, judged at the free. What is freed goes to a *quarantine* first,
+ * a queue of CACHE_QUARANTINE objects that are out of their slabs but free, and from a slab a
+ * random free object goes next: so a block is not used again at once, nor where one would guess.
+ * The site of the last call for each object is kept in the slab, for reports.
+ *
  * Invariants
- *  C1  Every slab's first record is CLAIMED by owner CACHE with this cache as data, and its order
- *      has a shape. Objects and state lie inside the slab and do not meet.
- *  C2  The bits set in a map are as many as the record's word says, and none is set beyond the last
- *      object.
- *  C3  Every slab is in exactly one bin, that of its fullness; links are mutual; bit b of bin_mask
- * is set if and only if bin b is not empty. C4  slabs, slabs_empty, out, capacity and frames_held
- * are what the slabs add up to. C5  At most one slab is empty; with KEEP_NONE, none. C6  Hardening
- * full, no constructor: the object_bytes of a free object are zero. C7  In a set, strides differ,
- * members know the set, and while nobody frees, each cache that has an empty slab is in the ring.
- *  C8  What is in a magazine is an object of a slab, out of it, in one magazine once; its state
- * byte, if it has one, is FREE, as are those of objects in slabs; those of other objects are LIVE.
- *  C9  In a set, a magazine that holds something is in its CPU's ring or is being emptied; places
- *      agree.
+ *  C1  Every slab's first record is CLAIMED by owner CACHE with this cache as data, and its
+ *      order has a shape. Objects and state lie inside the slab and do not meet.
+ *  C2  The bits set in a map are as many as the record's word says, and none is set beyond the
+ *      last object.
+ *  C3  Every slab is in exactly one bin, that of its fullness; links are mutual; bit b of
+ *      bin_mask is set if and only if bin b is not empty.
+ *  C4  slabs, slabs_empty, out, capacity and frames_held are what the slabs add up to.
+ *  C5  At most one slab is empty; with KEEP_NONE, none.
+ *  C6  Hardening full, no constructor: the object_bytes of a free object are zero.
+ *  C7  In a set, sizes differ, members know the set, and while nobody frees, each cache that
+ *      has an empty slab is in the ring.
+ *  C8  What is in a magazine or in quarantine is an object of a slab, out of it, in there once;
+ *      its state byte, if it has one, is FREE, as are those of objects in slabs; those of other
+ *      objects are LIVE.
+ *  C9  In a set, a magazine that holds something is in its CPU's ring or is being emptied;
+ *      places agree.
  *
  * Cost and locking. A magazine is its CPU's alone, pinned. All else is under one lock of rank
  * CACHE, with interrupts masked; frames are taken and claimed under it, so that a slab found
@@ -117,7 +126,7 @@ kc_status_t cache_stride(size_t object_bytes, size_t align, uint32_t *stride)
     if (a > KC_CACHE_ALIGN_MAX || object_bytes == 0 || object_bytes > KC_CACHE_OBJECT_MAX) {
         return KC_ERR_RANGE;
     }
-    *stride = (uint32_t)((object_bytes + a - 1) & ~(a - 1));
+    *stride = (uint32_t)((object_bytes + CACHE_REDZONE_MIN + a - 1) & ~(a - 1));
     return KC_OK;
 }
 
@@ -168,6 +177,7 @@ kc_status_t kc_cache_fini(struct kc_cache *c)
         c->cpu[i] = &c->none;
     }
     uint64_t irq = kc_lock_acquire_irqsave(&c->lock);
+    (void)cache_release(c, c->quarantined);
     (void)slab_drop_empty(c);
     kc_lock_release_irqrestore(&c->lock, irq);
     store_fini(&c->store, c->frames);
@@ -216,9 +226,34 @@ KC_INLINE void warm(struct kc_cache *c, struct kc_cache_cpu *m)
     }
 }
 
-/* True if some magazine holds the object. Others' are read as they come; see free_is_sound(). */
+/* Ends the quarantine of the n objects that are in it longest. As slab_give(); the lock is held. */
+bool cache_release(struct kc_cache *c, uint32_t n)
+{
+    bool spare = false;
+    for (; n > 0; n--) {
+        kc_pa_t pa = kc_frame_ptr_pa(c->frames, c->quarantine[0]);
+        struct kc_frame_found found;
+        struct slab_view v;
+        bool claimed = kc_frame_find(c->frames, pa, &found);
+        KC_CHECK(claimed);
+        slab_view_found(c, &found, &v);
+        c->quarantined--;
+        __builtin_memmove(&c->quarantine[0], &c->quarantine[1],
+                          c->quarantined * sizeof(c->quarantine[0]));
+        spare = slab_give(c, &v, cache_index(c, (uint32_t)kc_pa_diff(pa, found.base))) || spare;
+    }
+    return spare;
+}
+
+/* True if some magazine holds the object, or the quarantine does. Others' are read as they come;
+ * see free_is_sound(). */
 static bool is_kept(const struct kc_cache *c, const void *object)
 {
+    for (uint32_t i = 0; i < c->quarantined; i++) {
+        if (c->quarantine[i] == object) {
+            return true;
+        }
+    }
     for (uint32_t i = 0; i < c->cpu_count; i++) {
         struct kc_cache_cpu *m = __atomic_load_n(&c->cpu[i], __ATOMIC_ACQUIRE);
         uint32_t count = __atomic_load_n(&m->mag.count, __ATOMIC_ACQUIRE);
@@ -344,8 +379,41 @@ static uint32_t take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n)
     return count;
 }
 
+#if CACHE_IS_FULL
+/* The site of the last call for an object, which is of this cache. */
+static uintptr_t *site_of(const struct kc_cache *c, const void *object)
+{
+    struct kc_frame_found found;
+    struct slab_view v;
+    kc_pa_t pa = kc_frame_ptr_pa(c->frames, object);
+    bool claimed = kc_frame_find(c->frames, pa, &found);
+    KC_CHECK(claimed);
+    slab_view_found(c, &found, &v);
+    return slab_site(c, &v, cache_index(c, (uint32_t)kc_pa_diff(pa, found.base)));
+}
+
+/* Guards an object that is handed out. */
+static void guard(struct kc_cache *c, void *object, const void *site)
+{
+    *site_of(c, object) = (uintptr_t)site;
+    __builtin_memset((unsigned char *)object + c->object_bytes, CACHE_REDZONE,
+                     c->stride - c->object_bytes);
+}
+
+/* Offset of the first byte behind the object that was written; the stride if there is none. */
+static uint32_t first_clobbered(const struct kc_cache *c, const void *object)
+{
+    const unsigned char *b = (const unsigned char *)object;
+    uint32_t at = c->object_bytes;
+    while (at < c->stride && b[at] == CACHE_REDZONE) {
+        at++;
+    }
+    return at;
+}
+#endif
+
 /* Without a magazine. */
-static void *alloc_alone(struct kc_cache *c)
+static void *alloc_alone(struct kc_cache *c, const void *site)
 {
     struct kc_cache_entry e;
     if (take(c, &e, 1) == 0) {
@@ -354,6 +422,10 @@ static void *alloc_alone(struct kc_cache *c)
     __atomic_fetch_add(&c->alloc_count, 1, __ATOMIC_RELAXED);
     bool was_free = make_live(&e);
     KC_CHECK(was_free);
+#if CACHE_IS_FULL
+    guard(c, e.object, site);
+#endif
+    (void)site;
     return hand_out(c, e.object);
 }
 
@@ -371,7 +443,7 @@ static __attribute__((noinline)) void *alloc_slow(struct kc_cache *c, struct kc_
     if (KC_UNLIKELY(m == &c->none)) {
         m = make_magazine(c, kc_plat_cpu());
         if (m == &c->none) {
-            return alloc_alone(c);
+            return alloc_alone(c, __builtin_return_address(0));
         }
     }
     for (;;) {
@@ -516,24 +588,44 @@ KC_INLINE void tell_free(struct kc_cache *c, void *ptr)
 }
 
 /* Under the lock: for CPUs without a magazine, and for whatever is no live object. */
-static __attribute__((noinline)) kc_status_t free_alone(struct kc_cache *c, void *ptr)
+static __attribute__((noinline)) kc_status_t free_alone(struct kc_cache *c, void *ptr,
+                                                        const void *site)
 {
     kc_lock_enter(&c->lock);
     struct finding x = find(c, ptr);
     if (KC_UNLIKELY(x.status != KC_OK)) {
+        uint64_t found = 0;
+#if CACHE_IS_FULL
+        found = x.status == KC_ERR_STATE && x.v.objects != 0 ? *slab_site(c, &x.v, x.object) : 0;
+#endif
         kc_lock_leave(&c->lock);
-        cache_raise(c, x.misuse, "kc_cache_free", ptr, 0, 0);
+        cache_raise(c, x.misuse, "kc_cache_free", ptr, 0, found);
         return x.status;
     }
+#if CACHE_IS_FULL
+    uint32_t clobbered = first_clobbered(c, ptr);
+    *slab_site(c, &x.v, x.object) = (uintptr_t)site;
+    tell_free(c, ptr);
+    bool spare = c->quarantined == CACHE_QUARANTINE && cache_release(c, 1);
+    c->quarantine[c->quarantined++] = ptr;
+#else
+    (void)site;
     tell_free(c, ptr);
     if (x.state != NULL) {
         *x.state = KC_MAG_FREE;
     }
     bool spare = slab_give(c, &x.v, x.object);
+#endif
     kc_lock_leave(&c->lock);
     if (KC_UNLIKELY(spare)) {
         set_spare(c->set, c);
     }
+#if CACHE_IS_FULL
+    if (KC_UNLIKELY(clobbered != c->stride)) {
+        cache_raise(c, KC_MISUSE_CORRUPT, "kc_cache_free", ptr, c->object_bytes, clobbered);
+        return KC_ERR_CORRUPT;
+    }
+#endif
     return KC_OK;
 }
 
@@ -586,16 +678,16 @@ kc_status_t cache_free_found(struct kc_cache *c, const struct kc_frame_found *fo
     slab_view_make(c, found->record, found->base, found->order, &v);
     uint32_t object = cache_index(c, offset);
     if (KC_UNLIKELY(object >= v.objects || c->cpu_count == 0)) {
-        return free_alone(c, ptr);
+        return free_alone(c, ptr, __builtin_return_address(0));
     }
     uint8_t *state = state_at(c, &v, object);
     if (KC_UNLIKELY(!free_is_sound(c, found, &v, object, ptr, state))) {
-        return free_alone(c, ptr);
+        return free_alone(c, ptr, __builtin_return_address(0));
     }
     if (KC_UNLIKELY(kc_mag_count(&m->mag) >= m->mag.limit)) {
         m = free_slow(c, m);
         if (m == &c->none) {
-            return free_alone(c, ptr);
+            return free_alone(c, ptr, __builtin_return_address(0));
         }
     }
     tell_free(c, ptr);
@@ -616,7 +708,7 @@ kc_status_t kc_cache_free_pinned(struct kc_cache *c, void *ptr)
     }
     if (KC_UNLIKELY(!kc_frame_find(c->frames, kc_frame_ptr_pa(c->frames, ptr), &found) ||
                     found.owner != KC_FRAME_OWNER_CACHE || found.data != (uintptr_t)c)) {
-        return free_alone(c, ptr);
+        return free_alone(c, ptr, __builtin_return_address(0));
     }
     return cache_free_found(c, &found, ptr);
 }
@@ -645,6 +737,7 @@ uint64_t kc_cache_shrink(struct kc_cache *c)
     uint64_t irq = kc_plat_irq_save();
     (void)kc_cache_drain(c, kc_plat_cpu());
     kc_lock_enter(&c->lock);
+    (void)cache_release(c, c->quarantined);
     uint64_t frames = slab_drop_empty(c);
     kc_lock_leave(&c->lock);
     kc_plat_irq_restore(irq);

@@ -37,6 +37,9 @@ static kc_status_t check_shapes(const struct kc_cache *c, struct kc_cache_fault 
                 return broken(where, 1, CACHE_NONE, behind, s->bytes_offset);
             }
             behind += s->bytes_offset != 0 ? s->objects : 0;
+            if (s->site_offset != 0) {
+                behind = s->site_offset + s->objects * (uint32_t)sizeof(uintptr_t);
+            }
             if (end > s->state_offset || behind > bytes) {
                 return broken(where, 1, CACHE_NONE, s->state_offset, end);
             }
@@ -72,6 +75,17 @@ static kc_status_t check_contents(const struct kc_cache *c, const struct slab_vi
     return KC_OK;
 }
 
+/* True if the object waits before it goes back to its slab. */
+static bool is_quarantined(const struct kc_cache *c, const struct slab_view *v, uint32_t object)
+{
+    for (uint32_t i = 0; i < c->quarantined; i++) {
+        if (c->quarantine[i] == v->base + (size_t)object * c->stride) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* C2 and then C6 for one slab: only a sound map says which contents may be looked at. */
 static kc_status_t check_map(const struct kc_cache *c, const struct slab_view *v,
                              struct kc_cache_fault *where)
@@ -90,7 +104,7 @@ static kc_status_t check_map(const struct kc_cache *c, const struct slab_view *v
     }
     kc_status_t status = KC_OK;
     for (uint32_t i = 0; i < v->objects && status == KC_OK; i++) {
-        if (slab_is_free(v, i)) {
+        if (slab_is_free(v, i) || is_quarantined(c, v, i)) {
             status = check_contents(c, v, i, where);
         }
     }
@@ -220,6 +234,20 @@ static kc_status_t check_magazines(const struct kc_cache *c, struct kc_cache_fau
             return broken(where, 8, cpu, m->mag.limit, kc_mag_count(&m->mag));
         }
     }
+    for (uint32_t i = 0; i < c->quarantined; i++) {
+        struct kc_cache_entry held;
+        __builtin_memset(&held, 0, sizeof(held));
+        held.object = c->quarantine[i];
+        kc_status_t status = check_entry(c, &held, where);
+        for (uint32_t k = 0; k < i && status == KC_OK; k++) {
+            if (c->quarantine[k] == held.object) {
+                status = broken(where, 8, CACHE_NONE, k, i);
+            }
+        }
+        if (status != KC_OK) {
+            return status;
+        }
+    }
     for (uint32_t i = 0; (e = entry_at(c, i)) != NULL; i++) {
         kc_status_t status = check_entry(c, e, where);
         if (status != KC_OK) {
@@ -269,10 +297,11 @@ static bool member_is_sound(const struct kc_cache_set *s, uint32_t i)
         places += s->spare[k] == i + 1;
     }
     for (uint32_t k = 0; k < i; k++) {
-        same = same || s->cache[k].stride == c->stride;
+        same = same ||
+               (s->cache[k].object_bytes == c->object_bytes && s->cache[k].stride == c->stride);
     }
     return places == c->in_ring && (places == 1 || c->slabs_empty == 0) && !same && c->set == s &&
-           c->ctor == NULL && c->object_bytes == c->stride;
+           c->ctor == NULL && c->object_bytes + KC_CACHE_REDZONE_BYTES <= c->stride;
 }
 
 /* C9 for one CPU. */

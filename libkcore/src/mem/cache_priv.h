@@ -81,9 +81,14 @@ KC_INLINE uint32_t slab_bin(uint32_t objects, uint32_t free)
 /* ---- the parts: slabs (cache_slab.c), magazines and calls (cache.c), sets (cache_set.c) --------
  */
 
-#define CACHE_REFILL 8u /* objects that a refill takes, at most */
-#define CACHE_FLUSH  4u /* objects that a flush brings back, at most */
-#define CACHE_HEAT   8u /* slow calls after which a magazine's limit doubles */
+#define CACHE_IS_FULL     (KC_HARDENING >= KC_HARDENING_FULL)
+#define CACHE_QUARANTINE  KC_CACHE_QUARANTINE
+#define CACHE_REDZONE_MIN KC_CACHE_REDZONE_BYTES
+#define CACHE_REDZONE     ((unsigned char)0xbb)
+
+#define CACHE_REFILL      8u /* objects that a refill takes, at most */
+#define CACHE_FLUSH       4u /* objects that a flush brings back, at most */
+#define CACHE_HEAT        8u /* slow calls after which a magazine's limit doubles */
 
 KC_INLINE struct kc_cache_entry *cache_entries(struct kc_cache_cpu *m)
 {
@@ -97,10 +102,10 @@ KC_INLINE uint32_t cache_index(const struct kc_cache *c, uint32_t offset)
     return product >> c->shift | product << ((32 - c->shift) & 31);
 }
 
-/* Objects in this CPU's or that CPU's magazine, and in all. */
+/* Objects that are out of their slabs, but free. */
 KC_INLINE uint32_t cache_kept(const struct kc_cache *c)
 {
-    uint32_t kept = 0;
+    uint32_t kept = c->quarantined;
     for (uint32_t i = 0; i < c->cpu_count; i++) {
         kept += kc_mag_count(&__atomic_load_n(&c->cpu[i], __ATOMIC_ACQUIRE)->mag);
     }
@@ -151,6 +156,17 @@ void *slab_next_out(const struct kc_cache *c, struct kc_cache_cursor *cursor);
 /* Room for a magazine; NULL if there is no memory. Whoever has the store serialises. */
 void *store_get(struct kc_cache_store *s, struct kc_frames *f, uint32_t frame_flags, size_t bytes);
 void store_fini(struct kc_cache_store *s, struct kc_frames *f);
+
+#if CACHE_IS_FULL
+/* Where the site of the last call for that object of the slab is kept. */
+KC_INLINE uintptr_t *slab_site(const struct kc_cache *c, const struct slab_view *v, uint32_t object)
+{
+    return (uintptr_t *)(void *)(v->base + c->shape[v->order].site_offset) + object;
+}
+#endif
+
+/* Ends the quarantine of n objects; as slab_give(). The lock is held. */
+bool cache_release(struct kc_cache *c, uint32_t n);
 
 /* kc_cache_free_pinned() for a pointer into a slab of the cache, whose block was found. */
 kc_status_t cache_free_found(struct kc_cache *c, const struct kc_frame_found *found, void *ptr);

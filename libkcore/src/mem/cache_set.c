@@ -157,11 +157,15 @@ static void member_name(char *to, const char *set, uint32_t bytes)
     to[i] = 0;
 }
 
-/* The cache with that stride, made if it is not there; the set's lock is held. */
-static kc_status_t member(struct kc_cache_set *s, uint32_t stride, struct kc_cache **out)
+/*
+ * The cache for objects of so many bytes at that alignment, which divides them, made if it is not
+ * there; the set's lock is held. Without redzones any such cache keeps the alignment.
+ */
+static kc_status_t member(struct kc_cache_set *s, uint32_t bytes, uint32_t align,
+                          struct kc_cache **out)
 {
     for (uint32_t i = 0; i < s->count; i++) {
-        if (s->cache[i].stride == stride) {
+        if (s->cache[i].object_bytes == bytes && s->cache[i].stride % align == 0) {
             *out = &s->cache[i];
             return KC_OK;
         }
@@ -170,9 +174,9 @@ static kc_status_t member(struct kc_cache_set *s, uint32_t stride, struct kc_cac
         return KC_ERR_NOMEM;
     }
     char name[KC_CACHE_NAME_CHARS];
-    member_name(name, s->name, stride);
+    member_name(name, s->name, bytes);
     struct kc_cache_config config = {
-        name, stride, 0, NULL, KC_CACHE_SLAB_AUTO, 0, s->frame_flags, s->misuse, s->cpu_count};
+        name, bytes, align, NULL, KC_CACHE_SLAB_AUTO, 0, s->frame_flags, s->misuse, s->cpu_count};
     struct kc_cache *c = &s->cache[s->count];
     kc_status_t status = kc_cache_init(c, &config, s->frames);
     if (status == KC_OK) {
@@ -188,12 +192,22 @@ kc_status_t kc_cache_set_get(struct kc_cache_set *s, size_t object_bytes, size_t
                              struct kc_cache **out)
 {
     uint32_t stride;
+    uint32_t a = align == 0 ? KC_CACHE_ALIGN_MIN : (uint32_t)align;
     kc_status_t status = cache_stride(object_bytes, align, &stride);
-    if (status == KC_OK) {
-        uint64_t irq = kc_lock_acquire_irqsave(&s->lock);
-        status = member(s, stride, out);
-        kc_lock_release_irqrestore(&s->lock, irq);
+    if (status != KC_OK) {
+        return status;
     }
+    uint32_t bytes = ((uint32_t)object_bytes + a - 1) & ~(a - 1);
+    if (CACHE_IS_FULL) {
+        /* What the size by itself promises to who shares it, up to a line, a redzone must not take.
+         */
+        uint32_t natural = bytes & (0 - bytes);
+        natural = natural < KC_LINE_BYTES ? natural : KC_LINE_BYTES;
+        a = a > natural ? a : natural;
+    }
+    uint64_t irq = kc_lock_acquire_irqsave(&s->lock);
+    status = member(s, bytes, a, out);
+    kc_lock_release_irqrestore(&s->lock, irq);
     return status;
 }
 

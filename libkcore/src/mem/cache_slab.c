@@ -194,7 +194,9 @@ static bool has_state_bytes(const struct kc_cache *c)
 /* Bytes of state in a slab of so many objects. */
 static uint32_t state_bytes(uint32_t objects, bool bytes_too)
 {
-    return SLAB_FIXED_BYTES + 4 * slab_map_words(objects) + (bytes_too ? objects : 0);
+    /* Sites are behind the rest, aligned. */
+    uint32_t sites = CACHE_IS_FULL ? (objects + 1) * (uint32_t)sizeof(uintptr_t) : 0;
+    return SLAB_FIXED_BYTES + 4 * slab_map_words(objects) + (bytes_too ? objects : 0) + sites;
 }
 
 /* Objects in a slab of that order, and where its state goes; C1. */
@@ -204,7 +206,7 @@ static struct kc_cache_shape shape_of(const struct kc_cache *c, uint32_t order)
     bool bytes_too = has_state_bytes(c);
     uint32_t bytes = KC_FRAME_BYTES << order;
     uint32_t objects = bytes / c->stride;
-    if (order == 0 || objects > SLAB_RECORD_OBJECTS || bytes_too) {
+    if (order == 0 || objects > SLAB_RECORD_OBJECTS || bytes_too || CACHE_IS_FULL) {
         while (objects != 0 && objects * c->stride + state_bytes(objects, bytes_too) > bytes) {
             objects--;
         }
@@ -216,6 +218,11 @@ static struct kc_cache_shape shape_of(const struct kc_cache *c, uint32_t order)
                 (uint16_t)(offset + SLAB_FIXED_BYTES + 4 * slab_map_words(objects));
         }
     }
+    if (CACHE_IS_FULL && objects != 0) {
+        uint32_t behind = shape.state_offset + SLAB_FIXED_BYTES + 4 * slab_map_words(objects);
+        uint32_t align = (uint32_t)sizeof(uintptr_t);
+        shape.site_offset = (uint16_t)((behind + align - 1) & ~(align - 1));
+    }
     shape.objects = (uint16_t)objects;
     return shape;
 }
@@ -223,6 +230,11 @@ static struct kc_cache_shape shape_of(const struct kc_cache *c, uint32_t order)
 bool slab_init(struct kc_cache *c, uint32_t slab_order)
 {
     c->shift = (uint32_t)__builtin_ctz(c->stride);
+#if CACHE_IS_FULL
+    if (!kc_plat_entropy(&c->random)) {
+        c->random = kc_plat_ticks() ^ (uintptr_t)c;
+    }
+#endif
     c->inverse = (uint32_t)kc_mag_inverse(c->stride >> c->shift);
     for (uint32_t o = 0; o < KC_CACHE_ORDERS; o++) {
         c->shape[o] = shape_of(c, o);
@@ -252,6 +264,28 @@ KC_INLINE void set_entry(const struct kc_cache *c, const struct slab_view *v, ui
 #endif
 }
 
+/* A free object at or behind `from`, before which none is free; at hardening full a random one. */
+KC_INLINE uint32_t next_free(struct kc_cache *c, const struct slab_view *v, uint32_t from)
+{
+#if CACHE_IS_FULL
+    c->random = c->random * 6364136223846793005u + 1442695040888963407u;
+    from = (uint32_t)(c->random >> 33) % v->objects;
+    for (uint32_t tried = 0; !slab_is_free(v, from); tried++) {
+        KC_CHECK(tried < v->objects);
+        from = from + 1 < v->objects ? from + 1 : 0;
+    }
+    return from;
+#else
+    uint32_t w = from / 32;
+    (void)c;
+    while (v->slab->map[w] == 0) {
+        w++;
+        KC_CHECK(w < slab_map_words(v->objects));
+    }
+    return w * 32 + (uint32_t)__builtin_ctz(v->slab->map[w]);
+#endif
+}
+
 uint32_t slab_take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n)
 {
     if (KC_UNLIKELY(!slab_has_free(c)) && !grow(c)) {
@@ -262,14 +296,10 @@ uint32_t slab_take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n)
     view_of_index(c, c->bin[bin], &v);
     uint32_t free = v.record->word;
     n = n < free ? n : free;
-    uint32_t w = 0;
+    uint32_t i = 0;
     for (uint32_t left = n; left > 0; left--) {
-        while (v.slab->map[w] == 0) {
-            w++;
-            KC_CHECK(w < slab_map_words(v.objects));
-        }
-        uint32_t i = w * 32 + (uint32_t)__builtin_ctz(v.slab->map[w]);
-        slab_map_set(&v, w, v.slab->map[w] & (v.slab->map[w] - 1));
+        i = next_free(c, &v, i);
+        slab_map_set(&v, i / 32, v.slab->map[i / 32] & ~(1u << i % 32));
         set_entry(c, &v, i, &out[left - 1]);
     }
     set_free(c, &v, free - n);

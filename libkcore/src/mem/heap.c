@@ -278,8 +278,8 @@ static enum what look_up(struct kc_heap *h, const void *ptr, struct kc_cache **c
             return WHAT_OTHER;
         }
         struct kc_cache *c = &h->set->cache[index];
-        if (h->own_frames == 0 &&
-            (c->stride > KC_HEAP_SMALL_MAX || class_cache(h, heap_class(c->stride)) != c)) {
+        if (h->own_frames == 0 && (c->object_bytes > KC_HEAP_SMALL_MAX ||
+                                   class_cache(h, heap_class(c->object_bytes)) != c)) {
             return WHAT_OTHER; /* a shared set's, of a size that is no class */
         }
         *cache = c;
@@ -329,7 +329,9 @@ void *kc_heap_alloc_aligned(struct kc_heap *h, size_t size, size_t align, uint32
         return refuse(h);
     }
     size_t rounded = (size + align - 1) & ~(align - 1);
-    if (align > KC_FRAME_BYTES || rounded > KC_HEAP_SMALL_MAX) {
+    /* At hardening full, redzones keep alignments up to a line only (kc_cache_set_get()). */
+    size_t most = KC_HARDENING >= KC_HARDENING_FULL ? KC_LINE_BYTES : KC_FRAME_BYTES;
+    if (align > most || rounded > KC_HEAP_SMALL_MAX) {
         return large_alloc(h, size, align, flags);
     }
     return kc_heap_alloc(h, rounded, flags);
@@ -391,7 +393,7 @@ static size_t usable(struct kc_heap *h, const void *ptr, enum what *what)
     struct kc_frame_found found;
     *what = look_up(h, ptr, &cache, &found);
     if (*what == WHAT_SMALL) {
-        return kc_cache_is_live(cache, ptr) ? cache->stride : 0;
+        return kc_cache_is_live(cache, ptr) ? cache->object_bytes : 0;
     }
     if (*what == WHAT_LARGE) {
         uint64_t irq = kc_lock_acquire_irqsave(&h->lock);
@@ -519,7 +521,7 @@ void kc_heap_stats(struct kc_heap *h, struct kc_heap_stats *out)
         struct kc_cache_stats c;
         class_stats(h, i, &c);
         out->live += c.live;
-        out->granted_bytes += c.live * c.stride_bytes;
+        out->granted_bytes += c.live * c.object_bytes;
         out->frames_bytes += c.frames_bytes;
         out->alloc_count += c.alloc_count;
         out->free_count += c.free_count;
@@ -543,7 +545,7 @@ void *kc_heap_next_live(struct kc_heap *h, struct kc_heap_cursor *cursor, size_t
         void *object = c != NULL ? kc_cache_next_live(c, &cursor->cache) : NULL;
         if (object != NULL) {
             if (usable_bytes != NULL) {
-                *usable_bytes = c->stride;
+                *usable_bytes = c->object_bytes;
             }
             return object;
         }
