@@ -51,10 +51,10 @@ static kc_status_t make(struct kc_cache *c, size_t bytes, size_t align, uint32_t
 static void settle(struct kc_cache *c)
 {
     uint64_t irq = kc_lock_acquire_irqsave(&c->lock);
-    bool spare = cache_release(c, c->quarantined);
+    bool spare = kc_cache_priv_release(c, c->quarantined);
     kc_lock_release_irqrestore(&c->lock, irq);
     if (spare) {
-        set_spare(c->set, c);
+        kc_cache_priv_set_spare(c->set, c);
     }
 }
 

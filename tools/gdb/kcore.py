@@ -15,6 +15,14 @@ import gdb.printing
 ADDRESS_KINDS = ("pa", "va", "uva", "ipa", "dva", "ia")
 
 
+def cache_live(v):
+    """Objects out of the slabs of a struct kc_cache, less those in magazines and in quarantine."""
+    kept = int(v['quarantined'])
+    for cpu in range(int(v['cpu_count'])):
+        kept += int(v['cpu'][cpu]['mag']['count'])
+    return int(v['out']) - kept
+
+
 class Address:
     def __init__(self, value):
         self.value = value
@@ -62,7 +70,7 @@ class Cache:
     def to_string(self):
         v = self.value
         return (f"cache {v['name'].string()!r}: {int(v['object_bytes'])} bytes, "
-                f"live {int(v['live'])} of {int(v['capacity'])}, slabs {int(v['slabs'])}, "
+                f"live {cache_live(v)} of {int(v['capacity'])}, slabs {int(v['slabs'])}, "
                 f"frames {int(v['frames_held'])}")
 
 

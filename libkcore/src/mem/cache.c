@@ -93,8 +93,8 @@ KC_STATIC_ASSERT((KC_FRAME_BYTES << KC_CACHE_ORDER_MAX) >= 2 * KC_CACHE_OBJECT_M
 KC_STATIC_ASSERT(KC_CACHE_ORDER_MAX <= KC_FRAME_ORDER_MAX, "slabs are blocks");
 KC_STATIC_ASSERT(KC_FRAME_BYTES << KC_CACHE_ORDER_MAX <= UINT16_MAX, "struct kc_cache_shape");
 
-void cache_raise(struct kc_cache *c, enum kc_misuse_kind kind, const char *where, const void *ptr,
-                 uint64_t expected, uint64_t found)
+void kc_cache_priv_raise(struct kc_cache *c, enum kc_misuse_kind kind, const char *where,
+                         const void *ptr, uint64_t expected, uint64_t found)
 {
     struct kc_misuse_report r = {.kind = kind,
                                  .where = where,
@@ -105,7 +105,7 @@ void cache_raise(struct kc_cache *c, enum kc_misuse_kind kind, const char *where
     kc_misuse_raise(c->misuse, &r);
 }
 
-void cache_set_name(char *to, const char *from)
+void kc_cache_priv_set_name(char *to, const char *from)
 {
     uint32_t i = 0;
     for (; from != NULL && from[i] != 0 && i < KC_CACHE_NAME_CHARS - 1; i++) {
@@ -117,7 +117,7 @@ void cache_set_name(char *to, const char *from)
 /* ---- life cycle ----------------------------------------------------------------------------- */
 
 /* Objects start on a frame, so what divides their distance is their alignment. */
-kc_status_t cache_stride(size_t object_bytes, size_t align, uint32_t *stride)
+kc_status_t kc_cache_priv_stride(size_t object_bytes, size_t align, uint32_t *stride)
 {
     size_t a = align == 0 ? KC_CACHE_ALIGN_MIN : align;
     if (!kc_is_pow2(a) || a < KC_CACHE_ALIGN_MIN) {
@@ -138,7 +138,7 @@ kc_status_t kc_cache_init(struct kc_cache *c, const struct kc_cache_config *conf
         return KC_ERR_ARG;
     }
     uint32_t stride;
-    kc_status_t status = cache_stride(config->object_bytes, config->align, &stride);
+    kc_status_t status = kc_cache_priv_stride(config->object_bytes, config->align, &stride);
     if (status != KC_OK) {
         return status;
     }
@@ -161,15 +161,15 @@ kc_status_t kc_cache_init(struct kc_cache *c, const struct kc_cache_config *conf
     for (uint32_t i = 0; i < KC_CPUS_MAX; i++) {
         c->cpu[i] = &c->none;
     }
-    cache_set_name(c->name, given.name);
-    return slab_init(c, given.slab_order) ? KC_OK : KC_ERR_RANGE;
+    kc_cache_priv_set_name(c->name, given.name);
+    return kc_cache_priv_slab_init(c, given.slab_order) ? KC_OK : KC_ERR_RANGE;
 }
 
 kc_status_t kc_cache_fini(struct kc_cache *c)
 {
     uint64_t live = c->out - cache_kept(c);
     if (live != 0) {
-        cache_raise(c, KC_MISUSE_BUSY, __func__, NULL, 0, live);
+        kc_cache_priv_raise(c, KC_MISUSE_BUSY, __func__, NULL, 0, live);
         return KC_ERR_STATE;
     }
     for (uint32_t i = 0; i < c->cpu_count; i++) {
@@ -177,10 +177,10 @@ kc_status_t kc_cache_fini(struct kc_cache *c)
         c->cpu[i] = &c->none;
     }
     uint64_t irq = kc_lock_acquire_irqsave(&c->lock);
-    (void)cache_release(c, c->quarantined);
-    (void)slab_drop_empty(c);
+    (void)kc_cache_priv_release(c, c->quarantined);
+    (void)kc_cache_priv_slab_drop_empty(c);
     kc_lock_release_irqrestore(&c->lock, irq);
-    store_fini(&c->store, c->frames);
+    kc_cache_priv_store_fini(&c->store, c->frames);
     return KC_OK;
 }
 
@@ -199,7 +199,7 @@ static KC_COLD struct kc_cache_cpu *make_magazine(struct kc_cache *c, uint32_t c
     struct kc_cache_store *store = c->set != NULL ? &c->set->store : &c->store;
     kc_lock_enter(lock);
     struct kc_cache_cpu *m =
-        (struct kc_cache_cpu *)store_get(store, c->frames, c->frame_flags, bytes);
+        (struct kc_cache_cpu *)kc_cache_priv_store_get(store, c->frames, c->frame_flags, bytes);
     kc_lock_leave(lock);
     if (m == NULL) {
         return &c->none;
@@ -222,12 +222,13 @@ KC_INLINE void warm(struct kc_cache *c, struct kc_cache_cpu *m)
         m->slow_count = 0;
     }
     if (c->set != NULL) {
-        set_touch(c->set, c, m, kc_plat_cpu());
+        kc_cache_priv_set_touch(c->set, c, m, kc_plat_cpu());
     }
 }
 
-/* Ends the quarantine of the n objects that are in it longest. As slab_give(); the lock is held. */
-bool cache_release(struct kc_cache *c, uint32_t n)
+/* Ends the quarantine of the n objects that are in it longest. As kc_cache_priv_slab_give(); the
+ * lock is held. */
+bool kc_cache_priv_release(struct kc_cache *c, uint32_t n)
 {
     bool spare = false;
     for (; n > 0; n--) {
@@ -236,11 +237,13 @@ bool cache_release(struct kc_cache *c, uint32_t n)
         struct slab_view v;
         bool claimed = kc_frame_find(c->frames, pa, &found);
         KC_CHECK(claimed);
-        slab_view_found(c, &found, &v);
+        kc_cache_priv_slab_view_found(c, &found, &v);
         c->quarantined--;
         __builtin_memmove(&c->quarantine[0], &c->quarantine[1],
                           c->quarantined * sizeof(c->quarantine[0]));
-        spare = slab_give(c, &v, cache_index(c, (uint32_t)kc_pa_diff(pa, found.base))) || spare;
+        spare =
+            kc_cache_priv_slab_give(c, &v, cache_index(c, (uint32_t)kc_pa_diff(pa, found.base))) ||
+            spare;
     }
     return spare;
 }
@@ -294,7 +297,7 @@ KC_INLINE bool make_live(const struct kc_cache_entry *e)
     return true;
 }
 
-void cache_flush(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t n)
+void kc_cache_priv_flush(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t n)
 {
     uint32_t count = kc_mag_count(&m->mag);
     bool spare = false;
@@ -307,16 +310,16 @@ void cache_flush(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t n)
         struct slab_view v;
         bool claimed = kc_frame_find(c->frames, pa, &found);
         KC_CHECK(claimed);
-        slab_view_found(c, &found, &v);
+        kc_cache_priv_slab_view_found(c, &found, &v);
         uint32_t i = cache_index(c, (uint32_t)kc_pa_diff(pa, found.base));
         KC_CHECK(!slab_is_free(&v, i));
-        spare = slab_give(c, &v, i) || spare;
+        spare = kc_cache_priv_slab_give(c, &v, i) || spare;
     }
     /* Release: who misses it in the magazine sees it in the map. */
     __atomic_store_n(&m->mag.count, count, __ATOMIC_RELEASE);
     kc_lock_leave(&c->lock);
     if (KC_UNLIKELY(spare)) {
-        set_spare(c->set, c);
+        kc_cache_priv_set_spare(c->set, c);
     }
 }
 
@@ -329,7 +332,7 @@ uint32_t kc_cache_drain(struct kc_cache *c, uint32_t cpu)
     uint32_t count = kc_mag_count(&m->mag);
     if (count != 0) {
         uint64_t irq = kc_plat_irq_save();
-        cache_flush(c, m, count);
+        kc_cache_priv_flush(c, m, count);
         kc_plat_irq_restore(irq);
     }
     return count;
@@ -346,7 +349,7 @@ static void look_over(struct kc_cache *c, unsigned char *object)
         at++;
     }
     if (at != c->object_bytes) {
-        cache_raise(c, KC_MISUSE_CORRUPT, "kc_cache_alloc", object, 0, at);
+        kc_cache_priv_raise(c, KC_MISUSE_CORRUPT, "kc_cache_alloc", object, 0, at);
         __builtin_memset(object, 0, c->object_bytes);
     }
 }
@@ -361,11 +364,11 @@ KC_INLINE void *hand_out(struct kc_cache *c, void *object)
     return object;
 }
 
-/* slab_take(); and once more after the reclaimers were asked, who lock caches. */
+/* kc_cache_priv_slab_take(); and once more after the reclaimers were asked, who lock caches. */
 static uint32_t take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n)
 {
     kc_lock_enter(&c->lock);
-    uint32_t count = slab_take(c, out, n);
+    uint32_t count = kc_cache_priv_slab_take(c, out, n);
     kc_lock_leave(&c->lock);
     if (KC_LIKELY(count != 0)) {
         return count;
@@ -373,7 +376,7 @@ static uint32_t take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n)
     uint64_t came = kc_frames_reclaim(c->frames, (uint64_t)1 << c->order_first);
     kc_lock_enter(&c->lock);
     /* If nothing came, somebody may still have given an object back, or a slab. */
-    count = came != 0 || slab_has_free(c) ? slab_take(c, out, n) : 0;
+    count = came != 0 || slab_has_free(c) ? kc_cache_priv_slab_take(c, out, n) : 0;
     c->fail_count += count == 0;
     kc_lock_leave(&c->lock);
     return count;
@@ -388,7 +391,7 @@ static uintptr_t *site_of(const struct kc_cache *c, const void *object)
     kc_pa_t pa = kc_frame_ptr_pa(c->frames, object);
     bool claimed = kc_frame_find(c->frames, pa, &found);
     KC_CHECK(claimed);
-    slab_view_found(c, &found, &v);
+    kc_cache_priv_slab_view_found(c, &found, &v);
     return slab_site(c, &v, cache_index(c, (uint32_t)kc_pa_diff(pa, found.base)));
 }
 
@@ -435,7 +438,8 @@ static KC_COLD void drop_top(struct kc_cache *c, struct kc_cache_cpu *m)
 {
     uint32_t count = kc_mag_count(&m->mag) - 1;
     kc_mag_set_count(&m->mag, count);
-    cache_raise(c, KC_MISUSE_DOUBLE_FREE, "kc_cache_alloc", cache_entries(m)[count].object, 0, 0);
+    kc_cache_priv_raise(c, KC_MISUSE_DOUBLE_FREE, "kc_cache_alloc", cache_entries(m)[count].object,
+                        0, 0);
 }
 
 static __attribute__((noinline)) void *alloc_slow(struct kc_cache *c, struct kc_cache_cpu *m)
@@ -599,14 +603,14 @@ static __attribute__((noinline)) kc_status_t free_alone(struct kc_cache *c, void
         found = x.status == KC_ERR_STATE && x.v.objects != 0 ? *slab_site(c, &x.v, x.object) : 0;
 #endif
         kc_lock_leave(&c->lock);
-        cache_raise(c, x.misuse, "kc_cache_free", ptr, 0, found);
+        kc_cache_priv_raise(c, x.misuse, "kc_cache_free", ptr, 0, found);
         return x.status;
     }
 #if CACHE_IS_FULL
     uint32_t clobbered = first_clobbered(c, ptr);
     *slab_site(c, &x.v, x.object) = (uintptr_t)site;
     tell_free(c, ptr);
-    bool spare = c->quarantined == CACHE_QUARANTINE && cache_release(c, 1);
+    bool spare = c->quarantined == CACHE_QUARANTINE && kc_cache_priv_release(c, 1);
     c->quarantine[c->quarantined++] = ptr;
 #else
     (void)site;
@@ -614,15 +618,15 @@ static __attribute__((noinline)) kc_status_t free_alone(struct kc_cache *c, void
     if (x.state != NULL) {
         *x.state = KC_MAG_FREE;
     }
-    bool spare = slab_give(c, &x.v, x.object);
+    bool spare = kc_cache_priv_slab_give(c, &x.v, x.object);
 #endif
     kc_lock_leave(&c->lock);
     if (KC_UNLIKELY(spare)) {
-        set_spare(c->set, c);
+        kc_cache_priv_set_spare(c->set, c);
     }
 #if CACHE_IS_FULL
     if (KC_UNLIKELY(clobbered != c->stride)) {
-        cache_raise(c, KC_MISUSE_CORRUPT, "kc_cache_free", ptr, c->object_bytes, clobbered);
+        kc_cache_priv_raise(c, KC_MISUSE_CORRUPT, "kc_cache_free", ptr, c->object_bytes, clobbered);
         return KC_ERR_CORRUPT;
     }
 #endif
@@ -632,7 +636,7 @@ static __attribute__((noinline)) kc_status_t free_alone(struct kc_cache *c, void
 /*
  * An object that is in its slab's map or in a magazine is no live one. The magazines are looked
  * through first: an object that leaves one for the map is in the map before it leaves
- * (cache_flush).
+ * (kc_cache_priv_flush).
  */
 KC_INLINE bool free_is_sound(const struct kc_cache *c, const struct kc_frame_found *found,
                              const struct slab_view *v, uint32_t object, const void *ptr,
@@ -664,13 +668,14 @@ static __attribute__((noinline)) struct kc_cache_cpu *free_slow(struct kc_cache 
     }
     if (KC_LIKELY(m->mag.limit != 0)) {
         uint32_t half = (m->mag.limit + 1) / 2;
-        cache_flush(c, m, half < CACHE_FLUSH ? half : CACHE_FLUSH);
+        kc_cache_priv_flush(c, m, half < CACHE_FLUSH ? half : CACHE_FLUSH);
     }
     warm(c, m);
     return m;
 }
 
-kc_status_t cache_free_found(struct kc_cache *c, const struct kc_frame_found *found, void *ptr)
+kc_status_t kc_cache_priv_free_found(struct kc_cache *c, const struct kc_frame_found *found,
+                                     void *ptr)
 {
     struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
     struct slab_view v;
@@ -710,7 +715,7 @@ kc_status_t kc_cache_free_pinned(struct kc_cache *c, void *ptr)
                     found.owner != KC_FRAME_OWNER_CACHE || found.data != (uintptr_t)c)) {
         return free_alone(c, ptr, __builtin_return_address(0));
     }
-    return cache_free_found(c, &found, ptr);
+    return kc_cache_priv_free_found(c, &found, ptr);
 }
 
 kc_status_t kc_cache_free(struct kc_cache *c, void *ptr)
@@ -727,7 +732,7 @@ kc_status_t kc_cache_probe(struct kc_cache *c, const void *ptr)
     struct finding x = find(c, ptr);
     kc_lock_release_irqrestore(&c->lock, irq);
     if (x.status != KC_OK) {
-        cache_raise(c, x.misuse, __func__, ptr, 0, 0);
+        kc_cache_priv_raise(c, x.misuse, __func__, ptr, 0, 0);
     }
     return x.status;
 }
@@ -737,8 +742,8 @@ uint64_t kc_cache_shrink(struct kc_cache *c)
     uint64_t irq = kc_plat_irq_save();
     (void)kc_cache_drain(c, kc_plat_cpu());
     kc_lock_enter(&c->lock);
-    (void)cache_release(c, c->quarantined);
-    uint64_t frames = slab_drop_empty(c);
+    (void)kc_cache_priv_release(c, c->quarantined);
+    uint64_t frames = kc_cache_priv_slab_drop_empty(c);
     kc_lock_leave(&c->lock);
     kc_plat_irq_restore(irq);
     return frames;
@@ -787,7 +792,7 @@ void *kc_cache_next_live(struct kc_cache *c, struct kc_cache_cursor *cursor)
     uint64_t irq = kc_lock_acquire_irqsave(&c->lock);
     void *object = NULL;
     do {
-        object = slab_next_out(c, cursor);
+        object = kc_cache_priv_slab_next_out(c, cursor);
     } while (object != NULL && find(c, object).status != KC_OK);
     kc_lock_release_irqrestore(&c->lock, irq);
     return object;

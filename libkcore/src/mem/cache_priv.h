@@ -112,18 +112,18 @@ KC_INLINE uint32_t cache_kept(const struct kc_cache *c)
     return kept;
 }
 
-void cache_raise(struct kc_cache *c, enum kc_misuse_kind kind, const char *where, const void *ptr,
-                 uint64_t expected, uint64_t found);
+void kc_cache_priv_raise(struct kc_cache *c, enum kc_misuse_kind kind, const char *where,
+                         const void *ptr, uint64_t expected, uint64_t found);
 
 /* Copies a name, cut to KC_CACHE_NAME_CHARS - 1. */
-void cache_set_name(char *to, const char *from);
+void kc_cache_priv_set_name(char *to, const char *from);
 
 /* Bytes from object to object; errors as kc_cache_init(). */
-kc_status_t cache_stride(size_t object_bytes, size_t align, uint32_t *stride);
+kc_status_t kc_cache_priv_stride(size_t object_bytes, size_t align, uint32_t *stride);
 
 /* Shapes and empty bins for the configured stride; false if no slab of the order holds an object.
  */
-KC_NODISCARD bool slab_init(struct kc_cache *c, uint32_t slab_order);
+KC_NODISCARD bool kc_cache_priv_slab_init(struct kc_cache *c, uint32_t slab_order);
 
 /* True if some slab has a free object. The lock is held. */
 KC_INLINE bool slab_has_free(const struct kc_cache *c)
@@ -132,30 +132,32 @@ KC_INLINE bool slab_has_free(const struct kc_cache *c)
 }
 
 /* The slab in which that claimed block is. */
-void slab_view_found(const struct kc_cache *c, const struct kc_frame_found *found,
-                     struct slab_view *v);
+void kc_cache_priv_slab_view_found(const struct kc_cache *c, const struct kc_frame_found *found,
+                                   struct slab_view *v);
 
 /*
  * Take up to n (1 or more) free objects of the fullest slab; a new slab if there is none with one.
  * The last entry is of the lowest address. Returns how many; 0: no memory. The lock is held.
  */
-uint32_t slab_take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n);
+uint32_t kc_cache_priv_slab_take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n);
 
 /*
  * Give an object back to its slab, and the slab to the frames if it is one empty slab too many.
  * Returns true if an empty slab is kept now that the cache's set was not told of. The lock is held.
  */
-KC_NODISCARD bool slab_give(struct kc_cache *c, const struct slab_view *v, uint32_t object);
+KC_NODISCARD bool kc_cache_priv_slab_give(struct kc_cache *c, const struct slab_view *v,
+                                          uint32_t object);
 
 /* Give all empty slabs back; returns their frames. The lock is held. */
-uint64_t slab_drop_empty(struct kc_cache *c);
+uint64_t kc_cache_priv_slab_drop_empty(struct kc_cache *c);
 
 /* The next live or kept object; as kc_cache_next_live(). The lock is held. */
-void *slab_next_out(const struct kc_cache *c, struct kc_cache_cursor *cursor);
+void *kc_cache_priv_slab_next_out(const struct kc_cache *c, struct kc_cache_cursor *cursor);
 
 /* Room for a magazine; NULL if there is no memory. Whoever has the store serialises. */
-void *store_get(struct kc_cache_store *s, struct kc_frames *f, uint32_t frame_flags, size_t bytes);
-void store_fini(struct kc_cache_store *s, struct kc_frames *f);
+void *kc_cache_priv_store_get(struct kc_cache_store *s, struct kc_frames *f, uint32_t frame_flags,
+                              size_t bytes);
+void kc_cache_priv_store_fini(struct kc_cache_store *s, struct kc_frames *f);
 
 #if CACHE_IS_FULL
 /* Where the site of the last call for that object of the slab is kept. */
@@ -165,20 +167,22 @@ KC_INLINE uintptr_t *slab_site(const struct kc_cache *c, const struct slab_view 
 }
 #endif
 
-/* Ends the quarantine of n objects; as slab_give(). The lock is held. */
-bool cache_release(struct kc_cache *c, uint32_t n);
+/* Ends the quarantine of n objects; as kc_cache_priv_slab_give(). The lock is held. */
+bool kc_cache_priv_release(struct kc_cache *c, uint32_t n);
 
 /* kc_cache_free_pinned() for a pointer into a slab of the cache, whose block was found. */
-kc_status_t cache_free_found(struct kc_cache *c, const struct kc_frame_found *found, void *ptr);
+kc_status_t kc_cache_priv_free_found(struct kc_cache *c, const struct kc_frame_found *found,
+                                     void *ptr);
 
 /* Brings up to n objects of this CPU's magazine back. Pinned, no lock held. */
-void cache_flush(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t n);
+void kc_cache_priv_flush(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t n);
 
 /* An empty slab of c is kept: its set is told. No lock is held. */
-void set_spare(struct kc_cache_set *s, struct kc_cache *c);
+void kc_cache_priv_set_spare(struct kc_cache_set *s, struct kc_cache *c);
 
 /* A call of c on this CPU was slow: its magazine gets its place in the ring. Pinned, no lock held.
  */
-void set_touch(struct kc_cache_set *s, struct kc_cache *c, struct kc_cache_cpu *m, uint32_t cpu);
+void kc_cache_priv_set_touch(struct kc_cache_set *s, struct kc_cache *c, struct kc_cache_cpu *m,
+                             uint32_t cpu);
 
 #endif

@@ -13,7 +13,7 @@
  * when somebody takes it out just now: he says so before he locks c, hence he has not locked it
  * before we did (or we would have seen what he said), and will see the slab.
  */
-KC_COLD void set_spare(struct kc_cache_set *s, struct kc_cache *c)
+KC_COLD void kc_cache_priv_set_spare(struct kc_cache_set *s, struct kc_cache *c)
 {
     if (__atomic_exchange_n(&c->in_ring, 1, __ATOMIC_ACQ_REL) != 0) {
         return;
@@ -26,7 +26,7 @@ KC_COLD void set_spare(struct kc_cache_set *s, struct kc_cache *c)
         __atomic_store_n(&s->cache[last - 1].in_ring, 0, __ATOMIC_RELEASE);
         struct kc_cache *other = &s->cache[last - 1];
         uint64_t irq = kc_lock_acquire_irqsave(&other->lock);
-        (void)slab_drop_empty(other);
+        (void)kc_cache_priv_slab_drop_empty(other);
         kc_lock_release_irqrestore(&other->lock, irq);
     }
 }
@@ -42,7 +42,7 @@ static void drain_some(struct kc_cache_set *s, struct kc_cache_set_cpu *here, ui
     struct kc_cache *c = &s->cache[here->draining - 1];
     struct kc_cache_cpu *m = c->cpu[cpu];
     if (m->place == 0) {
-        cache_flush(c, m, CACHE_FLUSH / 2);
+        kc_cache_priv_flush(c, m, CACHE_FLUSH / 2);
         if (kc_mag_count(&m->mag) != 0) {
             return;
         }
@@ -65,7 +65,8 @@ static void push_out(struct kc_cache_set *s, struct kc_cache_set_cpu *here, uint
     }
 }
 
-void set_touch(struct kc_cache_set *s, struct kc_cache *c, struct kc_cache_cpu *m, uint32_t cpu)
+void kc_cache_priv_set_touch(struct kc_cache_set *s, struct kc_cache *c, struct kc_cache_cpu *m,
+                             uint32_t cpu)
 {
     struct kc_cache_set_cpu *here = &s->cpu[cpu];
     if (KC_UNLIKELY(m->place == 0)) {
@@ -113,7 +114,7 @@ kc_status_t kc_cache_set_init(struct kc_cache_set *s, const struct kc_cache_set_
     s->frame_flags = config->frame_flags;
     s->spares = config->spares;
     s->cpu_count = KC_MAG_IS_USED ? config->cpu_count : 0;
-    cache_set_name(s->name, config->name);
+    kc_cache_priv_set_name(s->name, config->name);
     s->reclaimer.name = "cache set";
     s->reclaimer.reclaim = give_back;
     s->reclaimer.context = s;
@@ -125,7 +126,7 @@ kc_status_t kc_cache_set_fini(struct kc_cache_set *s)
     for (uint32_t i = 0; i < s->count; i++) {
         uint64_t live = s->cache[i].out - cache_kept(&s->cache[i]);
         if (live != 0) {
-            cache_raise(&s->cache[i], KC_MISUSE_BUSY, __func__, NULL, 0, live);
+            kc_cache_priv_raise(&s->cache[i], KC_MISUSE_BUSY, __func__, NULL, 0, live);
             return KC_ERR_STATE;
         }
     }
@@ -134,7 +135,7 @@ kc_status_t kc_cache_set_fini(struct kc_cache_set *s)
         kc_status_t status = kc_cache_fini(&s->cache[i]);
         KC_CHECK(status == KC_OK);
     }
-    store_fini(&s->store, s->frames);
+    kc_cache_priv_store_fini(&s->store, s->frames);
     return KC_OK;
 }
 
@@ -193,7 +194,7 @@ kc_status_t kc_cache_set_get(struct kc_cache_set *s, size_t object_bytes, size_t
 {
     uint32_t stride;
     uint32_t a = align == 0 ? KC_CACHE_ALIGN_MIN : (uint32_t)align;
-    kc_status_t status = cache_stride(object_bytes, align, &stride);
+    kc_status_t status = kc_cache_priv_stride(object_bytes, align, &stride);
     if (status != KC_OK) {
         return status;
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The slabs of a cache: bins, layout, growth. The theory and C1 to C5 are in cache.c. All here but
- * slab_init() and the store runs with the cache's lock held.
+ * kc_cache_priv_slab_init() and the store runs with the cache's lock held.
  */
 #include "cache_priv.h"
 
@@ -17,8 +17,8 @@ KC_STATIC_ASSERT(KC_FRAME_BYTES << KC_CACHE_ORDER_MAX <= UINT16_MAX, "struct kc_
 
 /* ---- bins: the lock is held ----------------------------------------------------------------- */
 
-void slab_view_found(const struct kc_cache *c, const struct kc_frame_found *found,
-                     struct slab_view *v)
+void kc_cache_priv_slab_view_found(const struct kc_cache *c, const struct kc_frame_found *found,
+                                   struct slab_view *v)
 {
     KC_CHECK(found->data == (uintptr_t)c);
     slab_view_make(c, found->record, found->base, found->order, v);
@@ -29,7 +29,7 @@ static void view_of_index(const struct kc_cache *c, uint32_t index, struct slab_
     struct kc_frame_found found;
     bool claimed = kc_frame_find(c->frames, kc_frame_index_pa(c->frames, index), &found);
     KC_CHECK(claimed);
-    slab_view_found(c, &found, v);
+    kc_cache_priv_slab_view_found(c, &found, v);
 }
 
 static void bin_add(struct kc_cache *c, const struct slab_view *v, uint32_t bin)
@@ -168,7 +168,7 @@ static void drop(struct kc_cache *c, const struct slab_view *v)
     KC_CHECK(status == KC_OK);
 }
 
-uint64_t slab_drop_empty(struct kc_cache *c)
+uint64_t kc_cache_priv_slab_drop_empty(struct kc_cache *c)
 {
     uint64_t frames = 0;
     while (c->bin[CACHE_BIN_EMPTY] != CACHE_NONE) {
@@ -227,7 +227,7 @@ static struct kc_cache_shape shape_of(const struct kc_cache *c, uint32_t order)
     return shape;
 }
 
-bool slab_init(struct kc_cache *c, uint32_t slab_order)
+bool kc_cache_priv_slab_init(struct kc_cache *c, uint32_t slab_order)
 {
     c->shift = (uint32_t)__builtin_ctz(c->stride);
 #if CACHE_IS_FULL
@@ -286,7 +286,7 @@ KC_INLINE uint32_t next_free(struct kc_cache *c, const struct slab_view *v, uint
 #endif
 }
 
-uint32_t slab_take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n)
+uint32_t kc_cache_priv_slab_take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n)
 {
     if (KC_UNLIKELY(!slab_has_free(c)) && !grow(c)) {
         return 0;
@@ -308,7 +308,7 @@ uint32_t slab_take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n)
     return n;
 }
 
-bool slab_give(struct kc_cache *c, const struct slab_view *v, uint32_t object)
+bool kc_cache_priv_slab_give(struct kc_cache *c, const struct slab_view *v, uint32_t object)
 {
     slab_map_set(v, object / 32, v->slab->map[object / 32] | 1u << object % 32);
     set_free(c, v, v->record->word + 1);
@@ -324,7 +324,7 @@ bool slab_give(struct kc_cache *c, const struct slab_view *v, uint32_t object)
     return c->set != NULL && __atomic_load_n(&c->in_ring, __ATOMIC_ACQUIRE) == 0;
 }
 
-void *slab_next_out(const struct kc_cache *c, struct kc_cache_cursor *cursor)
+void *kc_cache_priv_slab_next_out(const struct kc_cache *c, struct kc_cache_cursor *cursor)
 {
     while (cursor->bin < CACHE_BIN_COUNT) {
         uint32_t index = cursor->slab == 0 ? c->bin[cursor->bin] : cursor->slab - 1;
@@ -351,7 +351,8 @@ void *slab_next_out(const struct kc_cache *c, struct kc_cache_cursor *cursor)
 
 /* ---- where magazines lie --------------------------------------------------------------------- */
 
-void *store_get(struct kc_cache_store *s, struct kc_frames *f, uint32_t frame_flags, size_t bytes)
+void *kc_cache_priv_store_get(struct kc_cache_store *s, struct kc_frames *f, uint32_t frame_flags,
+                              size_t bytes)
 {
     size_t rounded = (bytes + KC_LINE_BYTES - 1) & ~(size_t)(KC_LINE_BYTES - 1);
     if (s->end - s->at < rounded) {
@@ -372,7 +373,7 @@ void *store_get(struct kc_cache_store *s, struct kc_frames *f, uint32_t frame_fl
     return room;
 }
 
-void store_fini(struct kc_cache_store *s, struct kc_frames *f)
+void kc_cache_priv_store_fini(struct kc_cache_store *s, struct kc_frames *f)
 {
     while (s->last != 0) {
         kc_pa_t pa = kc_pa(s->last);

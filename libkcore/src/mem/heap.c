@@ -375,7 +375,7 @@ kc_status_t kc_heap_free(struct kc_heap *h, void *ptr)
     uint64_t irq = kc_plat_irq_save();
     enum what what = look_up(h, ptr, &cache, &found);
     if (KC_LIKELY(what == WHAT_SMALL)) {
-        kc_status_t status = cache_free_found(cache, &found, ptr);
+        kc_status_t status = kc_cache_priv_free_found(cache, &found, ptr);
         kc_plat_irq_restore(irq);
         return status;
     }
