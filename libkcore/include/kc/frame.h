@@ -160,7 +160,7 @@ struct kc_frames {
     struct kc_lock lock;
     struct kc_misuse *misuse;
     struct kc_frame_map *map; /* atomic: another one when memory is added */
-    struct kc_frame_map empty;
+    struct kc_frame_map empty KC_ALIGNED(8);
     struct kc_frame_span none; /* of that map: behind it, as in every map; it has no frames */
     struct kc_frame *table;    /* records of the memory that was there at first */
     uint64_t table_count;
