@@ -633,26 +633,31 @@ static __attribute__((noinline)) kc_status_t free_alone(struct kc_cache *c, void
     return KC_OK;
 }
 
+/* True if the object lies free in its slab, whose block was found; asked without the lock. */
+static bool is_home(const struct kc_cache *c, const struct kc_frame_found *found, uint32_t object)
+{
+    struct slab_view v;
+    slab_view_make(c, found->record, found->base, found->order, &v);
+    return slab_is_free(&v, object);
+}
+
 /*
  * An object that is in its slab's map or in a magazine is no live one. The magazines are looked
  * through first: an object that leaves one for the map is in the map before it leaves
  * (kc_cache_priv_flush).
  */
 KC_INLINE bool free_is_sound(const struct kc_cache *c, const struct kc_frame_found *found,
-                             const struct slab_view *v, uint32_t object, const void *ptr,
-                             const uint8_t *state)
+                             uint32_t object, const void *ptr, const uint8_t *state)
 {
-    (void)found;
 #if KC_MAG_HAS_STATE
     if (KC_LIKELY(state != NULL)) {
         return *state == KC_MAG_LIVE;
     }
-    return !is_kept(c, ptr) && !slab_is_free(v, object);
+    return !is_kept(c, ptr) && !is_home(c, found, object);
 #else
-    (void)c;
     (void)ptr;
     (void)state;
-    return !slab_is_free(v, object);
+    return !is_home(c, found, object);
 #endif
 }
 
@@ -678,15 +683,12 @@ kc_status_t kc_cache_priv_free_found(struct kc_cache *c, const struct kc_frame_f
                                      void *ptr)
 {
     struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
-    struct slab_view v;
-    uint32_t offset = (uint32_t)((uintptr_t)ptr - (uintptr_t)kc_plat_ram(found->base));
-    slab_view_make(c, found->record, found->base, found->order, &v);
-    uint32_t object = cache_index(c, offset);
-    if (KC_UNLIKELY(object >= v.objects || c->cpu_count == 0)) {
-        return free_alone(c, ptr, __builtin_return_address(0));
-    }
-    uint8_t *state = state_at(c, &v, object);
-    if (KC_UNLIKELY(!free_is_sound(c, found, &v, object, ptr, state))) {
+    const struct kc_cache_shape *shape = &c->shape[found->order];
+    unsigned char *base = (unsigned char *)kc_plat_ram(found->base);
+    uint32_t object = cache_index(c, (uint32_t)((unsigned char *)ptr - base));
+    uint8_t *state = shape->bytes_offset == 0 ? NULL : base + shape->bytes_offset + object;
+    if (KC_UNLIKELY(object >= shape->objects || c->cpu_count == 0 ||
+                    !free_is_sound(c, found, object, ptr, state))) {
         return free_alone(c, ptr, __builtin_return_address(0));
     }
     if (KC_UNLIKELY(kc_mag_count(&m->mag) >= m->mag.limit)) {
@@ -697,7 +699,7 @@ kc_status_t kc_cache_priv_free_found(struct kc_cache *c, const struct kc_frame_f
     }
     tell_free(c, ptr);
 #if KC_MAG_HAS_STATE
-    if (state != NULL) {
+    if (KC_LIKELY(state != NULL)) {
         *state = KC_MAG_FREE;
     }
 #endif
