@@ -101,6 +101,7 @@ void tell_load(struct cpu *c, uint64_t pa)
 {
     if (sim.monitor != NULL) {
         mon_desc_load(sim.monitor, c->id, pa);
+        settle();
     }
 }
 
@@ -161,21 +162,36 @@ void tell_fill(struct cpu *c, const struct tlb_record *r)
     }
 }
 
+static struct mon_access access_of(uint64_t va, uint64_t pa, uint32_t bytes,
+                                   enum sim_access_kind kind, bool el0)
+{
+    return (struct mon_access){.va = va,
+                               .pa = pa,
+                               .size = bytes,
+                               .write = kind == SIM_WRITE,
+                               .fetch = kind == SIM_FETCH,
+                               .el = el0 ? 0 : 1};
+}
+
 bool tell_access(struct cpu *c, const struct tlb_record *r, uint64_t va, uint64_t pa,
                  uint32_t bytes, enum sim_access_kind kind, bool el0)
 {
     if (sim.monitor == NULL) {
         return true;
     }
-    struct mon_access a = {.va = va,
-                           .pa = pa,
-                           .size = bytes,
-                           .write = kind == SIM_WRITE,
-                           .fetch = kind == SIM_FETCH,
-                           .el = el0 ? 0 : 1};
+    struct mon_access a = access_of(va, pa, bytes, kind, el0);
     bool good = mon_access(sim.monitor, c->id, &a, &r->e);
     settle();
     return good;
+}
+
+void tell_fault(struct cpu *c, uint64_t va, uint32_t bytes, enum sim_access_kind kind, bool el0)
+{
+    if (sim.monitor != NULL) {
+        struct mon_access a = access_of(va, 0, bytes, kind, el0);
+        mon_fault(sim.monitor, c->id, &a);
+        settle();
+    }
 }
 
 void tell_note(struct cpu *c, enum kc_note kind, uint64_t base, uint64_t size, const void *owner)

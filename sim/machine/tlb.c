@@ -115,6 +115,27 @@ struct tlb_record *tlb_find(struct cpu *c, uint64_t va, uint16_t asid, bool leaf
     return clean;
 }
 
+struct tlb_record *tlb_conflict(struct cpu *c, uint64_t va, uint16_t asid,
+                                const struct tlb_record *r)
+{
+    bool sizes = (sim.config.features & MACHINE_BBML2) == 0;
+    for (uint32_t level = 0; level < 4; level++) {
+        if (c->tlb.class_count[1][level] == 0) {
+            continue;
+        }
+        uint64_t first = va & ~(mmu_span((int32_t)level) - 1);
+        for (struct tlb_record *o = c->tlb.bucket[hash_of(first, level, true)]; o != NULL;
+             o = o->next) {
+            if (o != r && o->e.leaf && o->e.va == first && o->e.level == level &&
+                asid_matches(&o->e, asid) &&
+                ((sizes && o->e.level != r->e.level) || o->e.global != r->e.global)) {
+                return o;
+            }
+        }
+    }
+    return NULL;
+}
+
 static bool same_walk(const struct sim_tlb_entry *a, const struct sim_tlb_entry *b)
 {
     if (a->va != b->va || a->pa != b->pa || a->level != b->level || a->leaf != b->leaf ||

@@ -5,7 +5,8 @@
  * a protocol, rightly (good_) or with one step left out (bad_). The first line of its file is the
  * verdict that the monitors must reach:
  *
- *     expect: clean                      no report at all
+ *     expect: clean                      no report at all, the cost lint (T30) apart
+ *     expect: lint-free                  no report at all
  *     expect: T16                        reports of this row, and of no other
  *     expect: T16 also: T6               the same; reports of T6 as well are right
  *
