@@ -294,6 +294,9 @@ void changes_tlbi(struct monitor *m, uint32_t cpu, enum kc_tlbi op, uint64_t ope
     struct lint_tlbi lint = {.t = &t, .op = op, .operand = operand};
     lint.changes = count_changes(m, cpu, &t);
     lint.roots = count_roots(m, cpu, &t);
+    for (const struct change *c = m->oldest; c != NULL && !lint.astray; c = c->next) {
+        lint.astray = c->cpu == cpu && c->issued[cpu] == 0;
+    }
     lint_tlbi(m, cpu, &lint);
     registers_tlbi(m, cpu, &t);
     bool hit = false;

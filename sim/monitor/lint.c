@@ -85,7 +85,7 @@ void lint_tlbi(struct monitor *m, uint32_t cpu, const struct lint_tlbi *l)
     for (uint32_t i = 0; i < m->config.cpu_count && !owed; i++) {
         owed = (l->t->broadcast || i == cpu) && registers_owe(m, i);
     }
-    if (l->changes == 0 && !owed) {
+    if (l->changes == 0 && !owed && !l->astray) {
         found(m, cpu, MON_LINT_REDUNDANT, vm_tlbi_name(l->op), l->operand,
               "without this TLBI no TLB could serve anything else");
     } else if ((l->t->all || l->t->by_asid) && !owed && l->changes <= FEW) {

@@ -375,6 +375,7 @@ struct lint_tlbi {
     uint64_t operand;
     uint32_t changes; /* not over, which it covers, not counting what lies beneath a removed table */
     uint32_t roots;   /* out of use, of which a TLB may hold something */
+    bool astray;      /* a change of this CPU waits for a TLBI, and this is none for it: not dear, wrong */
 };
 void lint_widened(struct monitor *m, uint64_t va, uint64_t span);
 void lint_tlbi(struct monitor *m, uint32_t cpu, const struct lint_tlbi *l);

@@ -137,10 +137,10 @@ void mon_report_json(const struct mon_report *r, FILE *to)
 {
     fprintf(
         to,
-        "{\"schema\":\"kcore.violation/1\",\"row\":\"%s\",\"lint\":%s,\"sentence\":\"%s\",\"missing\":\"%s\","
+        "{\"schema\":\"kcore.%s/1\",\"row\":\"%s\",\"sentence\":\"%s\",\"missing\":\"%s\","
         "\"at\":%llu,\"cpu\":%u,\"va\":\"%#llx\",\"pa\":\"%#llx\",\"descriptor\":\"%#llx\","
         "\"old\":\"%#llx\",\"new\":\"%#llx\",\"seed\":%llu,\"times\":%llu,\"causes\":[",
-        mon_row_name(r->row), mon_row_is_lint(r->row) ? "true" : "false", r->sentence, r->missing,
+        mon_row_is_lint(r->row) ? "lint" : "violation", mon_row_name(r->row), r->sentence, r->missing,
         (unsigned long long)r->at, r->cpu,
         (unsigned long long)r->va, (unsigned long long)r->pa, (unsigned long long)r->desc_pa,
         (unsigned long long)r->old_desc, (unsigned long long)r->new_desc,

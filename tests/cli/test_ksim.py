@@ -20,7 +20,8 @@ from html.parser import HTMLParser
 GOOD, FINDINGS, USAGE, BAD_INPUT, INTERNAL = 0, 1, 2, 3, 4
 SEED = int(os.environ.get("KC_TEST_SEED", random.SystemRandom().randrange(1, 2**32)))
 KSIM = os.path.abspath(sys.argv[1])
-FIRST_ROWS = ["T1", "T3", "T4", "T5", "T6", "T15", "T16", "T17", "T18", "T19", "T21", "T27", "T28"]
+FIRST_ROWS = ["T1", "T3", "T4", "T5", "T6", "T12", "T15", "T16", "T17", "T18", "T19", "T21", "T22", "T26",
+              "T27", "T28"]
 
 # A small recording with every untidy case, and what it comes to (by hand).
 FTRACE = """\
