@@ -76,10 +76,10 @@ def tables(ksim, scenarios):
                  *[[r["row"], r["reported_when"], r["judged_at"], r["native"], r["exact"]] for r in here],
                  *[[r["row"], f"*not yet*: {r['forbids']}; {r['not_yet']}", "–", "–", "–"]
                    for r in rows if r["not_yet"] is not None])
-    how = table(["row", "judged", "good stories", "bad stories", "`--plant`", "covered sites"],
+    how = table(["row", "judged", "good stories", "bad stories", "`--plant` commits", "covered sites"],
                 *[[r["row"], f"{judged[r['row']]:,}", f"{good.get(r['row'], 0)}",
                    " ".join(f"`{b[4:]}`" for b in bad.get(r["row"], [])) or "–",
-                   "yes" if r["plant"] else "–", f"{sites.get(r['row'], 0):,}"] for r in here])
+                   f"`{r['plant']}`" if r["plant"] else "–", f"{sites.get(r['row'], 0):,}"] for r in here])
     return {"rows": what,
             "proof": how + f"\n{len(here)} of {len(rows)} rows are judged; the run has {all_sites:,} sites.\n"}
 
