@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* `ksim checks`: the rows of the monitors, judged and not yet judged, as sim/monitor/rows.c has them. */
+/* `ksim checks`: the rows of the monitors, judged and not yet judged, as sim/monitor/rows.c has
+ * them. */
 #include <stdio.h>
 
 #include "cli.h"

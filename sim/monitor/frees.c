@@ -138,8 +138,8 @@ void judge_orphans(struct monitor *m, uint32_t cpu, const struct table *root)
     for (uint64_t i = 0; m->mappings.slot != NULL && i <= m->mappings.mask; i++) {
         struct mapping *p = m->mappings.slot[i].value;
         uint64_t key = m->mappings.slot[i].key;
-        if (p == NULL || p->freed_at == 0 ||
-            table_root(m, table_find(m, p->desc_pa)) != root || !judged(m, MON_T19)) {
+        if (p == NULL || p->freed_at == 0 || table_root(m, table_find(m, p->desc_pa)) != root ||
+            !judged(m, MON_T19)) {
             continue;
         }
         uint64_t freed_at = p->freed_at;

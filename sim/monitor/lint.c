@@ -7,16 +7,17 @@
  *     DSB SY, OSH or ISH with stores alone to wait for   DSB ISHST would do
  *     DSB SY or OSH with TLBIs to wait for            DSB ISH would do
  *
- * A lint is no violation: a barrier may stand there for something that no monitor sees (a device, data
- * of another CPU), and a wide TLBI may be chosen to keep code small. So they are counted apart, and
- * never make a run unclean. Judged of CPUs whose MMU is on; what a CPU invalidates at its start is
- * due, for nobody knows what its TLB holds.
+ * A lint is no violation: a barrier may stand there for something that no monitor sees (a device,
+ * data of another CPU), and a wide TLBI may be chosen to keep code small. So they are counted
+ * apart, and never make a run unclean. Judged of CPUs whose MMU is on; what a CPU invalidates at
+ * its start is due, for nobody knows what its TLB holds.
  *
  * A right that is widened needs no TLBI to be safe, but a fault less with one: not redundant.
  */
 #include "monitor_priv.h"
 
-#define FEW 8u /* pages for which as many TLBIs by address are not dearer than one of everything */
+#define FEW 8u /* pages for which as many TLBIs by address are not dearer than one of everything \
+                */
 
 const char *mon_lint_text(enum mon_lint kind)
 {

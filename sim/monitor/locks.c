@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * locks.c: locks as they are noted: who holds them, what happens before what, and what the release of
- * the lock of some tables declares finished (T6 and its relatives).
+ * locks.c: locks as they are noted: who holds them, what happens before what, and what the release
+ * of the lock of some tables declares finished (T6 and its relatives).
  */
 #include "monitor_priv.h"
 

@@ -7,31 +7,31 @@
 #include "monitor.h"
 #include "vmsa.h"
 
-#define SEEN_SLOTS      1024u /* per CPU: entries found good, by seq */
-#define DEBTS_MAX       8u    /* per CPU: register writes whose old values may matter (T12) */
-#define GONE_MAX        16u   /* per debt: ranges invalidated since */
-#define SUBTREE_MAX     1024u /* leaves followed beneath one removed table */
-#define FILTER_WORDS    1024u
-#define ROOT_IN_USE     UINT64_MAX
-#define LEVEL_UNKNOWN   (-1)
+#define SEEN_SLOTS    1024u /* per CPU: entries found good, by seq */
+#define DEBTS_MAX     8u    /* per CPU: register writes whose old values may matter (T12) */
+#define GONE_MAX      16u   /* per debt: ranges invalidated since */
+#define SUBTREE_MAX   1024u /* leaves followed beneath one removed table */
+#define FILTER_WORDS  1024u
+#define ROOT_IN_USE   UINT64_MAX
+#define LEVEL_UNKNOWN (-1)
 
 /* One page that is, or was, a translation table. */
 struct table {
     uint64_t pa;
-    uint64_t parent;   /* descriptor that points here; 0: none or root */
-    uint64_t freed_at; /* clock when it was given back; 0: never since it was noted */
-    const void *owner; /* as noted; NULL: unknown */
-    int level;         /* LEVEL_UNKNOWN until it was reached from a root */
-    bool noted;        /* NOTE_TABLE or NOTE_ROOT, and no TABLE_FREE since */
-    bool linked;       /* parent points here */
-    bool root;         /* in a TTBR at some time */
-    bool high;         /* root of TTBR1 */
-    uint32_t walks;    /* pending changes of table descriptors that led here */
-    uint8_t hold;      /* root: CPUs whose TLB may hold something of it */
+    uint64_t parent;            /* descriptor that points here; 0: none or root */
+    uint64_t freed_at;          /* clock when it was given back; 0: never since it was noted */
+    const void *owner;          /* as noted; NULL: unknown */
+    int level;                  /* LEVEL_UNKNOWN until it was reached from a root */
+    bool noted;                 /* NOTE_TABLE or NOTE_ROOT, and no TABLE_FREE since */
+    bool linked;                /* parent points here */
+    bool root;                  /* in a TTBR at some time */
+    bool high;                  /* root of TTBR1 */
+    uint32_t walks;             /* pending changes of table descriptors that led here */
+    uint8_t hold;               /* root: CPUs whose TLB may hold something of it */
     uint64_t used[KC_CPUS_MAX]; /* root: order when the CPU left it; ROOT_IN_USE: it has not */
-    uint16_t asid;     /* root: ASID of its latest use */
-    bool asids;        /* root: walked under several ASIDs since everything was invalidated */
-    uint32_t va_bits;  /* root */
+    uint16_t asid;              /* root: ASID of its latest use */
+    bool asids;       /* root: walked under several ASIDs since everything was invalidated */
+    uint32_t va_bits; /* root */
     struct table *next_root;
 };
 
@@ -128,7 +128,7 @@ struct mapping {
     uint64_t desc_pa;
     uint64_t value;
     uint32_t break_site; /* store that took it away; 0: it is there */
-    uint64_t freed_at;   /* clock when the page was freed beneath a root out of use; 0: it was not */
+    uint64_t freed_at; /* clock when the page was freed beneath a root out of use; 0: it was not */
 };
 
 struct lock {
@@ -190,10 +190,10 @@ struct cpu_state {
     struct regime held; /* with what, the last time */
     struct debt debt[DEBTS_MAX];
     uint32_t debt_count;
-    bool leaving;          /* a root was taken from a TTBR and no context synchronisation followed */
+    bool leaving; /* a root was taken from a TTBR and no context synchronisation followed */
     uint64_t stored_order; /* of the last store to a live table */
     uint32_t tlbis_issued; /* since the last DSB that completes them */
-    bool changed; /* recorded a change since it last released a lock of tables */
+    bool changed;          /* recorded a change since it last released a lock of tables */
     struct {
         uint64_t seq, va, epoch;
     } seen[SEEN_SLOTS];
@@ -259,7 +259,7 @@ struct translation {
     bool valid;
     uint32_t step_count;
     uint64_t step[5]; /* addresses of the descriptors read */
-    uint64_t pa; /* of the address asked for */
+    uint64_t pa;      /* of the address asked for */
     uint64_t leaf;
     uint64_t over; /* hierarchical bits */
     int level;
@@ -373,9 +373,11 @@ struct lint_tlbi {
     const struct vm_tlbi *t;
     enum kc_tlbi op;
     uint64_t operand;
-    uint32_t changes; /* not over, which it covers, not counting what lies beneath a removed table */
-    uint32_t roots;   /* out of use, of which a TLB may hold something */
-    bool astray;      /* a change of this CPU waits for a TLBI, and this is none for it: not dear, wrong */
+    uint32_t
+        changes;    /* not over, which it covers, not counting what lies beneath a removed table */
+    uint32_t roots; /* out of use, of which a TLB may hold something */
+    bool astray; /* a change of this CPU waits for a TLBI, and this is none for it: not dear, wrong
+                  */
 };
 void lint_widened(struct monitor *m, uint64_t va, uint64_t span);
 void lint_tlbi(struct monitor *m, uint32_t cpu, const struct lint_tlbi *l);

@@ -16,8 +16,8 @@
  * Invariants
  *   D1  a debt that is synchronised is held against an access only if the half's TTBR is what it
  *       was when the register was written: of another root nothing was cached under the old value.
- *   D2  a TLBI by address or ASID takes from a debt what it names, when it is issued; when there are
- *       too many to remember, the debt is settled. That loses findings and invents none.
+ *   D2  a TLBI by address or ASID takes from a debt what it names, when it is issued; when there
+ * are too many to remember, the debt is settled. That loses findings and invents none.
  *
  * Turning the MMU on or off is no debt: with it off no access is told of.
  *
@@ -51,10 +51,11 @@ static uint64_t relevant(enum kc_sysreg reg)
 
 static struct regime regime_of(const struct monitor *m, uint32_t cpu)
 {
-    return (struct regime){.sctlr = reg_read(m, cpu, KC_SCTLR_EL1),
-                           .tcr = reg_read(m, cpu, KC_TCR_EL1),
-                           .mair = reg_read(m, cpu, KC_MAIR_EL1),
-                           .ttbr = {reg_read(m, cpu, KC_TTBR0_EL1), reg_read(m, cpu, KC_TTBR1_EL1)}};
+    return (struct regime){
+        .sctlr = reg_read(m, cpu, KC_SCTLR_EL1),
+        .tcr = reg_read(m, cpu, KC_TCR_EL1),
+        .mair = reg_read(m, cpu, KC_MAIR_EL1),
+        .ttbr = {reg_read(m, cpu, KC_TTBR0_EL1), reg_read(m, cpu, KC_TTBR1_EL1)}};
 }
 
 static void debt_drop(struct cpu_state *s, uint32_t i)
@@ -169,8 +170,7 @@ static struct service serve(const struct monitor *m, const struct regime *r, uin
     if ((r->tcr & (high ? VM_TCR_EPD1 : VM_TCR_EPD0)) != 0) {
         return out;
     }
-    struct translation t =
-        translate(m, r->ttbr[high], high, vm_va_bits(r->tcr, high), va);
+    struct translation t = translate(m, r->ttbr[high], high, vm_va_bits(r->tcr, high), va);
     bool hpd = (r->tcr >> (high ? 42 : 41) & 1) != 0;
     out.valid = t.valid;
     out.global = (t.leaf & VM_NG) == 0;
@@ -185,7 +185,8 @@ static struct service serve(const struct monitor *m, const struct regime *r, uin
 }
 
 /* Would one be told from the other by this access? */
-static bool tells_apart(const struct service *a, const struct service *b, const struct mon_access *x)
+static bool tells_apart(const struct service *a, const struct service *b,
+                        const struct mon_access *x)
 {
     bool va = a->valid && vm_allowed(a->perm, x->write, x->fetch, x->el);
     bool vb = b->valid && vm_allowed(b->perm, x->write, x->fetch, x->el);
@@ -223,15 +224,16 @@ static void report_debt(struct monitor *m, uint32_t cpu, const struct debt *d,
     r.old_desc = d->old_value;
     r.new_desc = d->new_value;
     bool written = d->state == DEBT_WRITTEN;
-    snprintf(r.sentence, sizeof(r.sentence),
-             "access at va %#llx may be served by the old %s: pa %#llx%s, by the new one pa %#llx%s",
-             (unsigned long long)a->va, reg_name(d->reg), (unsigned long long)was->pa,
-             was->valid ? "" : " (nothing)", (unsigned long long)is->pa,
-             is->valid ? "" : " (nothing)");
+    snprintf(
+        r.sentence, sizeof(r.sentence),
+        "access at va %#llx may be served by the old %s: pa %#llx%s, by the new one pa %#llx%s",
+        (unsigned long long)a->va, reg_name(d->reg), (unsigned long long)was->pa,
+        was->valid ? "" : " (nothing)", (unsigned long long)is->pa, is->valid ? "" : " (nothing)");
     snprintf(r.missing, sizeof(r.missing),
-             written ? "missing: ISB between the write of %s at t=%llu and this access"
-                     : "missing: TLBI VMALLE1 (or wider) after the ISB that followed the write of %s "
-                       "at t=%llu, then DSB, before this access",
+             written
+                 ? "missing: ISB between the write of %s at t=%llu and this access"
+                 : "missing: TLBI VMALLE1 (or wider) after the ISB that followed the write of %s "
+                   "at t=%llu, then DSB, before this access",
              reg_name(d->reg), (unsigned long long)d->at);
     report_cause(&r, d->at, cpu, "wrote %s: %#llx became %#llx", reg_name(d->reg),
                  (unsigned long long)d->old_value, (unsigned long long)d->new_value);
@@ -267,9 +269,8 @@ void judge_registers(struct monitor *m, uint32_t cpu, const struct mon_access *a
         if (d->state == DEBT_SETTLED) {
             debt_paid(m, d);
             debt_drop(s, i);
-        } else if (d->state == DEBT_WRITTEN ||
-                   (was.valid && !is_gone(d, a->va, &was) &&
-                    (ttbr || now.ttbr[high] == d->ttbr[high]))) {
+        } else if (d->state == DEBT_WRITTEN || (was.valid && !is_gone(d, a->va, &was) &&
+                                                (ttbr || now.ttbr[high] == d->ttbr[high]))) {
             report_debt(m, cpu, d, a, &was, &is);
         }
     }

@@ -135,16 +135,15 @@ void mon_report_words(const struct mon_report *r, FILE *to)
 /* Our own texts hold no quote, backslash or control character. */
 void mon_report_json(const struct mon_report *r, FILE *to)
 {
-    fprintf(
-        to,
-        "{\"schema\":\"kcore.%s/1\",\"row\":\"%s\",\"sentence\":\"%s\",\"missing\":\"%s\","
-        "\"at\":%llu,\"cpu\":%u,\"va\":\"%#llx\",\"pa\":\"%#llx\",\"descriptor\":\"%#llx\","
-        "\"old\":\"%#llx\",\"new\":\"%#llx\",\"seed\":%llu,\"times\":%llu,\"causes\":[",
-        mon_row_is_lint(r->row) ? "lint" : "violation", mon_row_name(r->row), r->sentence, r->missing,
-        (unsigned long long)r->at, r->cpu,
-        (unsigned long long)r->va, (unsigned long long)r->pa, (unsigned long long)r->desc_pa,
-        (unsigned long long)r->old_desc, (unsigned long long)r->new_desc,
-        (unsigned long long)r->seed, (unsigned long long)r->times);
+    fprintf(to,
+            "{\"schema\":\"kcore.%s/1\",\"row\":\"%s\",\"sentence\":\"%s\",\"missing\":\"%s\","
+            "\"at\":%llu,\"cpu\":%u,\"va\":\"%#llx\",\"pa\":\"%#llx\",\"descriptor\":\"%#llx\","
+            "\"old\":\"%#llx\",\"new\":\"%#llx\",\"seed\":%llu,\"times\":%llu,\"causes\":[",
+            mon_row_is_lint(r->row) ? "lint" : "violation", mon_row_name(r->row), r->sentence,
+            r->missing, (unsigned long long)r->at, r->cpu, (unsigned long long)r->va,
+            (unsigned long long)r->pa, (unsigned long long)r->desc_pa,
+            (unsigned long long)r->old_desc, (unsigned long long)r->new_desc,
+            (unsigned long long)r->seed, (unsigned long long)r->times);
     for (uint32_t i = 0; i < r->cause_count; i++) {
         fprintf(to, "%s{\"at\":%llu,\"cpu\":%u,\"what\":\"%s\"}", i == 0 ? "" : ",",
                 (unsigned long long)r->cause[i].at, r->cause[i].cpu, r->cause[i].what);

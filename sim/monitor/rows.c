@@ -22,9 +22,10 @@ static const struct mon_row_info list[] = {
              "(`ID_AA64MMFR2_EL1.BBM`)",
      .at = "store", STEPS},
     {"T4", "contiguous group edited while live, not uniform, or misaligned",
-     .when = "contiguous bit: a live entry of a group edited, an output address that does not lie in "
-             "its group of 16 as the input address does, or a group used while its 16 entries do "
-             "not agree",
+     .when =
+         "contiguous bit: a live entry of a group edited, an output address that does not lie in "
+         "its group of 16 as the input address does, or a group used while its 16 entries do "
+         "not agree",
      .at = "store; fill", STEPS},
     {"T5", "non-global to global while the non-global entries live",
      .when = "a leaf becomes global while its non-global entry may be cached: live, or broken but "
@@ -76,8 +77,9 @@ static const struct mon_row_info list[] = {
      .when = "a walk goes through a cached table descriptor into a page that was freed or reused",
      .at = "fill", STEPS},
     {"T19", "page freed while a TLB may still hold it",
-     .when = "a page is freed that a TLB may still hold, or that is still mapped outside the linear "
-             "and identity maps; or a root is put to use that maps a page which was freed meanwhile",
+     .when =
+         "a page is freed that a TLB may still hold, or that is still mapped outside the linear "
+         "and identity maps; or a root is put to use that maps a page which was freed meanwhile",
      .at = "`FRAME_FREE`, TTBR write", STEPS},
     {"T20", "table page freed while reachable or while walks through it are cached",
      .when = "a table page is freed while reachable, or while walks through it may be cached",
@@ -87,18 +89,20 @@ static const struct mon_row_info list[] = {
              "while this CPU's TLB may hold something of another root under it",
      .at = "TTBR0 write, store", STEPS},
     {"T22", "one address may match two entries of a TLB",
-     .when = "an access to an address for which the TLB may hold an old entry of another size, or a "
-             "non-global one under a global one, beside what the tables give now; the machine "
-             "raises a conflict abort or amalgamates, by the seed",
+     .when =
+         "an access to an address for which the TLB may hold an old entry of another size, or a "
+         "non-global one under a global one, beside what the tables give now; the machine "
+         "raises a conflict abort or amalgamates, by the seed",
      .at = "use, fault", FIRST_USES},
     {"T23", "code written and then executed without cache maintenance and ISB",
      .not_yet = "the machine has no caches, and instruction fetch is pretended"},
     {"T24", "software descriptor write races the hardware's access flag or dirty update",
      .not_yet = "the machine does no hardware update, and its ID registers say so"},
     {"T25", "a walker may cache any valid entry at any time and never an invalid one",
-     .when = "the premise of all others, judged of the machine: an entry was filled from an invalid "
-             "descriptor, or from a value that is neither in memory nor one that this CPU may "
-             "still hold",
+     .when =
+         "the premise of all others, judged of the machine: an entry was filled from an invalid "
+         "descriptor, or from a value that is neither in memory nor one that this CPU may "
+         "still hold",
      .at = "store, fill", STEPS},
     {"T26", "table read or written through a stale mapping of the table itself",
      .when = "T16, where the stale entry leads, or should lead, to a translation table; also the "
@@ -109,7 +113,8 @@ static const struct mon_row_info list[] = {
              "and executable, by one mapping or by two",
      .at = "store, `TABLE`", STEPS},
     {"T28", "guard page or dead stack reached through a stale entry",
-     .when = "T16, where the address is a guard (the page beside a `STACK`) or a stack that is gone",
+     .when =
+         "T16, where the address is a guard (the page beside a `STACK`) or a stack that is gone",
      .at = "use", FIRST_USES},
     {"T29", "T16 to T22 for the SMMU's IOTLB", .not_yet = "the machine has no SMMU and no devices"},
     {"T30", "barrier or invalidation that costs more than its work needs",

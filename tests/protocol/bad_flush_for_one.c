@@ -1,6 +1,7 @@
 /* expect: T30 */
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Right, but dear: DSB SY for a store, everything invalidated for one page, and once more for none. */
+/* Right, but dear: DSB SY for a store, everything invalidated for one page, and once more for none.
+ */
 #include "scenario.h"
 
 static void cpu0(struct stage *s)

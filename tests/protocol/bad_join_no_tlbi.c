@@ -1,7 +1,7 @@
 /* expect: T22 also: T3 T6 T16 */
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A block takes the place of a table of pages without the break: the entry of a page and that of the
- * block answer for one address. Whether it aborts or amalgamates, the seed decides. */
+/* A block takes the place of a table of pages without the break: the entry of a page and that of
+ * the block answer for one address. Whether it aborts or amalgamates, the seed decides. */
 #include "scenario.h"
 
 static void cpu0(struct stage *s)

@@ -1,7 +1,7 @@
 /* expect: T12 */
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The half is made smaller, and everything is invalidated too early: until the ISB a walker may still
- * fill entries by the old size. */
+/* The half is made smaller, and everything is invalidated too early: until the ISB a walker may
+ * still fill entries by the old size. */
 #include "scenario.h"
 
 static void cpu0(struct stage *s)
