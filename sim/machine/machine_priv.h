@@ -263,7 +263,7 @@ struct tlb_record *tlb_find(struct cpu *c, uint64_t va, uint16_t asid, bool leaf
 
 /**
  * A leaf other than r that translates va under asid, too, and that no correct change leaves beside
- * it: of another size (below BBM level 2), or global where r is not. NULL if there is none.
+ * it: of another size (unless FEAT_BBM lets it), or global where r is not. NULL if there is none.
  */
 struct tlb_record *tlb_conflict(struct cpu *c, uint64_t va, uint16_t asid,
                                 const struct tlb_record *r);

@@ -16,8 +16,8 @@
  */
 #include "monitor_priv.h"
 
-#define FEW 8u /* pages for which as many TLBIs by address are not dearer than one of everything \
-                */
+/* Pages for which as many TLBIs by address are not dearer than one of everything. */
+#define FEW 8u
 
 const char *mon_lint_text(enum mon_lint kind)
 {

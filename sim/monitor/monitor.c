@@ -13,8 +13,11 @@
  *       | T13 T14    | lock released: the same
  *       |            | page freed: T19, table page freed: T20
  *       v            v
- *     access through an entry that differs from the tables: T16, T17; walk: T18; unsynchronised:
- * T11
+ *     access through an entry that differs from the tables: T16 T17 T26 T28; walk: T18;
+ *     that two entries may match: T22; unsynchronised: T11; after a register write: T12
+ *
+ * One file each: stores.c, changes.c, uses.c, registers.c, frees.c, locks.c, rights.c (what no
+ * mapping may open), lint.c (what is right and dear), tables.c (which page is a table of what).
  *
  * When is the use of a stale entry a violation? The architecture lets a walker keep the old value
  * until the invalidation is complete, so on *another* CPU a stale access is legal while the change

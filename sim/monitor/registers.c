@@ -76,7 +76,7 @@ void registers_written(struct monitor *m, uint32_t cpu, enum kc_sysreg reg, uint
     if (((old_value ^ new_value) & relevant(reg)) == 0 || !s->walked) {
         return;
     }
-    for (uint32_t i = s->debt_count; i-- > 0;) { /* one debt a register; the oldest value counts */
+    for (uint32_t i = s->debt_count; i-- > 0;) { /* nobody needed its steps in time */
         if (s->debt[i].reg == reg && s->debt[i].state == DEBT_SETTLED) {
             debt_drop(s, i);
         }
@@ -204,6 +204,13 @@ static bool is_gone(const struct debt *d, uint64_t va, const struct service *was
     return d->local_gone && !was->global;
 }
 
+/* An entry of another ASID than the one in use serves nobody. */
+static bool is_other_asid(const struct debt *d, const struct regime *now, const struct service *was)
+{
+    return !was->global && vm_asid(d->old.tcr, d->old.ttbr[0], d->old.ttbr[1]) !=
+                               vm_asid(now->tcr, now->ttbr[0], now->ttbr[1]);
+}
+
 static const char *reg_name(enum kc_sysreg reg)
 {
     return reg == KC_TTBR0_EL1   ? "TTBR0_EL1"
@@ -269,8 +276,9 @@ void judge_registers(struct monitor *m, uint32_t cpu, const struct mon_access *a
         if (d->state == DEBT_SETTLED) {
             debt_paid(m, d);
             debt_drop(s, i);
-        } else if (d->state == DEBT_WRITTEN || (was.valid && !is_gone(d, a->va, &was) &&
-                                                (ttbr || now.ttbr[high] == d->ttbr[high]))) {
+        } else if (d->state == DEBT_WRITTEN ||
+                   (was.valid && !is_gone(d, a->va, &was) && !is_other_asid(d, &now, &was) &&
+                    (ttbr || now.ttbr[high] == d->ttbr[high]))) {
             report_debt(m, cpu, d, a, &was, &is);
         }
     }

@@ -63,6 +63,7 @@
     X(bad_stale_window)           \
     X(bad_flush_for_one)          \
     X(bad_refill_before_switch)   \
+    X(bad_root_free_no_isb)       \
     X(bad_free_in_idle_space)     \
     X(good_asid_reused)           \
     X(good_contiguous)            \
