@@ -8,8 +8,7 @@ static void cpu0(struct stage *s)
     uint64_t other = stage_other_root(s);
     (void)stage_read(STAGE_VA(1));
     tlbi(KC_TLBI_ASIDE1IS, (uint64_t)STAGE_ASID << 48);
-    kc_plat_sysreg_write(KC_TTBR0_EL1, other | UINT64_C(9) << 48);
-    barrier(KC_ISB);
+    stage_switch(other, 9);
     barrier(KC_DSB_ISH);
     free_table(s, s->root);
 }

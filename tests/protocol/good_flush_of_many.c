@@ -15,8 +15,7 @@ static void cpu0(struct stage *s)
     barrier(KC_DSB_ISHST);
     tlbi(KC_TLBI_VALE1IS, stage_operand(STAGE_VA(1), STAGE_ASID));
     barrier(KC_DSB_ISH);
-    kc_plat_sysreg_write(KC_TTBR0_EL1, other | UINT64_C(9) << 48);
-    barrier(KC_ISB);
+    stage_switch(other, 9);
     tlbi(KC_TLBI_ASIDE1IS, (uint64_t)STAGE_ASID << 48);
     barrier(KC_DSB_ISH);
     kc_plat_sysreg_write(KC_MAIR_EL1, 0x0444);

@@ -4,16 +4,10 @@
  * invalidations are outstanding than anybody would count. */
 #include "scenario.h"
 
-static void go(uint64_t root, uint64_t asid)
-{
-    kc_plat_sysreg_write(KC_TTBR0_EL1, root | asid << 48);
-    barrier(KC_ISB);
-}
-
 static void cpu0(struct stage *s)
 {
     uint64_t other = stage_other_root(s);
-    go(other, 9);
+    stage_switch(other, 9);
     for (uint64_t asid = 100; asid < 140; asid++) {
         tlbi(KC_TLBI_ASIDE1IS, asid << 48);
     }
@@ -22,7 +16,7 @@ static void cpu0(struct stage *s)
     put(stage_desc(s, 1), 0);
     free_frame(s->frame[1]);
     barrier(KC_DSB_ISHST);
-    go(s->root, STAGE_ASID);
+    stage_switch(s->root, STAGE_ASID);
     (void)stage_read(STAGE_VA(2));
 }
 

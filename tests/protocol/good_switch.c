@@ -7,11 +7,9 @@ static void cpu0(struct stage *s)
 {
     uint64_t other = stage_other_root(s);
     (void)stage_read(STAGE_VA(1));
-    kc_plat_sysreg_write(KC_TTBR0_EL1, other | UINT64_C(9) << 48);
-    barrier(KC_ISB);
+    stage_switch(other, 9);
     (void)stage_read(STAGE_VA(1)); /* faults: the new root does not map it */
-    kc_plat_sysreg_write(KC_TTBR0_EL1, s->root | (uint64_t)STAGE_ASID << 48);
-    barrier(KC_ISB);
+    stage_switch(s->root, STAGE_ASID);
     (void)stage_read(STAGE_VA(1));
 }
 

@@ -109,6 +109,9 @@ uint64_t stage_block_desc(const struct stage *s);
 /** Another root, with tables of its own, that maps the pretended text alone. */
 uint64_t stage_other_root(struct stage *s);
 
+/** Put a root and its ASID into TTBR0, and ISB. */
+void stage_switch(uint64_t root, uint64_t asid);
+
 /** Operand of a TLBI by address. */
 uint64_t stage_operand(uint64_t va, uint64_t asid);
 

@@ -172,6 +172,12 @@ uint64_t stage_operand(uint64_t va, uint64_t asid)
     return asid << 48 | (va >> 12 & KC_MASK(43, 0));
 }
 
+void stage_switch(uint64_t root, uint64_t asid)
+{
+    kc_plat_sysreg_write(KC_TTBR0_EL1, root | asid << 48);
+    barrier(KC_ISB);
+}
+
 static bool access_one(uint64_t va, enum sim_access_kind kind)
 {
     uint64_t data = 0x5a5a5a5a;
