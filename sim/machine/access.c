@@ -49,7 +49,7 @@ static bool flat(struct cpu *c, uint64_t va, enum sim_access_kind kind, uint32_t
 }
 
 /*
- * Two entries match (D8.13.5 "TLB conflicts"): the seed draws an abort, or an amalgam of both,
+ * Two entries match (D8.13, TLB conflicts): the seed draws an abort, or an amalgam of both,
  * which here has the bits of either output address and the rights that both give.
  */
 static struct tlb_record *settle_conflict(struct cpu *c, uint64_t va, uint16_t asid,

@@ -22,7 +22,7 @@
  * Turning the MMU on or off is no debt: with it off no access is told of.
  *
  * Sources: DDI 0487 J.a, D19.1.2 "Synchronization requirements for AArch64 System registers";
- * D8.13.1 "the TLB and register fields that may be cached in it".
+ * D8.13 "TLB maintenance" (fields of registers that a TLB may cache).
  */
 #include <string.h>
 

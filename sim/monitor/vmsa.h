@@ -81,7 +81,7 @@ static inline uint32_t vm_va_bits(uint64_t tcr, bool high)
     return txsz < 16 ? 48 : txsz > 39 ? 25 : 64 - txsz;
 }
 
-/* The ASID in use: D8.13.3. */
+/* The ASID in use: TCR_EL1.A1 and AS. */
 static inline uint16_t vm_asid(uint64_t tcr, uint64_t ttbr0, uint64_t ttbr1)
 {
     uint64_t asid = ((tcr & VM_TCR_A1) != 0 ? ttbr1 : ttbr0) >> 48;
