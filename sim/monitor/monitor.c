@@ -32,8 +32,9 @@
  * Invariants
  *   J1  a report is made only of a state that the manual forbids, or leaves unpredictable, on some
  *       implementation: reports are independent of what this machine's TLB happens to hold, except
- * for the rows of use. J2  an entry remembered as good equals memory while the epoch stays the
- * same.
+ *       for the rows of use.
+ *
+ *   J2  an entry remembered as good equals memory while the epoch stays the same.
  *
  * Cost: an access through an entry known as good is one compare; a store to a live table some hash
  * look-ups; a TLBI or DSB the number of changes that are not over, which is small in correct code.
@@ -145,16 +146,13 @@ bool mon_is_table(const struct monitor *m, uint64_t pa)
 }
 /* ---- barriers, invalidations, registers ------------------------------------------------------ */
 
-static void synchronise(struct cpu_state *s)
-{
-    s->sync_before = s->sync_order;
-    s->sync_order = s->dsb_order;
-}
-
+/* By an ISB (site: which), or an exception (0: no mutable call). */
 static void context_sync(struct monitor *m, uint32_t cpu, uint32_t site)
 {
-    synchronise(&m->cpu[cpu]);
-    m->cpu[cpu].sync_site = site;
+    struct cpu_state *s = &m->cpu[cpu];
+    s->sync_before = s->sync_order;
+    s->sync_order = s->dsb_order;
+    s->sync_site = site;
     registers_synchronised(m, cpu, site);
     tables_synchronised(m, cpu);
 }
@@ -182,7 +180,7 @@ void mon_barrier(struct monitor *m, uint32_t cpu, enum kc_barrier kind)
 void mon_context_sync(struct monitor *m, uint32_t cpu)
 {
     m->order++;
-    context_sync(m, cpu, 0); /* no mutable call */
+    context_sync(m, cpu, 0);
 }
 
 void mon_tlbi(struct monitor *m, uint32_t cpu, enum kc_tlbi op, uint64_t operand)

@@ -38,6 +38,7 @@ static struct monitor *mon;
 static int owner;
 static struct sim_tlb_entry held; /* what each_stale offers */
 static bool holds;
+static uint64_t linear; /* where the linear map of the next setup() is */
 
 static bool fake_read(void *ctx, uint64_t pa, uint64_t *out)
 {
@@ -167,6 +168,7 @@ static void setup(void)
     struct mon_config c = {.cpu_count = 2, .seed = 42};
     c.machine = (struct mon_machine){
         .now = fake_now, .read = fake_read, .sysreg = fake_sysreg, .each_stale = fake_each_stale};
+    c.machine.linear = linear;
     mon = mon_create(&c);
     cr_assert_not_null(mon);
     note(0, KC_NOTE_PT_LOCK, LOCK, 0);
@@ -804,6 +806,26 @@ Test(monitor, t25_the_machine_fills_what_was_invalidated)
     invalidate();
     mon_tlb_fill(mon, 1, &e);
     expect(MON_T25, "the machine is wrong");
+}
+
+Test(monitor, t26_the_seam_reads_a_table_through_a_stale_linear_map)
+{
+    uint64_t high = VA | UINT64_C(0xffff) << 48;
+    teardown();
+    linear = high - FRAME;
+    setup();
+    linear = 0;
+    set(0, KC_TCR_EL1, reg[0][KC_TCR_EL1] & ~(UINT64_C(1) << 23)); /* EPD1 */
+    set(0, KC_TTBR1_EL1, L0);
+    barrier(0, KC_ISB);
+    mon_desc_load(mon, 0, FRAME + 8);
+    store(0, L3 + 16, 0);
+    mon_desc_load(mon, 0, FRAME + 8);
+    expect_clean();
+    cr_expect_gt(mon_judgements(mon, MON_T26), 1);
+    store(0, L3 + 8, 0);
+    mon_desc_load(mon, 0, FRAME + 8);
+    expect(MON_T26, "TLBI VALE1IS");
 }
 
 Test(monitor, t30_lints_are_counted_apart)
