@@ -38,6 +38,12 @@ static uint64_t now(void *ctx)
     return sim_seq();
 }
 
+static uint64_t view(void *ctx, uint32_t cpu)
+{
+    (void)ctx;
+    return sim.cpu[cpu].low ? 0 : SIM_LINEAR_BASE;
+}
+
 static uint32_t each_stale(void *ctx, sim_tlb_fn fn, void *arg)
 {
     (void)ctx;
@@ -56,6 +62,7 @@ void machine_monitor_side(struct mon_machine *out)
                                 .read = read_ram,
                                 .sysreg = read_sysreg,
                                 .each_stale = each_stale,
+                                .view = view,
                                 .panic = stop,
                                 .linear = SIM_LINEAR_BASE};
 }

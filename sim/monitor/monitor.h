@@ -78,6 +78,9 @@ struct mon_machine {
     uint64_t (*sysreg)(void *ctx, uint32_t cpu, enum kc_sysreg reg);
     /** The entries that are stale, of all CPUs, as sim_tlb_each_stale(); may be NULL. */
     uint32_t (*each_stale)(void *ctx, sim_tlb_fn fn, void *arg);
+    /** Where that CPU's own code reaches pa 0 now: `linear`, or 0 where it runs by an identity map.
+     *  NULL: always `linear`. */
+    uint64_t (*view)(void *ctx, uint32_t cpu);
     /** Stop the run: a row with policy PANIC has reported. May return (then the run goes on). */
     void (*panic)(void *ctx, const char *text);
     uint64_t

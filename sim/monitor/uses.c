@@ -212,17 +212,21 @@ static void judge_conflict(struct monitor *m, uint32_t cpu, const struct mon_acc
 
 /* ---- T26 at the seam ------------------------------------------------------------------------- */
 
-/* The seam's own accesses to descriptors go through the linear map where the MMU is on. */
+/* The seam's own accesses to descriptors go through the CPU's view of memory where the MMU is on.
+ */
 void judge_own_view(struct monitor *m, uint32_t cpu, uint64_t pa)
 {
     const uint64_t low56 = (UINT64_C(1) << 56) - 1;
-    uint64_t va = m->config.machine.linear + pa;
-    if (m->config.machine.linear == 0 || !m->cpu[cpu].walked ||
+    const struct mon_machine *machine = &m->config.machine;
+    uint64_t base = machine->view != NULL ? machine->view(machine->ctx, cpu) : machine->linear;
+    uint64_t va = base + pa;
+    bool high = (va >> 55 & 1) != 0;
+    if (machine->linear == 0 || !m->cpu[cpu].walked ||
         (reg_read(m, cpu, KC_SCTLR_EL1) & VM_SCTLR_M) == 0 || !judged(m, MON_T26)) {
         return;
     }
     for (const struct change *c = m->oldest; c != NULL; c = c->next) {
-        if (!c->leaf || !c->root->high || (c->left & cpu_bit(cpu)) == 0 ||
+        if (!c->leaf || c->root->high != high || (c->left & cpu_bit(cpu)) == 0 ||
             !kc_range_has(c->va & low56, c->span, va & low56) || !change_binds(m, cpu, c)) {
             continue;
         }
