@@ -78,8 +78,7 @@ void change_end(struct monitor *m, struct change *c)
     free(c);
 }
 
-/* Old and new give the same wherever old permits anything: nobody can tell which was used. */
-static bool only_widens(uint64_t old_value, uint64_t new_value, int level)
+bool only_widens(uint64_t old_value, uint64_t new_value, int level)
 {
     enum vm_kind k = vm_kind(old_value, level);
     if (k != vm_kind(new_value, level)) {

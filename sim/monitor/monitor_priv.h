@@ -327,6 +327,8 @@ void changes_barrier(struct monitor *m, uint32_t cpu, enum kc_barrier kind);
 void changes_cpu_gone(struct monitor *m, uint32_t cpu);
 bool needs_break(const struct monitor *m, uint32_t cpu, uint64_t old_value, uint64_t new_value,
                  int level);
+/** Old and new give the same wherever old permits anything: nobody can tell which was used. */
+bool only_widens(uint64_t old_value, uint64_t new_value, int level);
 enum reason change_reason(const struct change *c);
 /** Row of a change that was declared over although it is not. */
 enum mon_row reason_row(enum reason r);

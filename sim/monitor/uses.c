@@ -346,15 +346,20 @@ bool mon_access(struct monitor *m, uint32_t cpu, const struct mon_access *a,
     return true;
 }
 
-/* T25: could a walker of this CPU have read this value of the descriptor? */
+/*
+ * T25: could a walker of this CPU have read this value of the descriptor? A value that was only
+ * widened since is no change that is kept, and may be held as long as what took its place.
+ */
 static bool could_read(const struct monitor *m, uint32_t cpu, const struct sim_walk_step *s)
 {
-    if (((mem_read(m, s->desc_pa) ^ s->value) & ~VM_SOFT) == 0) {
+    uint64_t now = mem_read(m, s->desc_pa);
+    if (((now ^ s->value) & ~VM_SOFT) == 0 || only_widens(s->value, now, s->level)) {
         return true;
     }
     for (const struct change *c = m->oldest; c != NULL; c = c->next) {
-        if (c->desc_pa == s->desc_pa && ((c->old_value ^ s->value) & ~VM_SOFT) == 0 &&
-            (c->left & cpu_bit(cpu)) != 0) {
+        bool same = ((c->old_value ^ s->value) & ~VM_SOFT) == 0 ||
+                    only_widens(s->value, c->old_value, s->level);
+        if (c->desc_pa == s->desc_pa && same && (c->left & cpu_bit(cpu)) != 0) {
             return true;
         }
     }

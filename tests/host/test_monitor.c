@@ -797,6 +797,21 @@ Test(monitor, t25_the_machine_fills_from_an_invalid_descriptor)
     expect(MON_T25, "the machine is wrong");
 }
 
+Test(monitor, t25_what_was_widened_may_be_held_still)
+{
+    store(0, L3 + 8, FRAME | PAGE | RO);
+    invalidate();
+    struct sim_tlb_entry e = walk(VA);
+    store(0, L3 + 8, FRAME | PAGE);
+    mon_tlb_fill(mon, 1, &e); /* by a walker that has not seen the store */
+    store(0, L3 + 8, 0);
+    mon_tlb_fill(mon, 1, &e);
+    expect_clean();
+    invalidate();
+    mon_tlb_fill(mon, 1, &e);
+    expect(MON_T25, "the machine is wrong");
+}
+
 Test(monitor, t25_the_machine_fills_what_was_invalidated)
 {
     struct sim_tlb_entry e = walk(VA);
