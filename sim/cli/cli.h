@@ -84,5 +84,6 @@ KC_NODISCARD enum cli_exit cli_choose_speed(enum cli_speed wanted, char **argv);
 enum cli_exit cmd_run(int argc, char **argv);
 enum cli_exit cmd_replay(int argc, char **argv);
 enum cli_exit cmd_report(int argc, char **argv);
+enum cli_exit cmd_checks(int argc, char **argv);
 
 #endif

@@ -31,6 +31,7 @@ static const struct command commands[] = {
     {"run", cmd_run, "boot the kernel on the simulated machine, run a workload, report"},
     {"replay", cmd_replay, "replay a trace through the kernel's allocators, report"},
     {"report", cmd_report, "replay a trace and write the report as one page for a browser"},
+    {"checks", cmd_checks, "list the rows of the monitors: what each forbids"},
 };
 
 static void print_help(FILE *to)

@@ -13,6 +13,8 @@
 
 #include "scenario.h"
 
+#define PEAK_PARTS 64u
+
 /* The kernel is the machine's "image": it is in no simulated RAM, like the code itself. */
 static struct kc_kernel kernel;
 
@@ -73,19 +75,6 @@ static kc_status_t on_fill(void *ctx, struct kc_event *buf, uint32_t max, uint32
     return st;
 }
 
-static void on_watch(void *ctx, const struct kc_replay_now *now)
-{
-    struct session *s = (struct session *)ctx;
-    const struct timeline_point p = {
-        .time_ns = now->time_ns,
-        .requested_bytes = now->requested_bytes,
-        .footprint_bytes = now->footprint_bytes,
-        .source_footprint_bytes = now->source_footprint_bytes,
-    };
-    timeline_add(&s->timeline, &p);
-    s->source_known = now->source_known;
-}
-
 static enum memmap_holder holder_of(uint16_t owner)
 {
     switch (owner) {
@@ -104,23 +93,51 @@ static enum memmap_holder holder_of(uint16_t owner)
     }
 }
 
-static void on_ended(void *ctx, struct kc_kernel *k)
+/* Who holds what now. */
+static void take_map(struct memmap *map, struct kc_kernel *k)
 {
-    struct session *s = (struct session *)ctx;
     struct kc_frame_info frame;
     kc_pa_range_t range;
     uint32_t kind;
     uint32_t at = 0;
-    memmap_ram(&s->memmap, kc_early_ram_bytes(&k->early));
+    memmap_ram(map, kc_early_ram_bytes(&k->early));
     while (kc_early_next_taken(&k->early, &at, &range, &kind)) {
-        memmap_add(&s->memmap, kc_pa_raw(range.base), range.size, MEMMAP_KERNEL);
+        memmap_add(map, kc_pa_raw(range.base), range.size, MEMMAP_KERNEL);
     }
     uint64_t cursor = 0;
     while (kc_frame_next_used(&k->frames, &cursor, &frame)) {
-        memmap_add(&s->memmap, kc_pa_raw(frame.base), (uint64_t)KC_FRAME_BYTES << frame.order,
+        memmap_add(map, kc_pa_raw(frame.base), (uint64_t)KC_FRAME_BYTES << frame.order,
                    holder_of(frame.owner));
     }
-    memmap_end(&s->memmap);
+    memmap_end(map);
+}
+
+static void on_watch(void *ctx, const struct kc_replay_now *now)
+{
+    struct session *s = (struct session *)ctx;
+    const struct timeline_point p = {
+        .time_ns = now->time_ns,
+        .requested_bytes = now->requested_bytes,
+        .footprint_bytes = now->footprint_bytes,
+        .source_footprint_bytes = now->source_footprint_bytes,
+    };
+    timeline_add(&s->timeline, &p);
+    s->source_known = now->source_known;
+    /* Looking at all frames costs as much as there are: not again for a little more. */
+    uint64_t held = now->footprint_bytes + now->page_bytes;
+    s->peak_most_bytes = held > s->peak_most_bytes ? held : s->peak_most_bytes;
+    if (held > s->peak_bytes + s->peak_bytes / PEAK_PARTS) {
+        s->peak_bytes = held;
+        s->peak_time_ns = now->time_ns;
+        memmap_clear(&s->peak);
+        take_map(&s->peak, &kernel);
+    }
+}
+
+static void on_ended(void *ctx, struct kc_kernel *k)
+{
+    struct session *s = (struct session *)ctx;
+    take_map(&s->memmap, k);
     lifetimes_end(&s->lifetimes);
 }
 
@@ -381,6 +398,7 @@ bool session_end(struct session *s)
     s->type = NULL;
     lifetimes_fini(&s->lifetimes);
     memmap_fini(&s->memmap);
+    memmap_fini(&s->peak);
     machine_destroy();
     return log && sites && tables;
 }
@@ -462,6 +480,10 @@ static void gather(const struct session_config *config, const struct session *s,
         .timeline = &s->timeline,
         .lifetimes = &s->lifetimes,
         .memmap = &s->memmap,
+        .peak = &s->peak,
+        .peak_time_ns = s->peak_time_ns,
+        .peak_bytes = s->peak_bytes,
+        .peak_most_bytes = s->peak_most_bytes,
         .latency = &run->latency[0],
         .source_known = s->source_known,
         .monitor = s->monitor,
@@ -532,7 +554,7 @@ void session_html(const struct session_config *config, const struct session *s,
     struct gathered g;
     gather(config, s, run, &g);
     report_html(&g.data, out);
-    out->failed |= s->lifetimes.failed || s->memmap.failed;
+    out->failed |= s->lifetimes.failed || s->memmap.failed || s->peak.failed;
 }
 
 void session_svg(const struct session_config *config, const struct session *s,

@@ -51,7 +51,9 @@ struct session {
     struct timeline timeline;
     bool source_known; /* at the last sample */
     struct lifetimes lifetimes;
-    struct memmap memmap;
+    struct memmap memmap; /* at the end */
+    struct memmap peak;   /* when the replay held the most, to a 64th */
+    uint64_t peak_time_ns, peak_bytes, peak_most_bytes; /* as in report_data */
     char story[SESSION_STORY_MAX]; /* of a fault that ended the run, level by level; else empty */
     size_t story_size;
 };

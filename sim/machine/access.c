@@ -48,6 +48,33 @@ static bool flat(struct cpu *c, uint64_t va, enum sim_access_kind kind, uint32_t
     return true;
 }
 
+/*
+ * Two entries match (D8.13, TLB conflicts): the seed draws an abort, or an amalgam of both,
+ * which here has the bits of either output address and the rights that both give.
+ */
+static struct tlb_record *settle_conflict(struct cpu *c, uint64_t va, uint16_t asid,
+                                          struct tlb_record *r, struct sim_walk *w)
+{
+    const struct tlb_record *o = tlb_conflict(c, va, asid, r);
+    if (o == NULL) {
+        return r;
+    }
+    if (machine_random(&sim.walk_random) % 2 == 0) {
+        *w = (struct sim_walk){.dfsc = MMU_FSC_CONFLICT};
+        return NULL;
+    }
+    const struct sim_tlb_entry *fine = r->e.level > o->e.level ? &r->e : &o->e;
+    uint64_t pa = (r->e.pa + (va - r->e.va)) | (o->e.pa + (va - o->e.va));
+    c->amalgam.e = r->e;
+    c->amalgam.e.va = va & ~(fine->size - 1);
+    c->amalgam.e.size = fine->size;
+    c->amalgam.e.pa = pa & ~(fine->size - 1);
+    c->amalgam.e.level = fine->level;
+    c->amalgam.e.perm = r->e.perm & o->e.perm;
+    c->amalgam.e.stale = true;
+    return &c->amalgam;
+}
+
 /* The entry that this access uses, from the TLB or by a walk; NULL: *w says why there is none. */
 static struct tlb_record *look_up(struct cpu *c, uint64_t va, struct sim_walk *w)
 {
@@ -55,7 +82,7 @@ static struct tlb_record *look_up(struct cpu *c, uint64_t va, struct sim_walk *w
     uint16_t asid = mmu_asid(&c->now);
     struct tlb_record *r = tlb_find(c, input, asid, true);
     if (r != NULL) {
-        return r;
+        return settle_conflict(c, input, asid, r, w);
     }
     struct tlb_record *from = tlb_find(c, input, asid, false);
     walker_walk(c, &c->now, va, from != NULL ? &from->e : NULL, w);
@@ -83,10 +110,12 @@ bool access_try(struct cpu *c, uint64_t va, enum sim_access_kind kind, bool el0,
     struct sim_walk w;
     struct tlb_record *r = look_up(c, va, &w);
     if (r == NULL) {
+        tell_fault(c, va, bytes, kind, el0);
         return fault_at(f, c, va, kind, w.dfsc);
     }
     uint32_t fsc = mmu_judge(&c->now, r->e.perm, r->e.level, kind, el0);
     if (fsc != 0) {
+        tell_fault(c, va, bytes, kind, el0);
         return fault_at(f, c, va, kind, fsc);
     }
     *l = (struct landing){.pa = r->e.pa + (mmu_strip(&c->now, va) - r->e.va), .entry = r};

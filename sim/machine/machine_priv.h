@@ -145,6 +145,7 @@ struct cpu {
     bool low;    /* inside kc_plat_call_low() */
 
     struct tlb tlb;
+    struct tlb_record amalgam; /* what the last access got of two entries that conflict */
     struct context context[CONTEXTS_MAX];
     struct tlbi tlbi[TLBIS_MAX];
     struct pending_store *pending;      /* descriptor stores since the last DSB that covers them */
@@ -259,6 +260,13 @@ void host_regime_user(struct cpu *c);
 
 /** The entry (leaf or intermediate) that translates va under asid; stale ones first. */
 struct tlb_record *tlb_find(struct cpu *c, uint64_t va, uint16_t asid, bool leaf);
+
+/**
+ * A leaf other than r that translates va under asid, too, and that no correct change leaves beside
+ * it: of another size (unless FEAT_BBM lets it), or global where r is not. NULL if there is none.
+ */
+struct tlb_record *tlb_conflict(struct cpu *c, uint64_t va, uint16_t asid,
+                                const struct tlb_record *r);
 
 /** Add an entry, or find the equal one. Tells the monitor of a new one. */
 struct tlb_record *tlb_insert(struct cpu *c, const struct sim_tlb_entry *e, enum sim_fill fill);
@@ -387,6 +395,8 @@ void tell_fill(struct cpu *c, const struct tlb_record *r);
 /** True if further accesses need not be told until the generation changes. */
 bool tell_access(struct cpu *c, const struct tlb_record *r, uint64_t va, uint64_t pa,
                  uint32_t bytes, enum sim_access_kind kind, bool el0);
+/** The access is about to fault, MMU on. */
+void tell_fault(struct cpu *c, uint64_t va, uint32_t bytes, enum sim_access_kind kind, bool el0);
 void tell_note(struct cpu *c, enum kc_note kind, uint64_t base, uint64_t size, const void *owner);
 void tell_same(void);
 

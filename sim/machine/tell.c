@@ -38,6 +38,12 @@ static uint64_t now(void *ctx)
     return sim_seq();
 }
 
+static uint64_t view(void *ctx, uint32_t cpu)
+{
+    (void)ctx;
+    return sim.cpu[cpu].low ? 0 : SIM_LINEAR_BASE;
+}
+
 static uint32_t each_stale(void *ctx, sim_tlb_fn fn, void *arg)
 {
     (void)ctx;
@@ -56,6 +62,7 @@ void machine_monitor_side(struct mon_machine *out)
                                 .read = read_ram,
                                 .sysreg = read_sysreg,
                                 .each_stale = each_stale,
+                                .view = view,
                                 .panic = stop,
                                 .linear = SIM_LINEAR_BASE};
 }
@@ -101,6 +108,7 @@ void tell_load(struct cpu *c, uint64_t pa)
 {
     if (sim.monitor != NULL) {
         mon_desc_load(sim.monitor, c->id, pa);
+        settle();
     }
 }
 
@@ -161,21 +169,36 @@ void tell_fill(struct cpu *c, const struct tlb_record *r)
     }
 }
 
+static struct mon_access access_of(uint64_t va, uint64_t pa, uint32_t bytes,
+                                   enum sim_access_kind kind, bool el0)
+{
+    return (struct mon_access){.va = va,
+                               .pa = pa,
+                               .size = bytes,
+                               .write = kind == SIM_WRITE,
+                               .fetch = kind == SIM_FETCH,
+                               .el = el0 ? 0 : 1};
+}
+
 bool tell_access(struct cpu *c, const struct tlb_record *r, uint64_t va, uint64_t pa,
                  uint32_t bytes, enum sim_access_kind kind, bool el0)
 {
     if (sim.monitor == NULL) {
         return true;
     }
-    struct mon_access a = {.va = va,
-                           .pa = pa,
-                           .size = bytes,
-                           .write = kind == SIM_WRITE,
-                           .fetch = kind == SIM_FETCH,
-                           .el = el0 ? 0 : 1};
+    struct mon_access a = access_of(va, pa, bytes, kind, el0);
     bool good = mon_access(sim.monitor, c->id, &a, &r->e);
     settle();
     return good;
+}
+
+void tell_fault(struct cpu *c, uint64_t va, uint32_t bytes, enum sim_access_kind kind, bool el0)
+{
+    if (sim.monitor != NULL) {
+        struct mon_access a = access_of(va, 0, bytes, kind, el0);
+        mon_fault(sim.monitor, c->id, &a);
+        settle();
+    }
 }
 
 void tell_note(struct cpu *c, enum kc_note kind, uint64_t base, uint64_t size, const void *owner)

@@ -115,6 +115,35 @@ struct tlb_record *tlb_find(struct cpu *c, uint64_t va, uint16_t asid, bool leaf
     return clean;
 }
 
+/* May entries of unlike size for one address be there side by side (FEAT_BBM; bit 16 is nT)? */
+static bool sizes_agree(const struct sim_tlb_entry *a, const struct sim_tlb_entry *b)
+{
+    const struct sim_tlb_entry *block = a->level < b->level ? a : b;
+    bool nt = (block->step[block->step_count - 1].value & KC_BIT(16)) != 0;
+    return a->level == b->level || (sim.config.features & MACHINE_BBML2) != 0 ||
+           ((sim.config.features & MACHINE_BBML1) != 0 && nt);
+}
+
+struct tlb_record *tlb_conflict(struct cpu *c, uint64_t va, uint16_t asid,
+                                const struct tlb_record *r)
+{
+    for (uint32_t level = 0; level < 4; level++) {
+        if (c->tlb.class_count[1][level] == 0) {
+            continue;
+        }
+        uint64_t first = va & ~(mmu_span((int32_t)level) - 1);
+        for (struct tlb_record *o = c->tlb.bucket[hash_of(first, level, true)]; o != NULL;
+             o = o->next) {
+            if (o != r && o->e.leaf && o->e.va == first && o->e.level == level &&
+                asid_matches(&o->e, asid) &&
+                (!sizes_agree(&o->e, &r->e) || o->e.global != r->e.global)) {
+                return o;
+            }
+        }
+    }
+    return NULL;
+}
+
 static bool same_walk(const struct sim_tlb_entry *a, const struct sim_tlb_entry *b)
 {
     if (a->va != b->va || a->pa != b->pa || a->level != b->level || a->leaf != b->leaf ||

@@ -78,8 +78,7 @@ void change_end(struct monitor *m, struct change *c)
     free(c);
 }
 
-/* Old and new give the same wherever old permits anything: nobody can tell which was used. */
-static bool only_widens(uint64_t old_value, uint64_t new_value, int level)
+bool only_widens(uint64_t old_value, uint64_t new_value, int level)
 {
     enum vm_kind k = vm_kind(old_value, level);
     if (k != vm_kind(new_value, level)) {
@@ -146,6 +145,9 @@ void change_record(struct monitor *m, uint32_t cpu, struct table *root, uint64_t
     enum vm_kind k = vm_kind(old_value, level);
     if (k == VM_INVALID || (vm_is_leaf(k) && (old_value & VM_AF) == 0) ||
         ((old_value ^ new_value) & ~VM_SOFT) == 0 || only_widens(old_value, new_value, level)) {
+        if (vm_is_leaf(k) && ((old_value ^ new_value) & ~VM_SOFT) != 0) {
+            lint_widened(m, desc_va(m, root, desc_pa), vm_span(level));
+        }
         return; /* nothing that a TLB may hold, or nothing that differs */
     }
     uint64_t va = desc_va(m, root, desc_pa);
@@ -237,6 +239,40 @@ static void tlbi_on(struct monitor *m, uint32_t cpu, struct change *c, const str
     c->done = (struct attempt){COVERS, op, operand, at, cpu};
 }
 
+/* Changes that this TLBI takes from some TLB, and that none has been issued for. */
+static uint32_t count_changes(const struct monitor *m, uint32_t cpu, const struct vm_tlbi *t)
+{
+    uint32_t n = 0;
+    for (const struct change *c = m->oldest; c != NULL; c = c->next) {
+        uint8_t targets = t->broadcast ? c->left : (uint8_t)(c->left & cpu_bit(cpu));
+        n += c->key == c->desc_pa && (targets & (uint8_t)~c->issued[cpu]) != 0 &&
+             tlbi_covers(t, c) == COVERS;
+    }
+    return n;
+}
+
+/* Does the invalidation leave nothing of that root on that CPU? */
+static bool retires(const struct monitor *m, uint32_t cpu, const struct flush *f,
+                    const struct table *root)
+{
+    bool hits = f->all || (!root->high && f->asid == root->asid);
+    return hits && (f->targets & root->hold & cpu_bit(cpu)) != 0 && !root_in_use(m, cpu, root) &&
+           root->used[cpu] < f->order;
+}
+
+/* Roots that this TLBI, once completed, leaves nothing of on some CPU. */
+static uint32_t count_roots(const struct monitor *m, uint32_t cpu, const struct vm_tlbi *t)
+{
+    struct flush f = {t->all, t->asid, t->broadcast ? 0xff : cpu_bit(cpu), m->order, 0};
+    uint32_t n = 0;
+    for (const struct table *r = t->by_va ? NULL : m->roots; r != NULL; r = r->next_root) {
+        for (uint32_t i = 0; i < m->config.cpu_count; i++) {
+            n += retires(m, i, &f, r);
+        }
+    }
+    return n;
+}
+
 void changes_tlbi(struct monitor *m, uint32_t cpu, enum kc_tlbi op, uint64_t operand)
 {
     uint32_t asid_bits = (reg_read(m, cpu, KC_TCR_EL1) & VM_TCR_AS) != 0 ? 16 : 8;
@@ -247,11 +283,21 @@ void changes_tlbi(struct monitor *m, uint32_t cpu, enum kc_tlbi op, uint64_t ope
     }
     if (t.all || t.by_asid) {
         struct cpu_state *s = &m->cpu[cpu];
-        if (s->flush_count < FLUSHES_MAX) {
-            s->flush[s->flush_count++] =
-                (struct flush){t.all, t.asid, t.broadcast ? 0xff : cpu_bit(cpu)};
+        if (s->flush_count == s->flush_room) {
+            s->flush_room = s->flush_room * 2 + 16;
+            s->flush = mon_resize(s->flush, s->flush_room * sizeof(*s->flush));
         }
+        s->flush[s->flush_count++] = (struct flush){
+            t.all, t.asid, t.broadcast ? 0xff : cpu_bit(cpu), m->order, m->site_count};
     }
+    struct lint_tlbi lint = {.t = &t, .op = op, .operand = operand};
+    lint.changes = count_changes(m, cpu, &t);
+    lint.roots = count_roots(m, cpu, &t);
+    for (const struct change *c = m->oldest; c != NULL && !lint.astray; c = c->next) {
+        lint.astray = c->cpu == cpu && c->issued[cpu] == 0;
+    }
+    lint_tlbi(m, cpu, &lint);
+    registers_tlbi(m, cpu, &t);
     bool hit = false;
     for (struct change *c = m->oldest; c != NULL; c = c->next) {
         enum reason why = tlbi_covers(&t, c);
@@ -311,13 +357,17 @@ static void flushes_complete(struct monitor *m, uint32_t cpu, bool narrow)
         uint8_t reach = narrow ? (uint8_t)(f->targets & cpu_bit(cpu)) : f->targets;
         for (struct table *t = m->roots; t != NULL; t = t->next_root) {
             for (uint32_t c = 0; c < m->config.cpu_count; c++) {
-                bool hits = f->all || (!t->high && f->asid == t->asid);
-                if ((reach & t->hold & cpu_bit(c)) != 0 && hits && !root_in_use(m, c, t)) {
+                if ((reach & cpu_bit(c)) != 0 && retires(m, c, f, t)) {
                     t->hold &= (uint8_t)~cpu_bit(c);
                 }
             }
             if (f->all && (t->hold & ~reach) == 0) {
                 t->asids = false;
+            }
+        }
+        for (uint32_t c = 0; f->all && c < m->config.cpu_count; c++) {
+            if ((reach & cpu_bit(c)) != 0) {
+                registers_flushed(m, c, f->order, f->site);
             }
         }
         if (narrow && (f->targets & (uint8_t)~cpu_bit(cpu)) != 0) {
@@ -506,4 +556,23 @@ void change_missing(const struct change *c, const char *until, char *text)
                  want, va, since, until);
         return;
     }
+}
+
+void report_of_change(struct monitor *m, enum mon_row row, uint32_t cpu, const struct change *c,
+                      const char *until, const char *sentence)
+{
+    struct mon_report r;
+    if (m->policy[row] == MON_OFF) {
+        return;
+    }
+    report_begin(&r, row, cpu);
+    r.va = c->va;
+    r.pa = c->old_value & VM_OA;
+    r.desc_pa = c->desc_pa;
+    r.old_desc = c->old_value;
+    r.new_desc = c->new_value;
+    snprintf(r.sentence, sizeof(r.sentence), "%s", sentence);
+    change_missing(c, until, r.missing);
+    report_change(&r, c);
+    report_end(m, &r, change_reason(c));
 }

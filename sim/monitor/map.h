@@ -36,6 +36,16 @@ static inline void *mon_alloc(size_t bytes)
     return p;
 }
 
+static inline void *mon_resize(void *p, size_t bytes)
+{
+    p = realloc(p, bytes);
+    if (p == NULL) {
+        fputs("ksim: no memory left for the monitors\n", stderr);
+        exit(4);
+    }
+    return p;
+}
+
 static inline uint64_t map_hash(uint64_t key)
 {
     key ^= key >> 29;

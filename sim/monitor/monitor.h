@@ -9,9 +9,10 @@
  * the library that it judges. It changes nothing in the machine.
  *
  * Rows are those of docs/checks.md. Two kinds of judgement are made:
- *   at steps   T1 to T10, T13 T14 T15 T19 T20 T21 T27: from the steps alone, at every speed;
- *   at use     T4 T11 T16 T17 T18 T28: at each access and each walk that the machine tells of,
- * which is all of them on the exact machine and only first touches at native speed.
+ *   at steps   from stores, barriers, TLBIs, register writes and notes, at every speed;
+ *   at use     at each access, fault and walk that the machine tells of, which is all of them on
+ *              the exact machine and only first touches at native speed.
+ * Which row is of which kind: mon_row_info(), `ksim checks`.
  *
  * Context: all mon_ functions are called with the machine's baton held: one at a time, no locks.
  */
@@ -32,8 +33,8 @@
 /* The rows that are judged, in the order in which they are listed. */
 /* clang-format off */
 #define MON_ROWS(X) \
-    X(T1) X(T2) X(T3) X(T4) X(T5) X(T6) X(T7) X(T8) X(T9) X(T10) X(T11) X(T13) X(T14) X(T15) \
-    X(T16) X(T17) X(T18) X(T19) X(T20) X(T21) X(T27) X(T28)
+    X(T1) X(T2) X(T3) X(T4) X(T5) X(T6) X(T7) X(T8) X(T9) X(T10) X(T11) X(T12) X(T13) X(T14) \
+    X(T15) X(T16) X(T17) X(T18) X(T19) X(T20) X(T21) X(T22) X(T25) X(T26) X(T27) X(T28) X(T30)
 /* clang-format on */
 
 enum mon_row {
@@ -77,6 +78,9 @@ struct mon_machine {
     uint64_t (*sysreg)(void *ctx, uint32_t cpu, enum kc_sysreg reg);
     /** The entries that are stale, of all CPUs, as sim_tlb_each_stale(); may be NULL. */
     uint32_t (*each_stale)(void *ctx, sim_tlb_fn fn, void *arg);
+    /** Where that CPU's own code reaches pa 0 now: `linear`, or 0 where it runs by an identity map.
+     *  NULL: always `linear`. */
+    uint64_t (*view)(void *ctx, uint32_t cpu);
     /** Stop the run: a row with policy PANIC has reported. May return (then the run goes on). */
     void (*panic)(void *ctx, const char *text);
     uint64_t
@@ -142,12 +146,41 @@ bool mon_row_find(const char *name, enum mon_row *out);
 /** One sentence on what the row forbids. */
 const char *mon_row_text(enum mon_row row);
 
+/** A lint row: its reports are kept and counted, but are no violations (mon_total()). */
+bool mon_row_is_lint(enum mon_row row);
+
+/* A row of the design's list, judged or not: what docs/checks.md says of it. */
+struct mon_row_info {
+    const char *name;
+    const char *text;    /* what it forbids */
+    const char *when;    /* judged: reported when; in the marks of Markdown, like the next three */
+    const char *at;      /* judged: at which events */
+    const char *native;  /* judged: how far it sees at native speed, */
+    const char *exact;   /*   and on the exact machine */
+    const char *not_yet; /* why it is not judged; NULL: it is */
+    bool lint;
+};
+
+/** The i-th row of the list, from 0; NULL beyond its end. */
+const struct mon_row_info *mon_row_info(uint32_t i);
+
 /** How often the row was judged: how many states it could have reported on. */
 uint64_t mon_judgements(const struct monitor *m, enum mon_row row);
 
-/** How often it reported, repeats included; and the sum over the rows. */
+/** How often it reported, repeats included; and the sum over the rows that are no lint. */
 uint64_t mon_violations(const struct monitor *m, enum mon_row row);
 uint64_t mon_total(const struct monitor *m);
+
+/* Findings of the cost lint (T30), by kind. */
+enum mon_lint {
+    MON_LINT_REDUNDANT,
+    MON_LINT_WIDE,
+    MON_LINT_STORES,
+    MON_LINT_SYSTEM,
+    MON_LINT_COUNT
+};
+const char *mon_lint_text(enum mon_lint kind);
+uint64_t mon_lints(const struct monitor *m, enum mon_lint kind);
 
 /** The i-th distinct report, in order of appearance, or NULL. Good until the next event. */
 const struct mon_report *mon_report_at(const struct monitor *m, size_t i);
@@ -176,7 +209,7 @@ void mon_cpu(struct monitor *m, uint32_t cpu, bool on);
 void mon_desc_store(struct monitor *m, uint32_t cpu, uint64_t pa, uint64_t old_value,
                     uint64_t new_value, enum mon_store_kind kind);
 
-/** A descriptor is about to be read through the seam. */
+/** A descriptor is about to be read through the seam: where the MMU is on, by the linear map. */
 void mon_desc_load(struct monitor *m, uint32_t cpu, uint64_t pa);
 
 /**
@@ -217,6 +250,12 @@ void mon_tlb_fill(struct monitor *m, uint32_t cpu, const struct sim_tlb_entry *e
  */
 bool mon_access(struct monitor *m, uint32_t cpu, const struct mon_access *a,
                 const struct sim_tlb_entry *e);
+
+/**
+ * An access is about to fault with the MMU on: no entry, or one that does not allow it, or two that
+ * conflict. a->pa is 0.
+ */
+void mon_fault(struct monitor *m, uint32_t cpu, const struct mon_access *a);
 
 /** kc_plat_note(). base is an address of the kind that the note says. */
 void mon_note(struct monitor *m, uint32_t cpu, enum kc_note kind, uint64_t base, uint64_t size,

@@ -7,29 +7,31 @@
 #include "monitor.h"
 #include "vmsa.h"
 
-#define SEEN_SLOTS      1024u /* per CPU: entries found good, by seq */
-#define FLUSHES_MAX     16u   /* per CPU: issued ASID and ALL invalidations that no DSB completed */
-#define SUBTREE_MAX     1024u /* leaves followed beneath one removed table */
-#define FILTER_WORDS    1024u
-#define LEVEL_UNKNOWN   (-1)
-#define PENDING_PER_KEY 8u
+#define SEEN_SLOTS    1024u /* per CPU: entries found good, by seq */
+#define DEBTS_MAX     8u    /* per CPU: register writes whose old values may matter (T12) */
+#define GONE_MAX      16u   /* per debt: ranges invalidated since */
+#define SUBTREE_MAX   1024u /* leaves followed beneath one removed table */
+#define FILTER_WORDS  1024u
+#define ROOT_IN_USE   UINT64_MAX
+#define LEVEL_UNKNOWN (-1)
 
 /* One page that is, or was, a translation table. */
 struct table {
     uint64_t pa;
-    uint64_t parent;   /* descriptor that points here; 0: none or root */
-    uint64_t freed_at; /* clock when it was given back; 0: never since it was noted */
-    const void *owner; /* as noted; NULL: unknown */
-    int level;         /* LEVEL_UNKNOWN until it was reached from a root */
-    bool noted;        /* NOTE_TABLE or NOTE_ROOT, and no TABLE_FREE since */
-    bool linked;       /* parent points here */
-    bool root;         /* in a TTBR at some time */
-    bool high;         /* root of TTBR1 */
-    uint32_t walks;    /* pending changes of table descriptors that led here */
-    uint8_t hold;      /* root: CPUs whose TLB may hold something of it */
-    uint16_t asid;     /* root: ASID of its latest use */
-    bool asids;        /* root: walked under several ASIDs since everything was invalidated */
-    uint32_t va_bits;  /* root */
+    uint64_t parent;            /* descriptor that points here; 0: none or root */
+    uint64_t freed_at;          /* clock when it was given back; 0: never since it was noted */
+    const void *owner;          /* as noted; NULL: unknown */
+    int level;                  /* LEVEL_UNKNOWN until it was reached from a root */
+    bool noted;                 /* NOTE_TABLE or NOTE_ROOT, and no TABLE_FREE since */
+    bool linked;                /* parent points here */
+    bool root;                  /* in a TTBR at some time */
+    bool high;                  /* root of TTBR1 */
+    uint32_t walks;             /* pending changes of table descriptors that led here */
+    uint8_t hold;               /* root: CPUs whose TLB may hold something of it */
+    uint64_t used[KC_CPUS_MAX]; /* root: order when the CPU left it; ROOT_IN_USE: it has not */
+    uint16_t asid;              /* root: ASID of its latest use */
+    bool asids;       /* root: walked under several ASIDs since everything was invalidated */
+    uint32_t va_bits; /* root */
     struct table *next_root;
 };
 
@@ -126,6 +128,7 @@ struct mapping {
     uint64_t desc_pa;
     uint64_t value;
     uint32_t break_site; /* store that took it away; 0: it is there */
+    uint64_t freed_at; /* clock when the page was freed beneath a root out of use; 0: it was not */
 };
 
 struct lock {
@@ -135,10 +138,42 @@ struct lock {
     bool of_tables;  /* NOTE_PT_LOCK */
 };
 
+/* An invalidation of everything, or of an ASID, that no DSB has completed. */
 struct flush {
     bool all;
     uint16_t asid;
     uint8_t targets;
+    uint64_t order; /* when it was issued, */
+    uint32_t site;  /*   and by which call */
+};
+
+/* The registers that say how an address is translated. */
+struct regime {
+    uint64_t sctlr, tcr, mair, ttbr[2];
+};
+
+enum debt_state {
+    DEBT_WRITTEN,      /* no context synchronisation since */
+    DEBT_SYNCHRONISED, /* what was cached under the old value may still be used */
+    DEBT_SETTLED       /* kept until an access shows that the steps were needed (sites.c) */
+};
+
+/* A register write whose old value may still be in use: T12. */
+struct debt {
+    enum kc_sysreg reg;
+    enum debt_state state;
+    struct regime old; /* the regime that used the old value */
+    uint64_t ttbr[2];  /* as they were at the write: D1 */
+    uint64_t old_value, new_value;
+    uint64_t at;
+    uint64_t synced_order;
+    uint32_t syncs; /* context synchronisations since the write */
+    uint32_t sync_site, flush_site;
+    bool local_gone; /* a TLBI by ASID was issued */
+    uint32_t gone_count;
+    struct {
+        uint64_t base, size;
+    } gone[GONE_MAX];
 };
 
 struct cpu_state {
@@ -149,9 +184,16 @@ struct cpu_state {
     uint64_t sync_before;
     uint32_t dsb_site, sync_site, complete_site;
     uint64_t sync_order; /* stores before this order are seen by this CPU's walks for certain */
-    struct flush flush[FLUSHES_MAX];
-    uint32_t flush_count;
-    bool changed; /* recorded a change since it last released a lock of tables */
+    struct flush *flush;
+    uint32_t flush_count, flush_room;
+    bool walked;        /* the MMU has been on */
+    struct regime held; /* with what, the last time */
+    struct debt debt[DEBTS_MAX];
+    uint32_t debt_count;
+    bool leaving; /* a root was taken from a TTBR and no context synchronisation followed */
+    uint64_t stored_order; /* of the last store to a live table */
+    uint32_t tlbis_issued; /* since the last DSB that completes them */
+    bool changed;          /* recorded a change since it last released a lock of tables */
     struct {
         uint64_t seq, va, epoch;
     } seen[SEEN_SLOTS];
@@ -170,10 +212,11 @@ struct stack {
 };
 #define STACKS_MAX 64u
 
-struct kept {
-    struct mon_report report;
-    uint64_t key;
+/* A leaf whose rights were widened: a TLBI may follow, and need not. */
+struct widened {
+    uint64_t va, span; /* span 0: none */
 };
+#define WIDENED_MAX 64u
 
 struct monitor {
     struct mon_config config;
@@ -199,6 +242,10 @@ struct monitor {
     uint32_t exec_count;
     struct stack stack[STACKS_MAX];
     uint32_t stack_count;
+    struct widened widened[WIDENED_MAX];
+    uint32_t widened_next;
+    uint64_t lint[MON_LINT_COUNT];
+    uint32_t orphans; /* mappings whose page was freed while no CPU could reach their root */
     struct site *site;
     uint32_t site_count, site_room;
     uint64_t order;
@@ -210,7 +257,9 @@ struct monitor {
 
 struct translation {
     bool valid;
-    uint64_t pa; /* of the address asked for */
+    uint32_t step_count;
+    uint64_t step[5]; /* addresses of the descriptors read */
+    uint64_t pa;      /* of the address asked for */
     uint64_t leaf;
     uint64_t over; /* hierarchical bits */
     int level;
@@ -226,6 +275,23 @@ static inline uint64_t page_of(uint64_t pa)
     return pa & ~(VM_PAGE - 1);
 }
 
+/** A store to the page is somebody's business: it is a table, or walks to it may be cached. */
+static inline bool is_watched(const struct table *t)
+{
+    return t != NULL && (t->noted || t->linked || t->root || t->walks != 0);
+}
+
+static inline const struct history *history_of(const struct monitor *m, uint64_t desc_pa)
+{
+    return map_get(&m->histories, desc_pa);
+}
+
+/** Where a page of that size class appears: blocks and pages do not share a key. */
+static inline uint64_t mapping_key(uint64_t oa, int level)
+{
+    return oa | (uint64_t)(level & 3);
+}
+
 uint64_t mon_clock(const struct monitor *m);
 uint64_t mem_read(const struct monitor *m, uint64_t pa);
 uint64_t reg_read(const struct monitor *m, uint32_t cpu, enum kc_sysreg reg);
@@ -239,11 +305,16 @@ uint64_t desc_va(const struct monitor *m, const struct table *root, uint64_t des
 void table_connect(struct monitor *m, uint32_t cpu, struct table *t, int level, uint64_t parent);
 void tables_regime(struct monitor *m, uint32_t cpu, uint64_t sctlr, uint64_t tcr, uint64_t ttbr0,
                    uint64_t ttbr1);
-/** True if this CPU's TTBRs, its MMU on, hold that root now. */
+/** A context synchronisation: what was taken from the TTBRs before is left. */
+void tables_synchronised(struct monitor *m, uint32_t cpu);
+/** The root that t hangs from, live or not; NULL if it hangs from none. */
+const struct table *table_root(const struct monitor *m, const struct table *t);
+/** May this CPU walk that root: is it in a TTBR, its MMU on, or left without a synchronisation? */
 bool root_in_use(const struct monitor *m, uint32_t cpu, const struct table *root);
 struct translation translate(const struct monitor *m, uint64_t root, bool high, uint32_t va_bits,
                              uint64_t va);
 void desc_check(struct monitor *m, uint32_t cpu, uint64_t desc_pa, uint64_t value, int level);
+void note_table(struct monitor *m, uint32_t cpu, uint64_t base, const void *owner);
 
 /* ---- changes.c: the automaton ---------------------------------------------------------------- */
 
@@ -256,11 +327,71 @@ void changes_barrier(struct monitor *m, uint32_t cpu, enum kc_barrier kind);
 void changes_cpu_gone(struct monitor *m, uint32_t cpu);
 bool needs_break(const struct monitor *m, uint32_t cpu, uint64_t old_value, uint64_t new_value,
                  int level);
+/** Old and new give the same wherever old permits anything: nobody can tell which was used. */
+bool only_widens(uint64_t old_value, uint64_t new_value, int level);
 enum reason change_reason(const struct change *c);
 /** Row of a change that was declared over although it is not. */
 enum mon_row reason_row(enum reason r);
 /** The missing step in words; `until` says before what it was due. */
 void change_missing(const struct change *c, const char *until, char *text);
+
+/** Report a change that is not over, under that row; `until` as above. */
+void report_of_change(struct monitor *m, enum mon_row row, uint32_t cpu, const struct change *c,
+                      const char *until, const char *sentence);
+
+/* ---- stores.c -------------------------------------------------------------------------------- */
+
+/** A leaf of a table beneath a root is, or is about to be, there: remember what it maps. */
+void mapping_record(struct monitor *m, const struct table *root, uint64_t pa, uint64_t old_value,
+                    uint64_t new_value, int level, uint32_t site);
+
+/* ---- uses.c ---------------------------------------------------------------------------------- */
+
+/** First of the first `steps` steps of e that memory contradicts, or -1. */
+int stale_step(const struct monitor *m, const struct sim_tlb_entry *e, uint32_t steps);
+/** The change that made step i of an entry stale, as far as it is still pending on this CPU. */
+const struct change *change_of_step(const struct monitor *m, uint32_t cpu,
+                                    const struct sim_tlb_entry *e, int i);
+
+/** T26, of a descriptor that is loaded or stored through the seam. */
+void judge_own_view(struct monitor *m, uint32_t cpu, uint64_t pa);
+
+/* ---- registers.c: T12 ------------------------------------------------------------------------ */
+
+void registers_written(struct monitor *m, uint32_t cpu, enum kc_sysreg reg, uint64_t old_value,
+                       uint64_t new_value);
+void registers_synchronised(struct monitor *m, uint32_t cpu, uint32_t site);
+void registers_tlbi(struct monitor *m, uint32_t cpu, const struct vm_tlbi *t);
+/** A TLBI of everything, issued then, has been completed on that CPU. */
+void registers_flushed(struct monitor *m, uint32_t cpu, uint64_t issued_order, uint32_t site);
+/** Does some register of that CPU wait for a TLBI of everything? */
+bool registers_owe(const struct monitor *m, uint32_t cpu);
+void judge_registers(struct monitor *m, uint32_t cpu, const struct mon_access *a);
+
+/* ---- lint.c: T30 ----------------------------------------------------------------------------- */
+
+/** What a TLBI does, told before it is issued: changes it counts for, roots it retires. */
+struct lint_tlbi {
+    const struct vm_tlbi *t;
+    enum kc_tlbi op;
+    uint64_t operand;
+    uint32_t
+        changes;    /* not over, which it covers, not counting what lies beneath a removed table */
+    uint32_t roots; /* out of use, of which a TLB may hold something */
+    bool astray; /* a change of this CPU waits for a TLBI, and this is none for it: not dear, wrong
+                  */
+};
+void lint_widened(struct monitor *m, uint64_t va, uint64_t span);
+void lint_tlbi(struct monitor *m, uint32_t cpu, const struct lint_tlbi *l);
+void lint_barrier(struct monitor *m, uint32_t cpu, enum kc_barrier kind);
+
+/* ---- frees.c and locks.c: notes -------------------------------------------------------------- */
+
+void note_frame_free(struct monitor *m, uint32_t cpu, uint64_t base, uint64_t size);
+void judge_orphans(struct monitor *m, uint32_t cpu, const struct table *root);
+void note_lock_taken(struct monitor *m, uint32_t cpu, uint64_t address);
+void note_lock_released(struct monitor *m, uint32_t cpu, uint64_t address);
+void note_lock_of_tables(struct monitor *m, uint64_t address, const void *owner);
 
 /* ---- rights.c -------------------------------------------------------------------------------- */
 

@@ -10,55 +10,6 @@
 
 #include "monitor_priv.h"
 
-static const struct {
-    const char *name;
-    const char *text;
-} rows[MON_ROW_COUNT] = {
-    [MON_T1] = {"T1", "valid to valid with another output address"},
-    [MON_T2] = {"T2", "valid to valid with another memory type or shareability"},
-    [MON_T3] = {"T3", "table to block, or block to table, beyond the CPU's BBM level"},
-    [MON_T4] = {"T4", "contiguous group edited while live, not uniform, or misaligned"},
-    [MON_T5] = {"T5", "non-global to global while the non-global entries live"},
-    [MON_T6] = {"T6", "re-made, or declared finished, before the TLBI was completed"},
-    [MON_T7] = {"T7", "TLBI before the invalidating store is visible"},
-    [MON_T8] = {"T8", "local TLBI or non-shareable DSB where other CPUs share the tables"},
-    [MON_T9] = {"T9", "TLBI operand wrong"},
-    [MON_T10] = {"T10", "last-level-only TLBI after a table descriptor changed"},
-    [MON_T11] = {"T11", "no DSB and ISB before the first access that depends on a new mapping"},
-    [MON_T13] = {"T13", "descriptor written by something other than one atomic store"},
-    [MON_T14] = {"T14", "malformed descriptor"},
-    [MON_T15] = {"T15", "table written without its lock"},
-    [MON_T16] = {"T16", "access served by an entry whose descriptor has changed since"},
-    [MON_T17] = {"T17", "write through a stale writable entry after the page became read-only"},
-    [MON_T18] = {"T18", "walk through a cached table descriptor whose table was freed or reused"},
-    [MON_T19] = {"T19", "page freed while a TLB may still hold it"},
-    [MON_T20] = {"T20", "table page freed while reachable or while walks through it are cached"},
-    [MON_T21] = {"T21", "ASID reused while entries of its former owner live"},
-    [MON_T27] = {"T27", "table mapped to write or to users, or a page to write and execute"},
-    [MON_T28] = {"T28", "guard page or dead stack reached through a stale entry"},
-};
-
-const char *mon_row_name(enum mon_row row)
-{
-    return rows[row].name;
-}
-
-const char *mon_row_text(enum mon_row row)
-{
-    return rows[row].text;
-}
-
-bool mon_row_find(const char *name, enum mon_row *out)
-{
-    for (uint32_t i = 0; i < MON_ROW_COUNT; i++) {
-        if (strcmp(rows[i].name, name) == 0) {
-            *out = (enum mon_row)i;
-            return true;
-        }
-    }
-    return false;
-}
-
 const char *vm_tlbi_name(enum kc_tlbi op)
 {
     static const char *const names[KC_TLBI_COUNT] = {
@@ -153,12 +104,7 @@ void report_end(struct monitor *m, struct mon_report *r, uint32_t reason)
     r->times = 1;
     if (m->report_count == m->report_room) {
         m->report_room = m->report_room * 2 + 16;
-        void *grown = realloc(m->report, m->report_room * sizeof(struct mon_report *));
-        if (grown == NULL) {
-            fputs("ksim: no memory left for the monitors\n", stderr);
-            exit(4);
-        }
-        m->report = grown;
+        m->report = mon_resize(m->report, m->report_room * sizeof(struct mon_report *));
     }
     struct mon_report *kept = mon_alloc(sizeof(*kept));
     *kept = *r;
@@ -177,7 +123,7 @@ void report_end(struct monitor *m, struct mon_report *r, uint32_t reason)
 
 void mon_report_words(const struct mon_report *r, FILE *to)
 {
-    fprintf(to, "%s  CPU %u, t=%llu: %s\n", rows[r->row].name, r->cpu, (unsigned long long)r->at,
+    fprintf(to, "%s  CPU %u, t=%llu: %s\n", mon_row_name(r->row), r->cpu, (unsigned long long)r->at,
             r->sentence);
     for (uint32_t i = 0; i < r->cause_count; i++) {
         fprintf(to, "      t=%-8llu CPU %u %s\n", (unsigned long long)r->cause[i].at,
@@ -189,15 +135,15 @@ void mon_report_words(const struct mon_report *r, FILE *to)
 /* Our own texts hold no quote, backslash or control character. */
 void mon_report_json(const struct mon_report *r, FILE *to)
 {
-    fprintf(
-        to,
-        "{\"schema\":\"kcore.violation/1\",\"row\":\"%s\",\"sentence\":\"%s\",\"missing\":\"%s\","
-        "\"at\":%llu,\"cpu\":%u,\"va\":\"%#llx\",\"pa\":\"%#llx\",\"descriptor\":\"%#llx\","
-        "\"old\":\"%#llx\",\"new\":\"%#llx\",\"seed\":%llu,\"times\":%llu,\"causes\":[",
-        rows[r->row].name, r->sentence, r->missing, (unsigned long long)r->at, r->cpu,
-        (unsigned long long)r->va, (unsigned long long)r->pa, (unsigned long long)r->desc_pa,
-        (unsigned long long)r->old_desc, (unsigned long long)r->new_desc,
-        (unsigned long long)r->seed, (unsigned long long)r->times);
+    fprintf(to,
+            "{\"schema\":\"kcore.%s/1\",\"row\":\"%s\",\"sentence\":\"%s\",\"missing\":\"%s\","
+            "\"at\":%llu,\"cpu\":%u,\"va\":\"%#llx\",\"pa\":\"%#llx\",\"descriptor\":\"%#llx\","
+            "\"old\":\"%#llx\",\"new\":\"%#llx\",\"seed\":%llu,\"times\":%llu,\"causes\":[",
+            mon_row_is_lint(r->row) ? "lint" : "violation", mon_row_name(r->row), r->sentence,
+            r->missing, (unsigned long long)r->at, r->cpu, (unsigned long long)r->va,
+            (unsigned long long)r->pa, (unsigned long long)r->desc_pa,
+            (unsigned long long)r->old_desc, (unsigned long long)r->new_desc,
+            (unsigned long long)r->seed, (unsigned long long)r->times);
     for (uint32_t i = 0; i < r->cause_count; i++) {
         fprintf(to, "%s{\"at\":%llu,\"cpu\":%u,\"what\":\"%s\"}", i == 0 ? "" : ",",
                 (unsigned long long)r->cause[i].at, r->cause[i].cpu, r->cause[i].what);

@@ -30,21 +30,6 @@ static bool is_page_of_table(const struct table *t)
     return t != NULL && (t->noted || t->linked || t->root);
 }
 
-/* The root that t hangs from, live or not; NULL if it hangs from none. */
-static const struct table *root_of(const struct monitor *m, const struct table *t)
-{
-    for (int hop = 0; t != NULL && hop <= 4; hop++) {
-        if (t->root) {
-            return t;
-        }
-        if (!t->linked || t->level == LEVEL_UNKNOWN) {
-            return NULL;
-        }
-        t = table_find(m, t->parent);
-    }
-    return NULL;
-}
-
 /* Hierarchical bits of the tables above a descriptor. */
 static uint64_t bits_above(const struct monitor *m, uint64_t desc_pa)
 {
@@ -269,7 +254,7 @@ static bool is_executed(struct monitor *m, uint64_t oa, uint64_t span)
         const struct exec *x = &m->exec[i];
         const struct table *t = table_find(m, x->desc_pa);
         uint64_t d = mem_read(m, x->desc_pa);
-        const struct table *root = root_of(m, t);
+        const struct table *root = table_root(m, t);
         bool there = root != NULL && root->hold != 0 && vm_is_leaf(vm_kind(d, t->level)) &&
                      vm_leaf_oa(d, t->level) == x->oa;
         if (!there) {
@@ -313,7 +298,7 @@ static void judge_execute(struct monitor *m, uint32_t cpu, uint64_t pa, uint64_t
 void judge_leaf(struct monitor *m, uint32_t cpu, const struct table *t, uint64_t pa, uint64_t value,
                 int level)
 {
-    const struct table *root = root_of(m, t);
+    const struct table *root = table_root(m, t);
     if (root == NULL || !vm_is_leaf(vm_kind(value, level)) || (value & VM_AF) == 0) {
         return;
     }
@@ -338,9 +323,9 @@ void judge_leaf(struct monitor *m, uint32_t cpu, const struct table *t, uint64_t
 /* A page becomes a table: is it mapped somewhere? */
 void judge_new_table(struct monitor *m, uint32_t cpu, uint64_t page)
 {
-    const struct mapping *p = map_get(&m->mappings, page | 3);
+    const struct mapping *p = map_get(&m->mappings, mapping_key(page, 3));
     const struct table *t = p != NULL ? table_find(m, p->desc_pa) : NULL;
-    const struct table *root = t != NULL ? root_of(m, t) : NULL;
+    const struct table *root = t != NULL ? table_root(m, t) : NULL;
     if (!judged(m, MON_T27) || root == NULL || root->hold == 0) {
         return;
     }

@@ -17,12 +17,7 @@ uint32_t site_add(struct monitor *m, uint32_t cpu, const char *kind, enum site_r
     }
     if (m->site_count == m->site_room) {
         m->site_room = m->site_room * 2 + 1024;
-        void *grown = realloc(m->site, m->site_room * sizeof(*m->site));
-        if (grown == NULL) {
-            fputs("ksim: no memory left for the monitors\n", stderr);
-            exit(4);
-        }
-        m->site = grown;
+        m->site = mon_resize(m->site, m->site_room * sizeof(*m->site));
     }
     m->site[m->site_count++] = (struct site){kind, cpu, role, -1};
     return m->site_count;

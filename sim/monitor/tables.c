@@ -67,16 +67,8 @@ struct table *table_make(struct monitor *m, uint64_t pa)
 
 struct table *table_live_root(const struct monitor *m, const struct table *t)
 {
-    for (int hop = 0; t != NULL && hop <= 4; hop++) {
-        if (t->root) {
-            return t->hold != 0 ? (struct table *)(uintptr_t)t : NULL;
-        }
-        if (!t->linked || t->level == LEVEL_UNKNOWN) {
-            return NULL;
-        }
-        t = table_find(m, t->parent);
-    }
-    return NULL;
+    const struct table *root = table_root(m, t);
+    return root != NULL && root->hold != 0 ? (struct table *)(uintptr_t)root : NULL;
 }
 
 uint64_t desc_va(const struct monitor *m, const struct table *root, uint64_t desc_pa)
@@ -115,6 +107,10 @@ void table_connect(struct monitor *m, uint32_t cpu, struct table *t, int level, 
         }
         desc_check(m, cpu, at, d, level);
         judge_leaf(m, cpu, t, at, d, level);
+        const struct table *root = table_root(m, t);
+        if (root != NULL) {
+            mapping_record(m, root, at, 0, d, level, 0);
+        }
         uint64_t ignored;
         if (vm_kind(d, level) == VM_TABLE &&
             m->config.machine.read(m->config.machine.ctx, d & VM_OA, &ignored)) {
@@ -124,12 +120,6 @@ void table_connect(struct monitor *m, uint32_t cpu, struct table *t, int level, 
             }
         }
     }
-}
-
-static uint16_t asid_of(uint64_t tcr, uint64_t ttbr0, uint64_t ttbr1)
-{
-    uint64_t asid = ((tcr & VM_TCR_A1) != 0 ? ttbr1 : ttbr0) >> 48;
-    return (uint16_t)((tcr & VM_TCR_AS) != 0 ? asid : asid & 0xff);
 }
 
 static void root_activate(struct monitor *m, uint32_t cpu, uint64_t ttbr, uint64_t tcr, bool high,
@@ -154,17 +144,23 @@ static void root_activate(struct monitor *m, uint32_t cpu, uint64_t ttbr, uint64
     t->va_bits = va_bits;
     t->asids = t->hold != 0 && (t->asids || t->asid != asid);
     t->asid = asid;
+    bool idle = t->hold == 0;
     t->hold |= cpu_bit(cpu);
+    t->used[cpu] = ROOT_IN_USE;
     table_connect(m, cpu, t, vm_top_level(va_bits), 0);
+    if (idle && m->orphans != 0) {
+        judge_orphans(m, cpu, t);
+    }
 }
 
 void tables_regime(struct monitor *m, uint32_t cpu, uint64_t sctlr, uint64_t tcr, uint64_t ttbr0,
                    uint64_t ttbr1)
 {
+    m->cpu[cpu].leaving = true;
     if ((sctlr & VM_SCTLR_M) == 0) {
         return;
     }
-    uint16_t asid = asid_of(tcr, ttbr0, ttbr1);
+    uint16_t asid = vm_asid(tcr, ttbr0, ttbr1);
     if ((tcr & VM_TCR_EPD0) == 0) {
         root_activate(m, cpu, ttbr0, tcr, false, asid);
     }
@@ -173,7 +169,7 @@ void tables_regime(struct monitor *m, uint32_t cpu, uint64_t sctlr, uint64_t tcr
     }
 }
 
-bool root_in_use(const struct monitor *m, uint32_t cpu, const struct table *root)
+static bool root_in_ttbr(const struct monitor *m, uint32_t cpu, const struct table *root)
 {
     if (!m->cpu[cpu].on || (reg_read(m, cpu, KC_SCTLR_EL1) & VM_SCTLR_M) == 0) {
         return false;
@@ -181,6 +177,35 @@ bool root_in_use(const struct monitor *m, uint32_t cpu, const struct table *root
     uint64_t tcr = reg_read(m, cpu, KC_TCR_EL1);
     return ((tcr & VM_TCR_EPD0) == 0 && (reg_read(m, cpu, KC_TTBR0_EL1) & VM_OA) == root->pa) ||
            ((tcr & VM_TCR_EPD1) == 0 && (reg_read(m, cpu, KC_TTBR1_EL1) & VM_OA) == root->pa);
+}
+
+bool root_in_use(const struct monitor *m, uint32_t cpu, const struct table *root)
+{
+    return root_in_ttbr(m, cpu, root) || (m->cpu[cpu].leaving && root->used[cpu] == ROOT_IN_USE);
+}
+
+void tables_synchronised(struct monitor *m, uint32_t cpu)
+{
+    for (struct table *t = m->cpu[cpu].leaving ? m->roots : NULL; t != NULL; t = t->next_root) {
+        if (t->used[cpu] == ROOT_IN_USE && !root_in_ttbr(m, cpu, t)) {
+            t->used[cpu] = m->order;
+        }
+    }
+    m->cpu[cpu].leaving = false;
+}
+
+const struct table *table_root(const struct monitor *m, const struct table *t)
+{
+    for (int hop = 0; t != NULL && hop <= 4; hop++) {
+        if (t->root) {
+            return t;
+        }
+        if (!t->linked || t->level == LEVEL_UNKNOWN) {
+            return NULL;
+        }
+        t = table_find(m, t->parent);
+    }
+    return NULL;
 }
 
 struct translation translate(const struct monitor *m, uint64_t root, bool high, uint32_t va_bits,
@@ -199,6 +224,7 @@ struct translation translate(const struct monitor *m, uint64_t root, bool high, 
         }
         uint64_t d = mem_read(m, at + 8 * slot);
         enum vm_kind k = vm_kind(d, level);
+        r.step[r.step_count++] = at + 8 * slot;
         if (k == VM_INVALID || (vm_is_leaf(k) && (d & VM_AF) == 0)) {
             return r;
         }
@@ -268,4 +294,18 @@ void desc_check(struct monitor *m, uint32_t cpu, uint64_t desc_pa, uint64_t valu
     snprintf(r.missing, sizeof(r.missing), "missing: a descriptor that the manual allows: %s",
              fault);
     report_end(m, &r, 0);
+}
+
+void note_table(struct monitor *m, uint32_t cpu, uint64_t base, const void *owner)
+{
+    struct table *t = table_make(m, base);
+    judge_new_table(m, cpu, t->pa);
+    if (!t->noted && t->freed_at != 0 && !t->linked) {
+        t->level = LEVEL_UNKNOWN;
+    }
+    t->noted = true;
+    t->owner = owner;
+    if (t->walks == 0) {
+        t->freed_at = 0;
+    }
 }

@@ -81,6 +81,13 @@ static inline uint32_t vm_va_bits(uint64_t tcr, bool high)
     return txsz < 16 ? 48 : txsz > 39 ? 25 : 64 - txsz;
 }
 
+/* The ASID in use: TCR_EL1.A1 and AS. */
+static inline uint16_t vm_asid(uint64_t tcr, uint64_t ttbr0, uint64_t ttbr1)
+{
+    uint64_t asid = ((tcr & VM_TCR_A1) != 0 ? ttbr1 : ttbr0) >> 48;
+    return (uint16_t)((tcr & VM_TCR_AS) != 0 ? asid : asid & 0xff);
+}
+
 /* AttrIndx and SH: the memory type of a leaf, by index. */
 static inline uint64_t vm_memory(uint64_t d)
 {
@@ -110,6 +117,18 @@ static inline struct vm_perm vm_perm(uint64_t leaf, uint64_t over)
 static inline bool vm_perm_within(struct vm_perm a, struct vm_perm b)
 {
     return a.w1 <= b.w1 && a.r0 <= b.r0 && a.w0 <= b.w0 && a.x1 <= b.x1 && a.x0 <= b.x0;
+}
+
+/* Do these rights allow the access? el is 0 or 1. */
+static inline bool vm_allowed(struct vm_perm p, bool write, bool fetch, uint32_t el)
+{
+    if (fetch) {
+        return el == 0 ? p.x0 : p.x1;
+    }
+    if (el == 0) {
+        return write ? p.w0 : p.r0;
+    }
+    return !write || p.w1;
 }
 
 /* ---- TLBI operations ------------------------------------------------------------------------ */

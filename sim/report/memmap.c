@@ -24,6 +24,7 @@
 #define LABEL_WIDTH  84u
 #define LEGEND_ROW   18u
 #define ALONE_TOP    34u
+#define ALONE_RIGHT  8u /* margin: the rows reach to the width */
 #define NOBODY       MEMMAP_HOLDERS
 #define LEGEND_WIDTH 320u
 
@@ -104,6 +105,11 @@ void memmap_end(struct memmap *m)
         }
     }
     m->count = kept + 1;
+}
+
+void memmap_clear(struct memmap *m)
+{
+    *m = (struct memmap){.extent = m->extent, .room = m->room};
 }
 
 void memmap_fini(struct memmap *m)
@@ -263,7 +269,8 @@ static void draw(const struct memmap *m, const struct memmap_drawing *how, uint6
                "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"%s\" viewBox=\"0 0 %u %u\" "
                "role=\"img\" aria-label=\"Physical memory by owner\">"
                "<title>Physical memory by owner</title>",
-               how->class, how->width, top + height_of(rows, n, row_bytes) + 20);
+               how->class, how->width + (how->alone ? ALONE_RIGHT : 0),
+               top + height_of(rows, n, row_bytes) + 20);
     if (how->alone) {
         draw_style(out);
         draw_legend(m, how, legend_columns, ALONE_TOP, out);

@@ -49,6 +49,9 @@ void memmap_add(struct memmap *m, uint64_t base, uint64_t bytes, enum memmap_hol
 /** All is told. */
 void memmap_end(struct memmap *m);
 
+/** Back to the beginning; its storage is kept for what is told next. */
+void memmap_clear(struct memmap *m);
+
 void memmap_fini(struct memmap *m);
 
 /** Name of a holder for people, and of its colour's class in the style. */

@@ -56,7 +56,11 @@ struct report_data {
     uint32_t type_count;
     const struct timeline *timeline; /* NULL: none, like the next three */
     const struct lifetimes *lifetimes;
-    const struct memmap *memmap;
+    const struct memmap *memmap; /* at the end */
+    const struct memmap *peak;   /* when the replay held the most: */
+    uint64_t peak_time_ns;       /*   the time of the trace, */
+    uint64_t peak_bytes;         /*   what objects and pages held then, */
+    uint64_t peak_most_bytes;    /*   and the most they ever held */
     const struct kc_replay_latencies *latency;
     bool source_known; /* the timeline's points of Linux mean something */
     struct monitor *monitor;
@@ -73,6 +77,12 @@ struct report_data {
     uint64_t steps;     /*   and steps */
     const char *repeat; /* command that repeats the run */
 };
+
+/**
+ * The types, most allocations first, those of equal counts by name. NULL: no memory. The caller
+ * frees it.
+ */
+const struct report_type **report_types_by_allocs(const struct report_data *d);
 
 /** Print all of it. colour: with terminal escapes. */
 void report_text(const struct report_data *d, FILE *to, bool colour);

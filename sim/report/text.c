@@ -177,16 +177,6 @@ static void trace(const struct page *p, const struct report_data *d)
     }
 }
 
-static int by_allocs(const void *a, const void *b)
-{
-    const struct report_type *x = *(const struct report_type *const *)a;
-    const struct report_type *y = *(const struct report_type *const *)b;
-    if (x->allocs != y->allocs) {
-        return x->allocs < y->allocs ? 1 : -1;
-    }
-    return strcmp(x->name, y->name);
-}
-
 static void type_row(FILE *to, const struct report_type *t, uint64_t most)
 {
     char size[16] = "any";
@@ -205,15 +195,11 @@ static void type_row(FILE *to, const struct report_type *t, uint64_t most)
 
 static void types(const struct page *p, const struct report_data *d)
 {
-    const struct report_type **order = calloc(d->type_count + 1u, sizeof(struct report_type *));
+    const struct report_type **order = report_types_by_allocs(d);
     if (order == NULL || d->type_count == 0) {
         free(order);
         return;
     }
-    for (uint32_t i = 0; i < d->type_count; i++) {
-        order[i] = &d->type[i];
-    }
-    qsort(order, d->type_count, sizeof(struct report_type *), by_allocs);
     heading(p, "Allocators by type");
     fprintf(p->to, "  %-26s %7s %11s %9s %9s %11s  allocations\n", "type", "bytes", "allocs",
             "peak live", "live", "frames");
@@ -286,6 +272,17 @@ static void fragmentation(const struct page *p, const struct kc_frame_stats *f)
     fputc('\n', p->to);
 }
 
+/* Findings of the cost lint: right, but dear. */
+static void lints(const struct page *p, const struct report_data *d)
+{
+    for (uint32_t i = 0; i < MON_LINT_COUNT; i++) {
+        uint64_t n = mon_lints(d->monitor, (enum mon_lint)i);
+        if (n != 0) {
+            fprintf(p->to, "  lint: %s: %s\n", mon_lint_text((enum mon_lint)i), grouped(n));
+        }
+    }
+}
+
 static void judgements(const struct page *p, const struct report_data *d)
 {
     uint64_t all = 0;
@@ -300,13 +297,15 @@ static void judgements(const struct page *p, const struct report_data *d)
                 grouped(d->judgement[i].count));
     }
     fputc('\n', p->to);
-    for (uint32_t i = 0; i < REPORTS_SHOWN; i++) {
-        const struct mon_report *r = mon_report_at(d->monitor, i);
-        if (r == NULL) {
-            break;
+    lints(p, d);
+    uint32_t shown = 0;
+    const struct mon_report *r;
+    for (size_t i = 0; shown < REPORTS_SHOWN && (r = mon_report_at(d->monitor, i)) != NULL; i++) {
+        if (!mon_row_is_lint(r->row)) {
+            fputc('\n', p->to);
+            mon_report_words(r, p->to);
+            shown++;
         }
-        fputc('\n', p->to);
-        mon_report_words(r, p->to);
     }
 }
 

@@ -20,7 +20,8 @@ from html.parser import HTMLParser
 GOOD, FINDINGS, USAGE, BAD_INPUT, INTERNAL = 0, 1, 2, 3, 4
 SEED = int(os.environ.get("KC_TEST_SEED", random.SystemRandom().randrange(1, 2**32)))
 KSIM = os.path.abspath(sys.argv[1])
-FIRST_ROWS = ["T1", "T3", "T4", "T5", "T6", "T15", "T16", "T17", "T18", "T19", "T21", "T27", "T28"]
+FIRST_ROWS = ["T1", "T3", "T4", "T5", "T6", "T12", "T15", "T16", "T17", "T18", "T19", "T21", "T22", "T26",
+              "T27", "T28"]
 
 # A small recording with every untidy case, and what it comes to (by hand).
 FTRACE = """\
@@ -294,6 +295,29 @@ def json_has_the_keys_and_types_of_the_schema():
     assert d["kcore"]["weighted_waste_pct"] is None and d["trace"]["events"] == 0
 
 
+def checks_lists_the_rows_of_the_design():
+    doc = json.loads(ksim("checks", "--json").stdout)
+    assert doc["schema"] == "kcore.checks/1" and [r["row"] for r in doc["rows"]] == [f"T{i}" for i in range(1, 31)]
+    judged = {r["row"] for r in doc["rows"] if r["not_yet"] is None}
+    assert judged == set(document("run", "boot")["judgements"])
+    assert {r["row"] for r in doc["rows"] if r["lint"]} == {"T30"}
+    # What is said to be planted is: each row that has a story reports it (FIRST_ROWS are planted below).
+    assert {r["row"] for r in doc["rows"] if r["plant"]} == judged - {"T25"} >= set(FIRST_ROWS)
+    words = ksim("checks").stdout.decode().splitlines()
+    assert len(words) == 30 and sum("not yet: " in w for w in words) == 30 - len(judged)
+    refused(USAGE, "too many", "checks", "T1")
+
+
+def a_lint_is_told_and_is_no_violation():
+    with tempfile.TemporaryDirectory() as d:
+        log = pathlib.Path(d, "log")
+        r = ksim("run", "boot", "--seed", "1", "--plant", "T30", "--log", str(log))
+        assert r.returncode == GOOD and b"lint: " in r.stdout and b"0 violations" in r.stdout
+        lines = [json.loads(x) for x in log.read_text().splitlines()]
+        assert lines and all(x["schema"] == "kcore.lint/1" and x["row"] == "T30" for x in lines)
+        assert document("run", "boot", "--seed", "1", "--plant", "T30")["violations"] == 0
+
+
 def quiet_prints_the_report_alone():
     r = ksim("run", "boot", "--quiet", "--seed", "1")
     assert r.stdout.startswith(b"kcore ") and r.stderr == b""
@@ -429,6 +453,26 @@ def a_page_has_the_same_bytes_for_a_seed_and_changes_no_schedule():
         for doc in (a, b):
             doc.pop("latency_ns")
         assert a == b
+
+
+def a_page_maps_memory_at_the_peak_and_at_the_end():
+    line = "            a-1     [000] .....   2.%06d: %s: page=000000000000abcd pfn=0x%x order=0%s\n"
+    body = "".join(FTRACE.splitlines(True)[:3])
+    body += "".join(line % (i, "mm_page_alloc", i, " migratetype=0 gfp_flags=GFP_KERNEL") for i in range(1, 2049))
+    body += "".join(line % (5000 + i, "mm_page_free", i, "") for i in range(1, 2049))
+    d, path = with_file(body.encode())
+    out = d.name + "/r.html"
+    r = ksim("report", path, "-o", out, "--seed", "1")
+    assert r.returncode == GOOD, r.stderr
+    page, text = page_of(out, ALL_SECTIONS)
+    row = re.search(r"pages of the trace</td><td>([^<]*)</td><td[^>]*>[^<]*</td><td>([^<]*)</td>", text)
+    assert row.groups() == ("8 MiB", "0 B"), row.groups()
+    assert "At the peak, 0.00" in page.text() and "At the end of the work" in page.text()
+    memory = text[text.index('id="memory"'):text.index('id="latency"')]
+    assert memory.count("<svg") == 4, "wide and narrow, peak and end"
+    at_end = memory[memory.index("At the end of the work"):]
+    assert "o-pages" in memory[:-len(at_end)] and "o-pages" not in at_end
+    d.cleanup()
 
 
 def a_page_tells_a_violation_with_its_causes():

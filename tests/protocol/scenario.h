@@ -5,7 +5,8 @@
  * a protocol, rightly (good_) or with one step left out (bad_). The first line of its file is the
  * verdict that the monitors must reach:
  *
- *     expect: clean                      no report at all
+ *     expect: clean                      no report at all, the cost lint (T30) apart
+ *     expect: lint-free                  no report at all
  *     expect: T16                        reports of this row, and of no other
  *     expect: T16 also: T6               the same; reports of T6 as well are right
  *
@@ -107,6 +108,9 @@ uint64_t stage_block_desc(const struct stage *s);
 
 /** Another root, with tables of its own, that maps the pretended text alone. */
 uint64_t stage_other_root(struct stage *s);
+
+/** Put a root and its ASID into TTBR0, and ISB. */
+void stage_switch(uint64_t root, uint64_t asid);
 
 /** Operand of a TLBI by address. */
 uint64_t stage_operand(uint64_t va, uint64_t asid);

@@ -56,6 +56,15 @@
     X(bad_table_of_mapped_page)   \
     X(bad_unlocked_store)         \
     X(bad_write_execute_alias)    \
+    X(bad_switch_no_isb)          \
+    X(bad_mair_no_tlbi)           \
+    X(bad_tcr_tlbi_before_isb)    \
+    X(bad_join_no_tlbi)           \
+    X(bad_stale_window)           \
+    X(bad_flush_for_one)          \
+    X(bad_refill_before_switch)   \
+    X(bad_root_free_no_isb)       \
+    X(bad_free_in_idle_space)     \
     X(good_asid_reused)           \
     X(good_contiguous)            \
     X(good_globalise)             \
@@ -77,7 +86,14 @@
     X(good_protect)               \
     X(good_plain_before_link)     \
     X(good_free)                  \
-    X(good_root_free)
+    X(good_root_free)             \
+    X(good_switch)                \
+    X(good_mair)                  \
+    X(good_join)                  \
+    X(good_window)                \
+    X(good_never_touched)         \
+    X(good_flush_of_many)         \
+    X(good_free_in_idle_space)
 
 #define DECLARE(name_) extern const struct scenario scenario_##name_;
 SCENARIOS(DECLARE)
@@ -154,6 +170,12 @@ uint64_t stage_block_desc(const struct stage *s)
 uint64_t stage_operand(uint64_t va, uint64_t asid)
 {
     return asid << 48 | (va >> 12 & KC_MASK(43, 0));
+}
+
+void stage_switch(uint64_t root, uint64_t asid)
+{
+    kc_plat_sysreg_write(KC_TTBR0_EL1, root | asid << 48);
+    barrier(KC_ISB);
 }
 
 static bool access_one(uint64_t va, enum sim_access_kind kind)
