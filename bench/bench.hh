@@ -30,11 +30,12 @@ struct Case {
     Role role;
     const char *item;  /* what is done once: "pair", "page" */
     uint64_t items;    /* in one timed call of run() */
-    uint64_t step;     /* run() is called with multiples of this; 0: not counted */
+    uint64_t step;     /* run() is called with multiples of this; 0: instructions not counted */
     void (*begin)();   /* once, before the first run(); may be null */
     void (*prepare)(); /* before each run(), untimed; may be null */
     void (*run)(uint64_t items);
     void (*end)(); /* may be null */
+    bool wall = false; /* time is the wall's, not the thread's: several threads work */
 };
 
 void add(const Case &c);
@@ -48,8 +49,10 @@ extern uint64_t seed;
 constexpr uint64_t random_count = 1u << 16;
 std::vector<uint32_t> random_below(uint32_t limit, uint64_t salt);
 std::vector<uint32_t> random_order(uint32_t count, uint64_t salt);
+/* Sizes of 16 to 4,095 bytes: a random number of doublings, then a random place within. */
+std::vector<uint32_t> random_sizes(uint64_t salt);
 
-/* 512 MiB of hosted RAM, all of it frames; the same at each call. */
+/* 1 GiB of hosted RAM, all of it frames; the same at each call. */
 struct kc_frames *frames();
 
 [[noreturn]] void fail(const char *what);
@@ -63,6 +66,7 @@ template <class T> inline void hide(T &p)
 void add_pool();
 void add_cache();
 void add_heap();
+void add_two_cpus();
 void add_tables();
 void add_region();
 void add_user();

@@ -14,8 +14,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <host.h>
-#include <host_ram.h>
-#include <kc/early.h>
 #include <random>
 #if BENCH_HAVE_CALLGRIND
 #include <valgrind/callgrind.h>
@@ -23,7 +21,6 @@
 
 namespace bench {
 
-uint64_t seed = 1;
 static std::vector<Case> cases;
 static std::string missing_json;
 
@@ -36,49 +33,6 @@ void missing(const char *group, const std::string &subject, const std::string &w
 {
     missing_json += std::string(missing_json.empty() ? "" : ",") + "\n {\"group\":\"" + group +
                     "\",\"subject\":\"" + subject + "\",\"why\":\"" + why + "\"}";
-}
-
-void fail(const char *what)
-{
-    std::fprintf(stderr, "kc-bench: %s\n", what);
-    std::exit(4);
-}
-
-std::vector<uint32_t> random_below(uint32_t limit, uint64_t salt)
-{
-    std::mt19937_64 source(seed * 1000003 + salt);
-    std::vector<uint32_t> v(random_count);
-    for (auto &x : v) {
-        x = static_cast<uint32_t>(source() % limit);
-    }
-    return v;
-}
-
-std::vector<uint32_t> random_order(uint32_t count, uint64_t salt)
-{
-    std::mt19937_64 source(seed * 1000003 + salt);
-    std::vector<uint32_t> v(count);
-    for (uint32_t i = 0; i < count; i++) {
-        v[i] = i;
-    }
-    std::shuffle(v.begin(), v.end(), source);
-    return v;
-}
-
-struct kc_frames *frames()
-{
-    static struct kc_boot_info info;
-    static struct kc_early early;
-    static struct kc_frames f;
-    static bool made = false;
-    if (!made) {
-        made = true;
-        if (host_ram_create(KC_MIB(512), &info) != KC_OK || kc_early_init(&early, &info) != KC_OK ||
-            kc_frames_init(&f, &early, nullptr) != KC_OK) {
-            fail("no hosted RAM");
-        }
-    }
-    return &f;
 }
 
 static void time_case(benchmark::State &state, const Case &c)
@@ -107,7 +61,7 @@ static std::string name_of(const Case &c)
 /* Items that --count counts: enough for what is done once a call not to show. 0: none. */
 static uint64_t counted(const Case &c)
 {
-    return c.step == 0 ? 0 : c.step * 8;
+    return c.step >= 4096 ? c.step : c.step * 8;
 }
 
 /* Callgrind counts the second of two equal runs, and dumps it; the names are printed in that order.
@@ -145,11 +99,12 @@ static void print_cases()
     const char *comma = "";
     for (const Case &c : cases) {
         std::printf("%s\n {\"name\":\"%s\",\"group\":\"%s\",\"workload\":\"%s\",\"subject\":\"%s\","
-                    "\"role\":\"%s\",\"item\":\"%s\",\"items\":%llu,\"counted\":%llu}",
+                    "\"role\":\"%s\",\"item\":\"%s\",\"items\":%llu,\"counted\":%llu,"
+                    "\"wall\":%s}",
                     comma, name_of(c).c_str(), c.group, c.workload.c_str(), c.subject.c_str(),
                     roles[static_cast<int>(c.role)], c.item,
                     static_cast<unsigned long long>(c.items),
-                    static_cast<unsigned long long>(counted(c)));
+                    static_cast<unsigned long long>(counted(c)), c.wall ? "true" : "false");
         comma = ",";
     }
     std::printf(
@@ -184,7 +139,8 @@ int main(int argc, char **argv)
         const char *name;
         void (*add)();
     } groups[] = {{"pool", bench::add_pool},     {"cache", bench::add_cache},
-                  {"heap", bench::add_heap},     {"tables", bench::add_tables},
+                  {"heap", bench::add_heap},     {"threads", bench::add_two_cpus},
+                  {"tables", bench::add_tables},
                   {"region", bench::add_region}, {"user", bench::add_user},
                   {"sync", bench::add_sync}};
     bool known = group.empty();
@@ -215,7 +171,10 @@ int main(int argc, char **argv)
     std::mt19937_64 source(bench::seed);
     std::shuffle(bench::cases.begin(), bench::cases.end(), source);
     for (const bench::Case &c : bench::cases) {
-        benchmark::RegisterBenchmark(bench::name_of(c).c_str(), bench::time_case, c);
+        auto *b = benchmark::RegisterBenchmark(bench::name_of(c).c_str(), bench::time_case, c);
+        if (c.wall) {
+            b->UseRealTime();
+        }
     }
     benchmark::RunSpecifiedBenchmarks();
     return 0;

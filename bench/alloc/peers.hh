@@ -8,10 +8,12 @@
 #ifndef PEERS_HH
 #define PEERS_HH
 
-#include "bench.hh"
+#include "../bench.hh"
 
 #include <cstdlib>
+#include <cstring>
 #include <dlfcn.h>
+#include <utility>
 
 namespace bench {
 
@@ -58,10 +60,63 @@ template <size_t index> struct Peer {
     {
         free_(p);
     }
+    static void alloc_bulk(uint32_t n, void **out)
+    {
+        for (uint32_t i = 0; i < n; i++) {
+            out[i] = alloc(64);
+        }
+    }
+    static void free_bulk(uint32_t n, void *const *p)
+    {
+        for (uint32_t i = 0; i < n; i++) {
+            free(p[i]);
+        }
+    }
 };
 
-/* DPDK's mempool, its inline fast path compiled in: bench_dpdk.cc. */
-void add_dpdk(const char *group);
+/*
+ * Calls what(Peer<i>, name of it) for each library that is there; the table names the others. With
+ * `only`, it opens that library and no other.
+ */
+template <class F, size_t... index>
+void each_peer(const char *group, const char *only, F what, std::index_sequence<index...>)
+{
+    (
+        [&] {
+            const char *name = libraries[index].name;
+            if (only != nullptr && std::strcmp(only, name) != 0) {
+                return;
+            }
+            std::string why = Peer<index>::open();
+            if (why.empty()) {
+                what(Peer<index>{}, name);
+            } else {
+                missing(group, name, why);
+            }
+        }(),
+        ...);
+}
+
+template <class F> void each_peer(const char *group, F what, const char *only = nullptr)
+{
+    each_peer(group, only, what, std::make_index_sequence<library_count>());
+}
+
+/*
+ * DPDK's mempool of blocks of 64 bytes; its inline fast path is compiled in (dpdk.cc), so it adds
+ * its cases itself.
+ */
+constexpr const char *dpdk_name = "DPDK mempool";
+void add_dpdk_blocks(const char *group);
+void add_dpdk_threads(const char *group);
+
+/* Start its memory manager, once. Empty if it is there, else why not; so does dpdk_open(). */
+std::string dpdk_start();
+
+/* For whoever takes a call for what is inline: single operations and memory. */
+std::string dpdk_open(size_t block_bytes, uint32_t blocks);
+void *dpdk_alloc(size_t bytes);
+void dpdk_free(void *p);
 
 } // namespace bench
 

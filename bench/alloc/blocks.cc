@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Pools and caches: blocks of one size, beside the limits and the peers. */
+#include "ours.hh"
+#include "peers.hh"
+#include "work.hh"
+
+namespace bench {
+
+template <class A> static void add_called(const char *group, const char *name, Role role)
+{
+    add_hot<Called<A>, 64>({group, name, role}, "hot, called");
+}
+
+/* Blocks of 256 bytes: as many lines are touched, four times as much memory. */
+template <class A> static void add_large(const Subject &s)
+{
+    add_batch<A, 256, 1024>(s);
+    add_batch<A, 256, 65536>(s);
+}
+
+template <class A> static void add_limit(const char *group, const char *name)
+{
+    add_blocks<A>({group, name, Role::limit});
+    add_called<A>(group, name, Role::limit);
+}
+
+static void add_limits(const char *group)
+{
+    add_limit<Magazine<64, 256>>(group, "limit: magazine");
+    add_limit<Magazine<64, 16>>(group, "limit: magazine of 16");
+    add_limit<Magazine<64, 8>>(group, "limit: magazine of 8");
+    add_limit<CheckedMagazine<64, 256>>(group, "limit: magazine, checked");
+    add_limit<CheckedMagazine<64, 16>>(group, "limit: magazine of 16, checked");
+    add_limit<CheckedMagazine<64, 8>>(group, "limit: magazine of 8, checked");
+    add_limit<Intrusive<64>>(group, "limit: intrusive list");
+}
+
+static void add_peers(const char *group)
+{
+    each_peer(group, [&](auto peer, const char *name) {
+        const Subject s = {group, name, Role::peer};
+        add_blocks<decltype(peer)>(s);
+        add_hot<decltype(peer), 64>(s, "hot, called");
+    });
+}
+
+void add_pool()
+{
+    const char *group = "pool";
+    const Subject ours = {group, "kc_pool", Role::ours};
+    add_blocks<Pool<64>>(ours);
+    add_hot<Pool<64>, 64>(ours, "hot, called");
+    add_large<Pool<256>>(ours);
+    add_bulk<Pool<64>>(ours);
+
+    add_limits(group);
+    add_large<Magazine<256, 256>>({group, "limit: magazine", Role::limit});
+    add_large<CheckedMagazine<256, 256>>({group, "limit: magazine, checked", Role::limit});
+    add_large<Intrusive<256>>({group, "limit: intrusive list", Role::limit});
+    add_bulk<Magazine<64, 256>>({group, "limit: magazine", Role::limit});
+    add_bulk<CheckedMagazine<64, 256>>({group, "limit: magazine, checked", Role::limit});
+    add_bulk<Intrusive<64>>({group, "limit: intrusive list", Role::limit});
+
+    add_peers(group);
+    each_peer(group, [&](auto peer, const char *name) {
+        add_large<decltype(peer)>({group, name, Role::peer});
+        add_bulk<decltype(peer)>({group, name, Role::peer});
+    });
+    add_dpdk_blocks(group);
+}
+
+void add_cache()
+{
+    const char *group = "cache";
+    const Subject ours = {group, "kc_cache", Role::ours};
+    add_blocks<Cache<64>>(ours);
+    add_hot<Cache<64>, 64>(ours, "hot, called");
+    add_limits(group);
+    add_peers(group);
+}
+
+} // namespace bench

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* ours.c: see ours.h. */
+#include "ours.h"
+
+#define META_BYTES 8u /* more than the bookkeeping of a block, whatever the size of the pool */
+
+void ours_pool_make(struct kc_pool *p, size_t block_bytes, uint32_t blocks)
+{
+    struct kc_pool_config c;
+    __builtin_memset(&c, 0, sizeof c);
+    c.name = "bench";
+    c.memory_bytes = (size_t)blocks * ((block_bytes + 7) / 8 * 8 + META_BYTES) + KC_KIB(64);
+    c.memory = ours_memory(c.memory_bytes);
+    c.block_bytes = block_bytes;
+    c.align = kc_is_pow2(block_bytes) && block_bytes <= 4096 ? block_bytes : 8;
+    if (kc_pool_init(p, &c) != KC_OK) {
+        ours_fail("no pool");
+    }
+}
+
+void ours_cache_make(struct kc_cache *c, size_t object_bytes)
+{
+    struct kc_cache_config config;
+    __builtin_memset(&config, 0, sizeof config);
+    config.name = "bench";
+    config.object_bytes = object_bytes;
+    if (kc_cache_init(c, &config, ours_frames()) != KC_OK) {
+        ours_fail("no cache");
+    }
+}
+
+void ours_heap_make(struct kc_heap *h)
+{
+    struct kc_heap_config config;
+    __builtin_memset(&config, 0, sizeof config);
+    config.name = "bench";
+    if (kc_heap_init(h, &config, ours_frames()) != KC_OK) {
+        ours_fail("no heap");
+    }
+}

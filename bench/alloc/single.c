@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* single.c: see single.h. */
+#include "single.h"
+
+static void *object[SINGLE_LIVE_MAX];
+static const struct single_subject *subject;
+static uint64_t chance;
+static uint32_t live;
+
+static uint32_t below(uint32_t limit)
+{
+    chance = chance * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)((chance >> 33) % limit);
+}
+
+static size_t some_bytes(void)
+{
+    if (!subject->sizes) {
+        return 64;
+    }
+    uint32_t top = 16u << below(6);
+    return top + below(top) + 1;
+}
+
+static uint64_t frames_now(void)
+{
+    return subject->frames == NULL ? 0 : subject->frames();
+}
+
+static void get(uint32_t i)
+{
+    uint64_t before = frames_now();
+    object[i] = single_alloc(subject, some_bytes());
+    if (frames_now() != before) {
+        single_had_frames();
+    }
+    *(volatile uint64_t *)object[i] = i;
+}
+
+static void put(uint32_t i)
+{
+    uint64_t before = frames_now();
+    single_free(subject, object[i]);
+    object[i] = NULL;
+    if (frames_now() != before) {
+        single_had_frames();
+    }
+}
+
+static void get_all(enum single_phase phase)
+{
+    single_enter(phase);
+    for (uint32_t i = 0; i < live; i++) {
+        if (object[i] == NULL) {
+            get(i);
+        }
+    }
+}
+
+/* In an order that visits each once: steps by a number that has no divisor in common with live. */
+static void put_all(enum single_phase phase, uint32_t step)
+{
+    single_enter(phase);
+    for (uint32_t n = 0, i = 0; n < live; n++, i = (i + step) % live) {
+        if (object[i] != NULL) {
+            put(i);
+        }
+    }
+}
+
+static uint32_t odd_step(void)
+{
+    for (;;) {
+        uint32_t step = live / 2 + below(live / 2);
+        uint32_t a = live, b = step;
+        while (b != 0) {
+            uint32_t rest = a % b;
+            a = b;
+            b = rest;
+        }
+        if (a == 1) {
+            return step;
+        }
+    }
+}
+
+static void free_all_elsewhere(uint32_t cpu)
+{
+    (void)cpu;
+    for (uint32_t i = 0; i < live; i++) {
+        subject->free(object[i]);
+        object[i] = NULL;
+    }
+}
+
+void single_run(const struct single_subject *s, const struct single_run *run)
+{
+    subject = s;
+    chance = run->seed;
+    live = run->live < SINGLE_LIVE_MAX ? run->live : SINGLE_LIVE_MAX;
+    get_all(SINGLE_FIRST);
+    single_enter(SINGLE_STEADY);
+    for (uint32_t n = 0; n < run->steady; n++) {
+        uint32_t i = below(live);
+        if (object[i] != NULL) {
+            put(i);
+        }
+        i = below(live);
+        if (object[i] == NULL && below(4) != 0) {
+            get(i);
+        }
+    }
+    put_all(SINGLE_DRAIN, odd_step());
+    get_all(SINGLE_REFILL);
+    single_elsewhere(free_all_elsewhere);
+    get_all(SINGLE_REMOTE);
+    put_all(SINGLE_LAST, 1);
+}
