@@ -1,41 +1,24 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Run kc-bench in interleaved rounds and print one table: ours beside limits and peers.
+"""Tables, regions, user copies and locks: one table beside limits and peers.
 
 usage: report.py PROGRAM [GROUP] [--json] [--seed N] [--rounds N] [--write]
 
-Each round is one process that runs every case once, in an order shuffled by the round's seed; a
-figure is the median over the rounds, and every ratio is of two figures of the same run. Time is the
-thread's CPU time, so that a busy machine disturbs less; instructions are callgrind's. --write puts
-each group into its section of docs/performance.md, between the markers <!-- bench:GROUP --> and
-<!-- /bench:GROUP -->, and leaves the rest of the file alone.
+Figures are those of measure.py; every ratio is of two figures of the same run. --write puts each
+group into its section of docs/performance.md, without times, and leaves the rest of the file alone.
 """
 import argparse
 import json
-import os
-import platform
-import re
-import shutil
-import statistics
-import subprocess
 import sys
-import tempfile
 
-GROUPS = ["pool", "cache", "heap", "tables", "region", "user", "sync"]
-DOC = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "docs", "performance.md")
+import measure
+
+GROUPS = ["tables", "region", "user", "sync"]
 
 # What we want to reach: (group, start of the workload, against, at most). "ns" is a plain time;
 # "limit" is the limit of that name; "peers" the best peer of the run. The figures for tables are
 # those of the best published library that was measured beside such a bare loop.
 GOALS = [
-    ("pool", "hot", "limit: magazine", 2.0), ("pool", "hot", "peers", 0.7),
-    ("pool", "batch 1024", "limit: magazine", 2.2), ("pool", "batch 1024", "peers", 0.8),
-    ("pool", "churn", "DPDK mempool", 1.1), ("pool", "batch 65536", "mimalloc", 1.3),
-    ("pool", "batch 65536", "DPDK mempool", 0.9),
-    ("cache", "hot", "limit: magazine", 2.0), ("cache", "hot", "peers", 0.7),
-    ("cache", "batch 1024", "limit: magazine", 2.2), ("cache", "batch 1024", "peers", 0.8),
-    ("cache", "churn", "DPDK mempool", 1.1), ("cache", "batch 65536", "mimalloc", 1.3),
-    ("heap", "mixed", "peers", 1.0),
     ("tables", "map, 1 GiB", "limit: bare loop", 3.7),
     ("tables", "protect, 1 GiB", "limit: bare loop", 7.3),
     ("tables", "unmap, 1 GiB", "limit: bare loop", 3.2),
@@ -47,51 +30,6 @@ GOALS = [
     ("region", "remove and add, 100000", "sorted vector", 0.1),
     ("sync", "count", "ns", 3.0), ("sync", "histogram", "ns", 3.0),
 ]
-
-
-def fail(text):
-    sys.exit(f"bench: {text}")
-
-
-def run(command, **more):
-    done = subprocess.run(command, capture_output=True, text=True, **more)
-    if done.returncode != 0:
-        fail(f"{' '.join(command)}: exit {done.returncode}\n{done.stderr[-2000:]}")
-    return done.stdout
-
-
-def count_instructions(program, group, seed):
-    """Name of a case -> instructions of all the items counted; empty where there is no callgrind."""
-    if not shutil.which("valgrind"):
-        return {}
-    with tempfile.TemporaryDirectory() as where:
-        names = run(["valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={where}/out",
-                     program, "--count", f"--group={group}", f"--seed={seed}"]).splitlines()
-        counts = {}
-        for number, name in enumerate((n for n in names if n.startswith(group + "/")), 1):
-            with open(f"{where}/out.{number}", encoding="utf-8", errors="replace") as file:
-                counts[name] = int(re.search(r"^totals: (\d+)", file.read(), re.M).group(1))
-        return counts
-
-
-def measure(program, group, seed, rounds, say):
-    listed = json.loads(run([program, "--cases", f"--group={group}"]))
-    counts = count_instructions(program, group, seed)
-    times = {c["name"]: [] for c in listed["cases"]}
-    for number in range(rounds):
-        say(f"{group}: round {number + 1} of {rounds}")
-        out = json.loads(run([program, f"--group={group}", f"--seed={seed + number}",
-                              "--benchmark_min_time=0.02", "--benchmark_format=json"]))
-        for b in out["benchmarks"]:
-            times[b["name"]].append(b["cpu_time"])
-    for c in listed["cases"]:
-        samples = sorted(t / c["items"] for t in times[c["name"]])
-        c["ns"] = round(statistics.median(samples), 3)
-        c["ns_least"], c["ns_most"] = round(samples[0], 3), round(samples[-1], 3)
-        counted = c.pop("counted")
-        total = counts.get(c["name"])
-        c["instructions"] = round(total / counted, 1) if total and counted else None
-    return listed
 
 
 def judge(cases):
@@ -123,17 +61,18 @@ def judge(cases):
 
 
 def setup_line(result, goals):
-    hardening = ["off", "checked", "full", "tagged"][result["hardening"]]
     reached = sum(g["reached"] is True for g in goals)
     missed = sum(g["reached"] is False for g in goals)
     verdict = f" Goals: {reached} reached, {missed} missed." if goals else ""
-    return (f"Seed {result['seed']}, {result['rounds']} rounds, {result['machine']}, "
-            f"compiler {result['compiler']} -O2, hardening {hardening}.{verdict}")
+    return (f"Seed {result['seed']}, {result['rounds']} rounds, {result['machine']}, compiler "
+            f"{result['compiler']} -O2, hardening {measure.HARDENING[result['hardening']]}."
+            f"{verdict}")
 
 
-def table(group, setup, cases, goals, missing):
+def table(group, setup, cases, goals, missing, with_times):
     """One group in Markdown."""
-    lines = [setup, "", "| workload | subject | ns | instructions | ours to it |", "|---|---|--:|--:|--:|"]
+    lines = [setup, "", f"| workload | subject |{' ns |' if with_times else ''} instructions "
+             "| ours to it |", f"|---|---|{'--:|' if with_times else ''}--:|--:|"]
     order = {"ours": 0, "limit": 1, "peer": 2}
     workloads = list(dict.fromkeys(c["workload"] for c in cases))
     for c in sorted(cases, key=lambda c: (workloads.index(c["workload"]), order[c["role"]])):
@@ -141,42 +80,23 @@ def table(group, setup, cases, goals, missing):
         name = f"**{c['subject']}**" if c["role"] == "ours" else c["subject"]
         ratio = "" if c["role"] == "ours" else f"{ours['ns'] / c['ns']:.2f}"
         instructions = "–" if c["instructions"] is None else f"{c['instructions']:.0f}"
-        lines.append(f"| {c['workload']} (a {c['item']}) | {name} | {c['ns']:.2f} | {instructions} "
+        time = f" {c['ns']:.2f} |" if with_times else ""
+        lines.append(f"| {c['workload']} (a {c['item']}) | {name} |{time} {instructions} "
                      f"| {ratio} |")
     for m in missing:
-        lines.append(f"| all | {m['subject']} | not measured | – | {m['why']} |")
+        lines.append(f"| all | {m['subject']} |{' – |' if with_times else ''} – | {m['why']} |")
     if goals:
         lines += ["", "| goal | against | at most | got | |", "|---|---|--:|--:|---|"]
         for g in goals:
             got = "–" if g["got"] is None else f"{g['got']:.2f}"
+            if g["against"] == "ns" and not with_times:
+                got = "–"
             verdict = {True: "reached", False: "**missed**", None: "not measured"}[g["reached"]]
             against = "nanoseconds" if g["against"] == "ns" else \
                 "best peer" if g["against"] == "peers" else g["against"]
             lines.append(f"| {g['subject']}: {g['workload']} | {against} | {g['at_most']} | {got} "
                          f"| {verdict} |")
     return f"## {group}\n\n" + "\n".join(lines) + "\n"
-
-
-def write_sections(sections):
-    with open(DOC, encoding="utf-8") as file:
-        text = file.read()
-    for name, body in sections.items():
-        begin, end = f"<!-- bench:{name} -->", f"<!-- /bench:{name} -->"
-        if begin not in text or end not in text:
-            fail(f"docs/performance.md lacks the markers {begin} and {end}")
-        before, rest = text.split(begin, 1)
-        text = f"{before}{begin}\n{body}{end}{rest.split(end, 1)[1]}"
-    with open(DOC, "w", encoding="utf-8") as file:
-        file.write(text)
-
-
-def machine():
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            model = re.search(r"^model name\s*: (.*)$", file.read(), re.M)
-    except OSError:
-        model = None
-    return model.group(1) if model else platform.machine()
 
 
 def main():
@@ -191,31 +111,27 @@ def main():
     if arguments.rounds < 1:
         parser.error("--rounds: at least 1")
 
-    def say(text):
-        if sys.stderr.isatty():
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-
     result = {"schema": "kcore.bench/1", "seed": arguments.seed, "rounds": arguments.rounds,
-              "machine": machine(), "cases": [], "goals": [], "missing": []}
-    sections = {}
+              "machine": measure.machine(), "cases": [], "goals": [], "missing": []}
+    printed, written = [], {}
     for group in [arguments.group] if arguments.group else GROUPS:
-        got = measure(arguments.program, group, arguments.seed, arguments.rounds, say)
+        got = measure.timed({"": arguments.program}, group, arguments.seed, arguments.rounds)[""]
         goals = judge(got["cases"])
         for key in ("compiler", "hardening", "assert_level"):
             result[key] = got[key]
         result["cases"] += got["cases"]
         result["goals"] += goals
         result["missing"] += got["missing"]
-        sections[group] = table(group, setup_line(result, goals), got["cases"], goals,
-                                got["missing"])
-    say("")
+        whole = (group, setup_line(result, goals), got["cases"], goals, got["missing"])
+        printed.append(table(*whole, True))
+        written[group] = table(*whole, False)
     if arguments.write:
-        write_sections(sections)
+        measure.write_sections(written)
     if arguments.json:
         json.dump(result, sys.stdout, indent=1, ensure_ascii=False)
         print()
     else:
-        print("\n".join(sections.values()))
+        print("\n".join(printed))
 
 
 if __name__ == "__main__":

@@ -47,11 +47,16 @@ static void add_peers(const char *group)
 void add_pool()
 {
     const char *group = "pool";
-    const Subject ours = {group, "kc_pool", Role::ours};
-    add_blocks<Pool<64>>(ours);
-    add_hot<Pool<64>, 64>(ours, "hot, called");
-    add_large<Pool<256>>(ours);
-    add_bulk<Pool<64>>(ours);
+    const Subject here = {group, "kc_pool, inline", Role::ours};
+    const Subject pinned = {group, "kc_pool, pinned", Role::ours};
+    const Subject any = {group, "kc_pool", Role::ours};
+    add_blocks<HerePool<64>>(here);
+    add_large<HerePool<256>>(here);
+    add_blocks<PinnedPool<64>>(pinned);
+    add_hot<PinnedPool<64>, 64>(pinned, "hot, called");
+    add_blocks<Pool<64>>(any);
+    add_hot<Pool<64>, 64>(any, "hot, called");
+    add_bulk<Pool<64>>({group, "kc_pool, bulk", Role::ours});
 
     add_limits(group);
     add_large<Magazine<256, 256>>({group, "limit: magazine", Role::limit});

@@ -91,7 +91,7 @@ static uint64_t pool_held()
 {
     struct kc_pool_stats s;
     kc_pool_stats(&pool, &s);
-    return s.stride_bytes * s.live + s.meta_bytes * s.live / s.capacity + sizeof pool;
+    return s.stride_bytes * s.live + s.meta_bytes * s.live / s.capacity + s.cpu_bytes + sizeof pool;
 }
 
 static void open_cache()

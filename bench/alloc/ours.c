@@ -2,17 +2,18 @@
 /* ours.c: see ours.h. */
 #include "ours.h"
 
-#define META_BYTES 8u /* more than the bookkeeping of a block, whatever the size of the pool */
+#define CPUS 2u /* have magazines */
 
 void ours_pool_make(struct kc_pool *p, size_t block_bytes, uint32_t blocks)
 {
     struct kc_pool_config c;
     __builtin_memset(&c, 0, sizeof c);
     c.name = "bench";
-    c.memory_bytes = (size_t)blocks * ((block_bytes + 7) / 8 * 8 + META_BYTES) + KC_KIB(64);
-    c.memory = ours_memory(c.memory_bytes);
     c.block_bytes = block_bytes;
-    c.align = kc_is_pow2(block_bytes) && block_bytes <= 4096 ? block_bytes : 8;
+    c.align = kc_is_pow2(block_bytes) && block_bytes >= 8 && block_bytes <= 4096 ? block_bytes : 8;
+    c.cpu_count = CPUS;
+    c.memory_bytes = KC_POOL_MEMORY_BYTES(block_bytes, c.align, blocks, CPUS);
+    c.memory = ours_memory(c.memory_bytes);
     if (kc_pool_init(p, &c) != KC_OK) {
         ours_fail("no pool");
     }

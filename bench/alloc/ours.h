@@ -24,7 +24,10 @@ KC_NORETURN void ours_fail(const char *what);
 
 /* ---- what is made of it --------------------------------------------------------------------- */
 
-/** Make a pool of at least `blocks` blocks, aligned to their size where that is a power of two. */
+/**
+ * Make a pool of at least `blocks` blocks, with magazines for CPUs 0 and 1, and blocks aligned to
+ * their size where that is a power of two.
+ */
 void ours_pool_make(struct kc_pool *p, size_t block_bytes, uint32_t blocks);
 void ours_cache_make(struct kc_cache *c, size_t object_bytes);
 void ours_heap_make(struct kc_heap *h);

@@ -28,18 +28,46 @@ template <size_t bytes> struct Pool {
     {
         (void)kc_pool_free(&pool, p);
     }
-    /* One by one: what a caller does where there is no call for many. */
     static void alloc_bulk(uint32_t n, void **out)
     {
-        for (uint32_t i = 0; i < n; i++) {
-            out[i] = alloc(bytes);
+        if (!kc_pool_alloc_bulk(&pool, n, out)) {
+            fail("the pool is exhausted");
         }
     }
     static void free_bulk(uint32_t n, void *const *p)
     {
-        for (uint32_t i = 0; i < n; i++) {
-            free(p[i]);
-        }
+        (void)kc_pool_free_bulk(&pool, n, p);
+    }
+};
+
+/* Called, by somebody who is pinned to its CPU. */
+template <size_t bytes> struct PinnedPool : Pool<bytes> {
+    static void *alloc(size_t)
+    {
+        return kc_pool_alloc_pinned(&PinnedPool::pool);
+    }
+    static void free(void *p)
+    {
+        (void)kc_pool_free_pinned(&PinnedPool::pool, p);
+    }
+};
+
+/* Inline, through the handle of CPU 0: for the thread that began. */
+template <size_t bytes> struct HerePool : Pool<bytes> {
+    static inline struct kc_pool_cpu *here;
+
+    static void begin()
+    {
+        Pool<bytes>::begin();
+        here = kc_pool_here(&HerePool::pool);
+    }
+    static void *alloc(size_t)
+    {
+        return kc_pool_alloc_here(here);
+    }
+    static void free(void *p)
+    {
+        (void)kc_pool_free_here(here, p);
     }
 };
 

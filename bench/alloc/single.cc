@@ -51,7 +51,7 @@ static void add_single(const char *name, const char *role, bool sizes, bool with
     singles.push_back({name,
                        role,
                        A::begin,
-                       {nullptr, Plain<A>::alloc, Plain<A>::free,
+                       {nullptr, Plain<A>::alloc, Plain<A>::free, Plain<A>::free,
                         with_frames ? frame_calls : nullptr, sizes},
                        W::hot,
                        W::template fill_live<1000>,
@@ -68,6 +68,9 @@ static void begin_dpdk()
 /* All of them, or, of the peers, the one of that name. */
 static void list_all(const char *only)
 {
+    add_single<HerePool<64>>("kc_pool, inline", "ours", false);
+    singles.back().subject.free_elsewhere = Plain<Pool<64>>::free; /* the handle is CPU 0's */
+    add_single<PinnedPool<64>>("kc_pool, pinned", "ours", false);
     add_single<Pool<64>>("kc_pool", "ours", false);
     add_single<Cache<64>>("kc_cache", "ours", false, true);
     add_single<Heap>("kc_heap", "ours", true, true);
@@ -86,7 +89,7 @@ static void list_all(const char *only)
     singles.push_back({dpdk_name,
                        "peer",
                        begin_dpdk,
-                       {nullptr, dpdk_alloc, dpdk_free, nullptr, false},
+                       {nullptr, dpdk_alloc, dpdk_free, dpdk_free, nullptr, false},
                        nullptr,
                        nullptr,
                        nullptr});
@@ -155,8 +158,9 @@ static int run(Single &s, bool quick)
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED) {
         fail("the page of marks is taken");
     }
-    const struct single_subject empty = {"", empty_alloc, empty_free, nullptr, false};
-    const struct single_run plan = {quick ? 1500 : SINGLE_LIVE_MAX, quick ? 3000u : 20000u, seed};
+    const struct single_subject empty = {"", empty_alloc, empty_free, empty_free, nullptr,
+                                          false};
+    const struct single_run plan = {quick ? 600 : SINGLE_LIVE_MAX, quick ? 1500u : 6000u, seed};
     s.subject.name = s.name.c_str();
     s.begin();
     say_where_the_stack_is();

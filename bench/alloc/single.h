@@ -23,10 +23,10 @@ KC_EXTERN_C_BEGIN
 enum single_phase {
     SINGLE_FIRST,  /* live objects are allocated for the first time */
     SINGLE_STEADY, /* random allocations and frees around three quarters of them */
-    SINGLE_DRAIN,  /* all are freed, in random order */
-    SINGLE_REFILL, /* and allocated again */
+    SINGLE_DRAIN,  /* a third of them is freed, in random order */
+    SINGLE_REFILL, /* and all are allocated again */
     SINGLE_REMOTE, /* another CPU freed them all; they are allocated again */
-    SINGLE_LAST,   /* and freed, the oldest first */
+    SINGLE_LAST,   /* and a third freed, the oldest first */
     SINGLE_PHASES
 };
 
@@ -34,7 +34,8 @@ struct single_subject {
     const char *name;
     void *(*alloc)(size_t bytes);
     void (*free)(void *p);
-    /* Free frames now; an operation that changes it is counted apart. NULL: not known. */
+    void (*free_elsewhere)(void *p); /* the same on another CPU */
+    /* Calls of frames so far; an operation that changes it is counted apart. NULL: not known. */
     uint64_t (*frames)(void);
     bool sizes; /* 16 to 1,024 bytes, small ones more often; else 64 */
 };

@@ -26,14 +26,15 @@ void add_two_cpus()
 {
     const char *group = "threads";
     add_threads<Pool<64>>({group, "kc_pool", Role::ours});
+    add_threads<PinnedPool<64>>({group, "kc_pool, pinned", Role::ours});
     add_threads<Cache<64>>({group, "kc_cache", Role::ours});
     add_threads<Heap>({group, "kc_heap", Role::ours});
     add({group, "hand over, 64 B", "limit: bare ring", Role::limit, "object", 1u << 18, 0, nullptr,
          nullptr, Pair<SamePointer>::hand_over, nullptr, true});
     add_threads<Magazine<64, 256>>({group, "limit: magazine", Role::limit});
-    add_threads<Magazine<64, 16>>({group, "limit: magazine of 16", Role::limit});
+    add_threads<Magazine<64, 8>>({group, "limit: magazine of 8", Role::limit});
     add_threads<CheckedMagazine<64, 256>>({group, "limit: magazine, checked", Role::limit});
-    add_threads<CheckedMagazine<64, 16>>({group, "limit: magazine of 16, checked", Role::limit});
+    add_threads<CheckedMagazine<64, 8>>({group, "limit: magazine of 8, checked", Role::limit});
     each_peer(group, [&](auto peer, const char *name) {
         add_threads<decltype(peer)>({group, name, Role::peer});
     });
