@@ -10,7 +10,7 @@
  * Intrusive        a list threaded through the free blocks.
  * SizeClasses      an intrusive list for each 64-byte step to 4 KiB, not for each CPU; a block's class
  *                  is found by a flat map of 64 KiB spans.
- * CheckedClasses   a stack of pointers in the list's place, for each thread, and the size, the
+ * CheckedClasses   a stack of pointers in the list's place, and the size, the
  *                  block's place in its span and a byte of state tested.
  * NoAllocator      hands out the same memory in turn: what a workload costs by itself.
  */
@@ -290,7 +290,7 @@ struct CheckedClasses : ClassArena<CheckedClasses> {
         uint32_t depth;
         void *slot[stack_max];
     };
-    static inline thread_local Stack stack[classes];
+    static inline Stack stack[classes];
     static inline uint8_t live[arena / step];
     /* 2^32 / (c * step), rounded up: divides an offset in a span without a division. */
     static inline uint32_t inverse[classes];

@@ -260,8 +260,8 @@ def main():
         written[group] = timed_table(group, timed[group], False)
         result["goals"] += goals.of_times(group, timed[group])
         result["compiler"] = timed[group]["checked"]["compiler"]
-    if timed:
-        result["timed"] = timed
+    result["timed"] = timed
+    if set(timed) - {"threads"}:
         printed["validation"] = written["validation"] = validation_table(timed)
     if "single" in parts:
         singles, missing = measure_single(builds)

@@ -102,11 +102,11 @@ void single_run(const struct single_subject *s, const struct single_run *run)
     single_enter(SINGLE_STEADY);
     for (uint32_t n = 0; n < run->steady; n++) {
         uint32_t i = below(live);
-        if (object[i] != NULL) {
+        bool was_live = object[i] != NULL;
+        if (was_live) {
             put(i);
         }
-        i = below(live);
-        if (object[i] == NULL && below(4) != 0) {
+        if (!was_live || below(4) != 0) {
             get(i);
         }
     }

@@ -22,7 +22,7 @@ KC_EXTERN_C_BEGIN
 /* Phases, in their order. */
 enum single_phase {
     SINGLE_FIRST,  /* live objects are allocated for the first time */
-    SINGLE_STEADY, /* random allocations and frees around three quarters of them */
+    SINGLE_STEADY, /* random ones are freed, and most allocated anew: four fifths live */
     SINGLE_DRAIN,  /* a third of them is freed, in random order */
     SINGLE_REFILL, /* and all are allocated again */
     SINGLE_REMOTE, /* another CPU freed them all; they are allocated again */
@@ -42,7 +42,7 @@ struct single_subject {
 
 struct single_run {
     uint32_t live;   /* at most SINGLE_LIVE_MAX */
-    uint32_t steady; /* operations of that phase */
+    uint32_t steady; /* steps of that phase */
     uint64_t seed;
 };
 
