@@ -23,7 +23,7 @@ struct kc_kernel {
 static struct kc_kernel kernel KC_ALIGNED(64);
 static unsigned char ram[RAM_BYTES] KC_ALIGNED(1u << 21);
 static size_t pool_memory_used;
-static unsigned char pool_memory[KC_MIB(2)] KC_ALIGNED(4096);
+static unsigned char pool_memory[KC_MIB(4)] KC_ALIGNED(4096);
 
 static struct single_tally tally;
 static enum single_phase phase;
@@ -195,8 +195,8 @@ void single_elsewhere(void (*fn)(uint32_t cpu))
 
 /* ---- subjects ------------------------------------------------------------------------------- */
 
-static struct kc_pool pool;
-static struct kc_pool_cpu *here; /* CPU 0's */
+static struct kc_pool inline_pool, pinned_pool, pool; /* one for each form: none warms another's */
+static struct kc_pool_cpu *here;                      /* CPU 0's, of the first */
 static struct kc_cache cache;
 static struct kc_heap heap;
 
@@ -231,15 +231,20 @@ static void here_free(void *p)
     (void)kc_pool_free_here(here, p);
 }
 
+static void inline_free_elsewhere(void *p)
+{
+    (void)kc_pool_free(&inline_pool, p);
+}
+
 static void *pinned_alloc(size_t bytes)
 {
     (void)bytes;
-    return kc_pool_alloc_pinned(&pool);
+    return kc_pool_alloc_pinned(&pinned_pool);
 }
 
 static void pinned_free(void *p)
 {
-    (void)kc_pool_free_pinned(&pool, p);
+    (void)kc_pool_free_pinned(&pinned_pool, p);
 }
 
 static void *pool_alloc(size_t bytes)
@@ -275,7 +280,7 @@ static void heap_free(void *p)
 }
 
 static const struct single_subject subjects[] = {
-    {"kc_pool, inline", here_alloc, here_free, pool_free, NULL, false},
+    {"kc_pool, inline", here_alloc, here_free, inline_free_elsewhere, NULL, false},
     {"kc_pool, pinned", pinned_alloc, pinned_free, pinned_free, NULL, false},
     {"kc_pool", pool_alloc, pool_free, pool_free, NULL, false},
     {"kc_cache", cache_alloc, cache_free, cache_free, frame_calls, false},
@@ -325,8 +330,10 @@ int kc_program_main(struct kc_kernel *k, const struct kc_boot_info *info,
     (void)board;
     counter_start();
     measure_empty();
+    ours_pool_make(&inline_pool, 64, POOL_BLOCKS);
+    ours_pool_make(&pinned_pool, 64, POOL_BLOCKS);
     ours_pool_make(&pool, 64, POOL_BLOCKS);
-    here = kc_pool_here(&pool);
+    here = kc_pool_here(&inline_pool);
     ours_cache_make(&cache, 64);
     ours_heap_make(&heap);
     if (info->cpu_count > 1) {
