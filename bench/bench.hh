@@ -34,7 +34,7 @@ struct Case {
     void (*begin)();   /* once, before the first run(); may be null */
     void (*prepare)(); /* before each run(), untimed; may be null */
     void (*run)(uint64_t items);
-    void (*end)(); /* may be null */
+    void (*end)();     /* may be null */
     bool wall = false; /* time is the wall's, not the thread's: several threads work */
 };
 

@@ -156,8 +156,47 @@ template <uint32_t count> struct Regions {
     }
 };
 
+/* ---- kinds of addresses: the same sums and tests with structs of one member and with integers - */
+
+static std::vector<uint32_t> offsets;
+
+static void begin_kinds()
+{
+    offsets = random_below(1u << 20, 8);
+}
+
+static void with_kinds(uint64_t n)
+{
+    kc_pa_t base = kc_pa(0x40000000), top = kc_pa(0x40100000);
+    uint64_t within = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        kc_pa_t a;
+        if (kc_pa_add(base, offsets[i & (random_count - 1)], &a) && kc_pa_lt(a, top)) {
+            within += kc_pa_diff(kc_pa_align_down(a, 4096), base);
+        }
+    }
+    hide(within);
+}
+
+static void with_integers(uint64_t n)
+{
+    uint64_t base = 0x40000000, top = 0x40100000, within = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t a;
+        if (!__builtin_add_overflow(base, uint64_t{offsets[i & (random_count - 1)]}, &a) &&
+            a < top) {
+            within += (a & ~uint64_t{4095}) - base;
+        }
+    }
+    hide(within);
+}
+
 void add_region()
 {
+    add({"region", "sum and compare addresses", "kc_pa_t", Role::ours, "address", 65536, 512,
+         begin_kinds, nullptr, with_kinds, nullptr});
+    add({"region", "sum and compare addresses", "limit: integers", Role::limit, "address", 65536,
+         512, begin_kinds, nullptr, with_integers, nullptr});
     Regions<16>::add_all();
     Regions<4096>::add_all();
     Regions<100000>::add_all();

@@ -14,7 +14,7 @@ uint64_t seed = 1;
 
 /* Steele, Lea and Flood's splitmix64: cheap, for kc-probe runs where each instruction is traced. */
 class Chance {
-public:
+  public:
     using result_type = uint64_t;
 
     explicit Chance(uint64_t salt) : state_(seed * 1000003 + salt)
@@ -36,7 +36,7 @@ public:
         return z ^ z >> 31;
     }
 
-private:
+  private:
     uint64_t state_;
 };
 

@@ -97,4 +97,5 @@ def main():
     a.document.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}")
 
 
-main()
+if __name__ == "__main__":
+    main()

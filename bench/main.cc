@@ -140,9 +140,8 @@ int main(int argc, char **argv)
         void (*add)();
     } groups[] = {{"pool", bench::add_pool},     {"cache", bench::add_cache},
                   {"heap", bench::add_heap},     {"threads", bench::add_two_cpus},
-                  {"tables", bench::add_tables},
-                  {"region", bench::add_region}, {"user", bench::add_user},
-                  {"sync", bench::add_sync}};
+                  {"tables", bench::add_tables}, {"region", bench::add_region},
+                  {"user", bench::add_user},     {"sync", bench::add_sync}};
     bool known = group.empty();
     for (const auto &g : groups) {
         if (group.empty() || group == g.name) {

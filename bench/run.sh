@@ -4,8 +4,8 @@
 #
 # usage: bench/run.sh [NAME] [--json] [--seed N] [--rounds N] [--write] [--plot DIR]
 #
-# ./dev bench calls it. NAME is alloc or one part of it (pool cache heap threads single memory preload:
-# bench/alloc/report.py), or one of tables region user sync; all of them without. --write puts the
+# ./dev bench calls it. NAME is alloc or one part of it (pool cache heap threads single memory preload
+# footprint: bench/alloc/report.py), or one of tables region user sync; all of them without. --write puts the
 # tables into docs/performance.md.
 set -u
 cd "$(dirname "$0")/.." || exit 4

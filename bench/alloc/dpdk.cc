@@ -56,9 +56,18 @@ template <size_t> struct Mempool {
 /* It pins the thread to one CPU, which is undone. */
 std::string dpdk_start()
 {
-    static const char *const args[] = {"kc-bench",    "--no-huge", "--no-pci", "--no-telemetry",
-                                       "--no-shconf", "-m",        "1024",     "-l",
-                                       "0",           "--log-level", "1",      "-d",
+    static const char *const args[] = {"kc-bench",
+                                       "--no-huge",
+                                       "--no-pci",
+                                       "--no-telemetry",
+                                       "--no-shconf",
+                                       "-m",
+                                       "1024",
+                                       "-l",
+                                       "0",
+                                       "--log-level",
+                                       "1",
+                                       "-d",
                                        "librte_mempool_ring.so"};
     constexpr int count = sizeof args / sizeof args[0];
     static char *argv[count + 1];
@@ -81,9 +90,9 @@ template <size_t bytes> static std::string open(uint32_t blocks)
     using Pool = Mempool<bytes>;
     std::string why = dpdk_start();
     if (why.empty() && Pool::pool == nullptr) {
-        Pool::pool = rte_mempool_create(("blocks" + std::to_string(bytes)).c_str(), blocks, bytes,
-                                        512, 0, nullptr, nullptr, nullptr, nullptr, SOCKET_ID_ANY,
-                                        0);
+        Pool::pool =
+            rte_mempool_create(("blocks" + std::to_string(bytes)).c_str(), blocks, bytes, 512, 0,
+                               nullptr, nullptr, nullptr, nullptr, SOCKET_ID_ANY, 0);
         if (Pool::pool == nullptr) {
             why = std::string("rte_mempool_create: ") + rte_strerror(rte_errno);
         }

@@ -124,3 +124,16 @@ def of_memory(held):
         goals.append(goal("checked", f"{subject}: held, checked to off, worst size", "off",
                           VALIDATION_MEMORY, worst))
     return goals
+
+
+def of_footprint(reports):
+    """reports: {trace: ksim's report of its replay}."""
+    key = "weighted_footprint_over_requested_pct"
+    goals = [] if reports else [goal("checked", "footprint over requested", "Linux's", FOOTPRINT,
+                                     None)]
+    for trace, report in reports.items():
+        ours, theirs = report["kcore"][key], report["linux"][key]
+        got = ours / theirs if ours is not None and theirs else None
+        goals.append(goal("checked", f"footprint over requested: {trace}", "Linux's", FOOTPRINT,
+                          got))
+    return goals

@@ -3,16 +3,14 @@
  * limits.hh: allocators that do the least there is to do. Numbers to approach, not products.
  *
  * Magazine         per CPU a depth and an array of pointers. alloc: test, decrement, load; free:
- *                  test for full, store, increment. Refill and flush move `move` under a lock. 256 is
- *                  the usual number; 8 and 16 are what bounds the longest operation.
- * CheckedMagazine  the same with a bounds test, an alignment mask and a byte of state a block, which
- *                  both operations look at and set.
- * Intrusive        a list threaded through the free blocks.
- * SizeClasses      an intrusive list for each 64-byte step to 4 KiB, not for each CPU; a block's class
- *                  is found by a flat map of 64 KiB spans.
- * CheckedClasses   a stack of pointers in the list's place, and the size, the
- *                  block's place in its span and a byte of state tested.
- * NoAllocator      hands out the same memory in turn: what a workload costs by itself.
+ *                  test for full, store, increment. Refill and flush move `move` under a lock. 256
+ * is the usual number; 8 and 16 are what bounds the longest operation. CheckedMagazine  the same
+ * with a bounds test, an alignment mask and a byte of state a block, which both operations look at
+ * and set. Intrusive        a list threaded through the free blocks. SizeClasses      an intrusive
+ * list for each 64-byte step to 4 KiB, not for each CPU; a block's class is found by a flat map of
+ * 64 KiB spans. CheckedClasses   a stack of pointers in the list's place, and the size, the block's
+ * place in its span and a byte of state tested. NoAllocator      hands out the same memory in turn:
+ * what a workload costs by itself.
  */
 #ifndef LIMITS_HH
 #define LIMITS_HH
@@ -62,7 +60,8 @@ template <size_t block_bytes> struct Depot {
     }
 };
 
-/* Ours holds 32 and moves 8; so do those of 8 and 16 hold 32, and the usual one twice what it moves. */
+/* Ours holds 32 and moves 8; so do those of 8 and 16 hold 32, and the usual one twice what it
+ * moves. */
 constexpr uint32_t magazine_size(uint32_t move)
 {
     return move <= 16 ? 32 : 2 * move;

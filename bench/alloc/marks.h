@@ -19,10 +19,10 @@ enum mark {
     MARK_FREE,
     MARK_EMPTY_ALLOC, /* the same of an allocator that does nothing: what counting itself costs */
     MARK_EMPTY_FREE,
-    MARK_FRAMES,      /* the operation counted last took frames or gave some back */
-    MARK_LOOP,        /* a loop of MARK_LOOP_ITEMS items begins, and then one of twice as many */
-    MARK_STACK,       /* the next store goes to the stack: its lines are nobody's */
-    MARK_PHASE,       /* and as many more as there are phases */
+    MARK_FRAMES, /* the operation counted last took frames or gave some back */
+    MARK_LOOP,   /* a loop of MARK_LOOP_ITEMS items begins, and then one of twice as many */
+    MARK_STACK,  /* the next store goes to the stack: its lines are nobody's */
+    MARK_PHASE,  /* and as many more as there are phases */
     MARK_LIMIT = MARK_PHASE + 32
 };
 

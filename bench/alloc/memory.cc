@@ -4,8 +4,8 @@
  *
  * What a process holds is its resident set; so it is measured for whoever takes memory from the
  * host. Frames that kcore's allocators give back stay resident in hosted RAM: for cache and heap it
- * is the frames they hold by their own statistics, 16 bytes of record for each, and their structures,
- * which is the most that a kernel would see. A pool is all that it was given.
+ * is the frames they hold by their own statistics, 16 bytes of record for each, and their
+ * structures, which is the most that a kernel would see. A pool is all that it was given.
  */
 #include "ours.hh"
 #include "peers.hh"
@@ -137,12 +137,14 @@ static void list_stores(const char *only)
 {
     stores.push_back({"kc_pool", "ours", false, open_pool, pool_alloc, pool_free, pool_held});
     stores.push_back({"kc_cache", "ours", false, open_cache, cache_alloc, cache_free, cache_held});
-    stores.push_back(
-        {"kc_heap", "ours", true, Heap::begin, Heap::alloc, Heap::free, heap_held});
-    each_peer("memory", [](auto peer, const char *name) {
-        using P = decltype(peer);
-        stores.push_back({name, "peer", true, nothing, P::alloc, P::free, resident});
-    }, only);
+    stores.push_back({"kc_heap", "ours", true, Heap::begin, Heap::alloc, Heap::free, heap_held});
+    each_peer(
+        "memory",
+        [](auto peer, const char *name) {
+            using P = decltype(peer);
+            stores.push_back({name, "peer", true, nothing, P::alloc, P::free, resident});
+        },
+        only);
     stores.push_back({dpdk_name, "peer", false, open_dpdk, dpdk_alloc, dpdk_free, resident});
 }
 
@@ -189,7 +191,7 @@ static int each_object(const Store &s, size_t bytes)
 
 /* Held over requested as it goes: a sample each hundredth of the way. */
 class Course {
-public:
+  public:
     explicit Course(const Store &s) : s_(s)
     {
     }
@@ -211,14 +213,15 @@ public:
                     static_cast<unsigned long long>(s_.held()));
     }
 
-private:
+  private:
     const Store &s_;
     uint64_t requested_ = 0;
 };
 
 constexpr uint32_t course_samples = 100, course_live = 20000;
 
-/* A server: requests of many sizes, most of them short-lived, one in sixteen stays ten times longer. */
+/* A server: requests of many sizes, most of them short-lived, one in sixteen stays ten times
+ * longer. */
 static void sessions(Course &c)
 {
     std::vector<uint32_t> slot = random_below(course_live, 21), size = random_sizes(22);

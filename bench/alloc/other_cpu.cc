@@ -11,7 +11,7 @@ namespace bench {
 
 /* The other CPU's thread: one for the whole program, so that nobody's per-thread state dies. */
 class Other {
-public:
+  public:
     Other() : thread_([this] { serve(); })
     {
         thread_.detach();
@@ -28,7 +28,7 @@ public:
         changed_.wait(hold, [this] { return job_ == nullptr; });
     }
 
-private:
+  private:
     void serve()
     {
         host_cpu_set(1);

@@ -7,7 +7,8 @@ namespace bench {
 
 /*
  * `single list`: whose single operations can be counted, a line each: NAME, tab, role; a peer that
- * is missing is "missing" with the reason in its place. `single NAME [quick]`: run them, with marks.
+ * is missing is "missing" with the reason in its place. `single NAME [quick]`: run them, with
+ * marks.
  */
 int probe_single(int argc, char **argv);
 

@@ -34,7 +34,8 @@ int main(int argc, char **argv)
     if (argc >= 3 && std::strcmp(argv[1], "memory") == 0) {
         return bench::probe_memory(argc - 2, argv + 2);
     }
-    std::fprintf(stderr, "usage: kc-probe single list | single NAME [quick]\n"
-                         "       kc-probe memory list | memory NAME BYTES | memory NAME SCENARIO\n");
+    std::fprintf(stderr,
+                 "usage: kc-probe single list | single NAME [quick]\n"
+                 "       kc-probe memory list | memory NAME BYTES | memory NAME SCENARIO\n");
     return 2;
 }

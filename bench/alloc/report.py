@@ -10,6 +10,8 @@ OFF and CHECKED are the build directories of the two levels. Parts, all of them 
     single                    instructions and lines of memory of single operations
     memory                    bytes held for bytes requested, by size and through scenarios
     preload                   whole programs, with each allocator preloaded
+    footprint                 on recordings, beside Linux: the bundled one and those that the
+                              variable KC_TRACES names, with build/sim/ksim if it was built
     goals                     with all parts alone: what was to be reached
 
 --write puts what was printed into docs/performance.md, without times.
@@ -24,6 +26,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.dirname(HERE)]
 
+import footprint  # noqa: E402
 import goals  # noqa: E402
 import measure  # noqa: E402
 import plot  # noqa: E402
@@ -31,7 +34,7 @@ import preload  # noqa: E402
 import single_ops  # noqa: E402
 
 TIMED = ["pool", "cache", "heap", "threads"]
-PARTS = TIMED + ["single", "memory", "preload"]
+PARTS = TIMED + ["single", "memory", "preload", "footprint"]
 LEVELS = ["off", "checked"]
 SIZES = [16, 24, 32, 64, 100, 1000, 4096]
 SCENARIOS = ["sessions", "passes", "tides"]
@@ -219,6 +222,18 @@ def validation_table(timed):
                      "checked to plain C"], rows)
 
 
+# ---- footprint -----------------------------------------------------------------------------------
+
+def measure_footprint():
+    root = os.path.dirname(os.path.dirname(measure.DOC))
+    ksim = os.path.join(root, "build", "sim", "ksim")
+    if not os.path.exists(ksim):
+        return {}
+    traces = [os.path.join(root, "sim", "trace", "sample.kct"),
+              *os.environ.get("KC_TRACES", "").split()]
+    return {footprint.name_of(t): footprint.replay(ksim, t) for t in traces}
+
+
 # ---- goals ---------------------------------------------------------------------------------------
 
 def goal_table(found):
@@ -285,6 +300,12 @@ def main():
         result["goals"] += preload.goals_of(got)
         printed["preload"] = preload.table(got, why, True)
         written["preload"] = preload.table(got, why, False)
+    if "footprint" in parts:
+        reports = measure_footprint()
+        result["footprint"] = reports
+        result["goals"] += goals.of_footprint(reports)
+        rows = [footprint.row(t, r, None) for t, r in reports.items()]
+        printed["footprint"] = footprint.table(rows, False) + "\n"
     if a.plot and "heap" in timed:
         plot.sizes(timed["heap"], a.plot)
     printed["goals"] = written["goals"] = goal_table(result["goals"])

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Single operations on hosts: marks in a trace (marks.h) around each, for ours, limits and peers. */
+/* Single operations on hosts: marks in a trace (marks.h) around each, for ours, limits and peers.
+ */
 #include "marks.h"
 #include "ours.hh"
 #include "peers.hh"
@@ -83,9 +84,9 @@ static void list_all(const char *only)
     add_single<Intrusive<64>>("limit: intrusive list", "limit", false);
     add_single<SizeClasses>("limit: size classes", "limit", true);
     add_single<CheckedClasses>("limit: size classes, checked", "limit", true);
-    each_peer("single", [](auto peer, const char *name) {
-        add_single<decltype(peer)>(name, "peer", true);
-    }, only);
+    each_peer(
+        "single",
+        [](auto peer, const char *name) { add_single<decltype(peer)>(name, "peer", true); }, only);
     singles.push_back({dpdk_name,
                        "peer",
                        begin_dpdk,
@@ -158,8 +159,7 @@ static int run(Single &s, bool quick)
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED) {
         fail("the page of marks is taken");
     }
-    const struct single_subject empty = {"", empty_alloc, empty_free, empty_free, nullptr,
-                                          false};
+    const struct single_subject empty = {"", empty_alloc, empty_free, empty_free, nullptr, false};
     const struct single_run plan = {quick ? 600 : SINGLE_LIVE_MAX, quick ? 1500u : 6000u, seed};
     s.subject.name = s.name.c_str();
     s.begin();

@@ -315,7 +315,8 @@ void kc_program_ipi(struct kc_kernel *k)
 
 static void measure_empty(void)
 {
-    static const struct single_subject nothing = {"", empty_alloc, empty_free, empty_free, NULL, false};
+    static const struct single_subject nothing = {"",         empty_alloc, empty_free,
+                                                  empty_free, NULL,        false};
     void *p = NULL;
     for (uint32_t i = 0; i < 2; i++) { /* the first warms nothing that counts, but costs nothing */
         empty[SINGLE_ALLOC] = count_alloc(&nothing, 64, &p);

@@ -65,8 +65,8 @@ void single_tally_print(struct single_tally *t, const char *name, void (*put)(co
             }
             sort(c->count, c->n);
             kc_fmt(line, sizeof line, "single %s | %s | %s | %u %u %u %u %u\n", name,
-                   single_phase_name((enum single_phase)phase), kinds[kind], c->n,
-                   permille(c, 500), permille(c, 990), permille(c, 999), c->most);
+                   single_phase_name((enum single_phase)phase), kinds[kind], c->n, permille(c, 500),
+                   permille(c, 990), permille(c, 999), c->most);
             put(line);
         }
     }

@@ -20,7 +20,7 @@
 #include <string.h>
 
 #define LINE_LOG2       6u
-#define LINES_MAX       64u  /* distinct ones of an operation; beyond, it counts as so many */
+#define LINES_MAX       64u /* distinct ones of an operation; beyond, it counts as so many */
 #define STACK_REACH     (UINT64_C(1) << 20)
 #define LINES_HISTOGRAM (LINES_MAX + 1u)
 

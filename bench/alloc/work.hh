@@ -242,8 +242,8 @@ template <class A, size_t bytes> void add_fill(const Subject &s)
 template <class A> void add_mixed(const Subject &s)
 {
     using W = Workloads<A, 64>;
-    add({s.group, "mixed 16 to 4096 B", s.name, s.role, "pair", 65536, 1024, W::fill_mixed,
-         nullptr, W::mixed, W::empty});
+    add({s.group, "mixed 16 to 4096 B", s.name, s.role, "pair", 65536, 1024, W::fill_mixed, nullptr,
+         W::mixed, W::empty});
 }
 
 /* What every pool of blocks runs. */
