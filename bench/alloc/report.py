@@ -35,6 +35,8 @@ import single_ops  # noqa: E402
 
 TIMED = ["pool", "cache", "heap", "threads"]
 PARTS = TIMED + ["single", "memory", "preload", "footprint"]
+# Sections of docs/performance.md; the footprint's is footprint.py's.
+WRITTEN = set(PARTS) - {"footprint"} | {"validation", "goals"}
 LEVELS = ["off", "checked"]
 SIZES = [16, 24, 32, 64, 100, 1000, 4096]
 SCENARIOS = ["sessions", "passes", "tides"]
@@ -144,6 +146,14 @@ def single_table(singles, missing):
     for m in missing:
         text += f"\nNot measured: {m['subject']} ({m['why']}).\n"
     return text
+
+
+def ceilings():
+    """Rows of ceilings.txt, each with what gets its measure from a counted subject."""
+    def getter(what):
+        return lambda single: single_ops.measure_of(single, what) if single else None
+    return [(subject, what, values, getter(what)) for subject, what, values
+            in single_ops.read_table(os.path.join(HERE, "ceilings.txt"))]
 
 
 # ---- memory --------------------------------------------------------------------------------------
@@ -266,58 +276,51 @@ def main():
     programs = {level: os.path.join(build, "bench", "kc-bench") for level, build in builds.items()}
     parts = [a.part] if a.part else PARTS
     result = {"schema": "kcore.bench.alloc/1", "seed": a.seed, "rounds": a.rounds,
-              "machine": measure.machine(), "goals": []}
-    printed, written, timed = {}, {}, {}
+              "machine": measure.machine(), "timed": {}, "goals": []}
+    printed = {}
+
+    def give(name, text, without_times=None):
+        """Each part is written when it is there: a run takes long."""
+        printed[name] = text
+        if a.write and name in WRITTEN:
+            measure.write_sections({name: without_times or text})
 
     for group in [p for p in parts if p in TIMED]:
-        timed[group] = measure.timed(programs, group, a.seed, a.rounds)
-        printed[group] = timed_table(group, timed[group], True)
-        written[group] = timed_table(group, timed[group], False)
-        result["goals"] += goals.of_times(group, timed[group])
-        result["compiler"] = timed[group]["checked"]["compiler"]
-    result["timed"] = timed
-    if set(timed) - {"threads"}:
-        printed["validation"] = written["validation"] = validation_table(timed)
+        timed = result["timed"][group] = measure.timed(programs, group, a.seed, a.rounds)
+        give(group, timed_table(group, timed, True), timed_table(group, timed, False))
+        result["goals"] += goals.of_times(group, timed)
+        result["compiler"] = timed["checked"]["compiler"]
+        if a.plot and group == "heap":
+            plot.sizes(timed, a.plot)
+    if a.part is None:
+        give("validation", validation_table(result["timed"]))
     if "single" in parts:
-        singles, missing = measure_single(builds)
-        rows = [(subject, what, values, lambda s, what=what: single_ops.measure_of(s, what)
-                 if s else None)
-                for subject, what, values
-                in single_ops.read_table(os.path.join(HERE, "ceilings.txt"))]
-        result["single"] = singles
-        result["goals"] += goals.of_ceilings(rows, singles)
-        printed["single"] = written["single"] = single_table(singles, missing)
+        result["single"], missing = measure_single(builds)
+        result["goals"] += goals.of_ceilings(ceilings(), result["single"])
+        give("single", single_table(result["single"], missing))
     if "memory" in parts:
         held, course, missing = measure_memory(builds)
         result["memory"] = {"held": held, "scenarios": course}
         result["goals"] += goals.of_memory(held)
-        printed["memory"] = written["memory"] = memory_tables(held, course, missing)
+        give("memory", memory_tables(held, course, missing))
         if a.plot:
             plot.scenarios(course, a.plot)
     if "preload" in parts:
-        got, why = preload.measure_all(builds, a.rounds)
-        result["preload"] = got
-        result["goals"] += preload.goals_of(got)
-        printed["preload"] = preload.table(got, why, True)
-        written["preload"] = preload.table(got, why, False)
+        result["preload"], why = preload.measure_all(builds, a.rounds)
+        result["goals"] += preload.goals_of(result["preload"])
+        give("preload", preload.table(result["preload"], why, True),
+             preload.table(result["preload"], why, False))
     if "footprint" in parts:
-        reports = measure_footprint()
-        result["footprint"] = reports
-        result["goals"] += goals.of_footprint(reports)
-        rows = [footprint.row(t, r, None) for t, r in reports.items()]
-        printed["footprint"] = footprint.table(rows, False) + "\n"
-    if a.plot and "heap" in timed:
-        plot.sizes(timed["heap"], a.plot)
-    printed["goals"] = written["goals"] = goal_table(result["goals"])
-
-    if a.write:
-        if a.part:
-            del written["goals"]  # of one part: the others' are as they were
-            written.pop("validation", None)
+        result["footprint"] = measure_footprint()
+        result["goals"] += goals.of_footprint(result["footprint"])
+        give("footprint", footprint.table([footprint.row(t, r, None) for t, r
+                                           in result["footprint"].items()], False) + "\n")
+    if a.part is None:  # of one part the goals are not all there
         setup = (f"Seed {a.seed}, {a.rounds} rounds, {result['machine']}, compiler "
-                 f"{result.get('compiler', 'as below')} -O2.\n\n")
-        measure.write_sections({name: (setup if name == "goals" else "") + text
-                                for name, text in written.items()})
+                 f"{result['compiler']} -O2.\n\n")
+        give("goals", goal_table(result["goals"]), setup + goal_table(result["goals"]))
+    else:
+        printed["goals"] = goal_table(result["goals"])
     if a.json:
         json.dump(result, sys.stdout, indent=1, ensure_ascii=False)
         print()

@@ -29,8 +29,8 @@ void add_two_cpus()
     add_threads<PinnedPool<64>>({group, "kc_pool, pinned", Role::ours});
     add_threads<Cache<64>>({group, "kc_cache", Role::ours});
     add_threads<Heap>({group, "kc_heap", Role::ours});
-    add({group, "hand over, 64 B", "limit: bare ring", Role::limit, "object", 1u << 18, 0, nullptr,
-         nullptr, Pair<SamePointer>::hand_over, nullptr, true});
+    add({group, "hand over, 64 B", "limit: bare ring", Role::limit, "object", thread_items, 0,
+         nullptr, nullptr, Pair<SamePointer>::hand_over, nullptr, true});
     add_threads<Magazine<64, 256>>({group, "limit: magazine", Role::limit});
     add_threads<Magazine<64, 8>>({group, "limit: magazine of 8", Role::limit});
     add_threads<CheckedMagazine<64, 256>>({group, "limit: magazine, checked", Role::limit});

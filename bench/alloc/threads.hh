@@ -18,6 +18,8 @@
 
 namespace bench {
 
+constexpr uint64_t thread_items = 1u << 16;
+
 /* Run job(number) here as CPU 0 and on the other CPU's thread as CPU 1, at once. */
 void on_two_cpus(void (*job)(uint32_t cpu));
 
@@ -143,7 +145,7 @@ template <class A> void add_threads(const Subject &s, void (*join)() = nullptr)
 {
     using P = Pair<A>;
     P::join = join;
-    constexpr uint64_t items = 1u << 18;
+    constexpr uint64_t items = thread_items;
     add({s.group, "hand over, 64 B", s.name, s.role, "object", items, 0, P::begin, nullptr,
          P::hand_over, nullptr, true});
     add({s.group, "churn 1 CPU, 64 B", s.name, s.role, "pair", items, 0, P::begin_churn, nullptr,

@@ -50,7 +50,7 @@ def wrong_words_exit_2():
     c = Clone()
     for args in ((), ("frobnicate",), ("--frobnicate",), ("test", "--frobnicate"), ("image", "x"),
                  ("fuzz", "--x"), ("fuzz", "pool", "soon"), ("fuzz", "1", "2", "3"), ("fuzz", "1", "2"),
-                 ("bench", "a", "b"), ("bench", "-x"), ("check", "x")):
+                 ("bench", "a", "b"), ("bench", "-x"), ("bench", "--plot"), ("check", "x")):
         r, _ = c.dev(*args)
         assert r.returncode == USAGE and r.stdout == "" and r.stderr, (args, r)
 
