@@ -76,9 +76,9 @@ template <class A, size_t bytes> struct Workloads {
         void **slot = live.data();
         const uint32_t *at = pick.data() - 1;
         for (; n > 0; n--) {
-            void **p = &slot[at[n]];
-            A::free(*p);
-            *p = get(bytes);
+            const size_t i = at[n];
+            A::free(slot[i]);
+            slot[i] = get(bytes);
         }
     }
     static void fifo(uint64_t n)
@@ -102,9 +102,9 @@ template <class A, size_t bytes> struct Workloads {
         void **slot = live.data();
         const uint32_t *at = pick.data() - 1, *want = size.data() - 1;
         for (; n > 0; n--) {
-            void **p = &slot[at[n]];
-            A::free(*p);
-            *p = get(want[n]);
+            const size_t i = at[n];
+            A::free(slot[i]);
+            slot[i] = get(want[n]);
         }
     }
     static void empty()
