@@ -22,29 +22,35 @@ static size_t some_bytes(void)
     return top + below(top) + 1;
 }
 
-static uint64_t frames_now(void)
+/* Calls of frames so far, as of the last operation. */
+static uint64_t frame_calls;
+
+static uint64_t frame_calls_now(void)
 {
     return subject->frames == NULL ? 0 : subject->frames();
 }
 
-static void get(uint32_t i)
+static void see_frames(void)
 {
-    uint64_t before = frames_now();
-    object[i] = single_alloc(subject, some_bytes());
-    if (frames_now() != before) {
+    uint64_t now = frame_calls_now();
+    if (now != frame_calls) {
         single_had_frames();
     }
+    frame_calls = now;
+}
+
+static void get(uint32_t i)
+{
+    object[i] = single_alloc(subject, some_bytes());
+    see_frames();
     *(volatile uint64_t *)object[i] = i;
 }
 
 static void put(uint32_t i)
 {
-    uint64_t before = frames_now();
     single_free(subject, object[i]);
+    see_frames();
     object[i] = NULL;
-    if (frames_now() != before) {
-        single_had_frames();
-    }
 }
 
 static void get_all(enum single_phase phase)
@@ -98,6 +104,7 @@ void single_run(const struct single_subject *s, const struct single_run *run)
     subject = s;
     chance = run->seed;
     live = run->live < SINGLE_LIVE_MAX ? run->live : SINGLE_LIVE_MAX;
+    frame_calls = frame_calls_now();
     get_all(SINGLE_FIRST);
     single_enter(SINGLE_STEADY);
     for (uint32_t n = 0; n < run->steady; n++) {
@@ -113,6 +120,7 @@ void single_run(const struct single_subject *s, const struct single_run *run)
     put_third(SINGLE_DRAIN, odd_step());
     get_all(SINGLE_REFILL);
     single_elsewhere(free_all_elsewhere);
+    frame_calls = frame_calls_now();
     get_all(SINGLE_REMOTE);
     put_third(SINGLE_LAST, 1);
     for (uint32_t i = 0; i < live; i++) { /* the rest, uncounted: the next subject begins anew */

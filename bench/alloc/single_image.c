@@ -308,6 +308,12 @@ void kc_program_panic(const struct kc_panic *why)
     (void)why;
 }
 
+void kc_program_explain(struct kc_kernel *k, const struct kc_explain_regs *regs)
+{
+    (void)k;
+    flat_explain(regs);
+}
+
 void kc_program_ipi(struct kc_kernel *k)
 {
     (void)k;
