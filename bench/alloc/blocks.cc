@@ -77,9 +77,12 @@ void add_pool()
 void add_cache()
 {
     const char *group = "cache";
-    const Subject ours = {group, "kc_cache", Role::ours};
-    add_blocks<Cache<64>>(ours);
-    add_hot<Cache<64>, 64>(ours, "hot, called");
+    const Subject pinned = {group, "kc_cache, pinned", Role::ours};
+    const Subject any = {group, "kc_cache", Role::ours};
+    add_blocks<PinnedCache<64>>(pinned);
+    add_hot<PinnedCache<64>, 64>(pinned, "hot, called");
+    add_blocks<Cache<64>>(any);
+    add_hot<Cache<64>, 64>(any, "hot, called");
     add_limits(group);
     add_peers(group);
 }

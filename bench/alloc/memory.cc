@@ -20,7 +20,6 @@
 namespace bench {
 
 constexpr uint32_t objects = 100000;
-constexpr uint64_t frame_record_bytes = 16;
 static void *object[objects];
 static uint32_t object_bytes[objects];
 static size_t fixed_bytes; /* of objects, where the subject serves one size */
@@ -52,9 +51,30 @@ static uint64_t resident()
     return now > resident_at_start ? now - resident_at_start : 0;
 }
 
-static uint64_t with_records(uint64_t frames_bytes, uint64_t structures)
+static struct kc_pool pool;
+static struct kc_cache cache;
+static uint64_t used_at_start;
+
+static uint64_t used_frames()
 {
-    return frames_bytes + frames_bytes / KC_FRAME_BYTES * frame_record_bytes + structures;
+    struct kc_frame_stats s;
+    kc_frame_stats(frames(), &s);
+    return s.used_frames;
+}
+
+static uint64_t in_frames()
+{
+    return (used_frames() - used_at_start) * (KC_FRAME_BYTES + KC_FRAME_RECORD_BYTES);
+}
+
+static uint64_t cache_held()
+{
+    return in_frames() + sizeof cache;
+}
+
+static uint64_t heap_held()
+{
+    return in_frames() + sizeof Heap::heap;
 }
 
 /* ---- subjects ------------------------------------------------------------------------------- */
@@ -70,9 +90,6 @@ struct Store {
 };
 
 static std::vector<Store> stores;
-
-static struct kc_pool pool;
-static struct kc_cache cache;
 
 static void open_pool()
 {
@@ -106,21 +123,6 @@ static void cache_free(void *p)
 {
     (void)kc_cache_free(&cache, p);
 }
-static uint64_t cache_held()
-{
-    struct kc_cache_stats s;
-    kc_cache_stats(&cache, &s);
-    return with_records(s.frames_bytes, sizeof cache);
-}
-
-static uint64_t heap_held()
-{
-    struct kc_heap_stats s;
-    kc_heap_stats(&Heap::heap, &s);
-    return with_records(s.frames_bytes + uint64_t{Heap::heap.own_frames} * KC_FRAME_BYTES,
-                        sizeof Heap::heap);
-}
-
 static void open_dpdk()
 {
     std::string why = dpdk_open(fixed_bytes, objects);
@@ -174,6 +176,7 @@ static void start(const Store &s)
     if (s.name == dpdk_name) {
         (void)dpdk_start();
     }
+    used_at_start = used_frames();
     resident_at_start = resident_now();
     s.open();
 }

@@ -25,6 +25,7 @@ void ours_cache_make(struct kc_cache *c, size_t object_bytes)
     __builtin_memset(&config, 0, sizeof config);
     config.name = "bench";
     config.object_bytes = object_bytes;
+    config.cpu_count = CPUS;
     if (kc_cache_init(c, &config, ours_frames()) != KC_OK) {
         ours_fail("no cache");
     }
@@ -35,6 +36,7 @@ void ours_heap_make(struct kc_heap *h)
     struct kc_heap_config config;
     __builtin_memset(&config, 0, sizeof config);
     config.name = "bench";
+    config.cpu_count = CPUS;
     if (kc_heap_init(h, &config, ours_frames()) != KC_OK) {
         ours_fail("no heap");
     }

@@ -92,6 +92,17 @@ template <size_t bytes> struct Cache {
     }
 };
 
+template <size_t bytes> struct PinnedCache : Cache<bytes> {
+    static void *alloc(size_t)
+    {
+        return kc_cache_alloc_pinned(&PinnedCache::cache, 0);
+    }
+    static void free(void *p)
+    {
+        (void)kc_cache_free_pinned(&PinnedCache::cache, p);
+    }
+};
+
 struct Heap {
     static inline struct kc_heap heap;
     static inline bool made;

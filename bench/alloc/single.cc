@@ -73,6 +73,7 @@ static void list_all(const char *only)
     singles.back().subject.free_elsewhere = Plain<Pool<64>>::free; /* the handle is CPU 0's */
     add_single<PinnedPool<64>>("kc_pool, pinned", "ours", false);
     add_single<Pool<64>>("kc_pool", "ours", false);
+    add_single<PinnedCache<64>>("kc_cache, pinned", "ours", false, true);
     add_single<Cache<64>>("kc_cache", "ours", false, true);
     add_single<Heap>("kc_heap", "ours", true, true);
     add_single<Magazine<64, 256>>("limit: magazine", "limit", false);

@@ -197,7 +197,7 @@ void single_elsewhere(void (*fn)(uint32_t cpu))
 
 static struct kc_pool inline_pool, pinned_pool, pool; /* one for each form: none warms another's */
 static struct kc_pool_cpu *here;                      /* CPU 0's, of the first */
-static struct kc_cache cache;
+static struct kc_cache pinned_cache, cache;
 static struct kc_heap heap;
 
 static uint64_t frame_calls(void)
@@ -258,6 +258,17 @@ static void pool_free(void *p)
     (void)kc_pool_free(&pool, p);
 }
 
+static void *pinned_cache_alloc(size_t bytes)
+{
+    (void)bytes;
+    return kc_cache_alloc_pinned(&pinned_cache, 0);
+}
+
+static void pinned_cache_free(void *p)
+{
+    (void)kc_cache_free_pinned(&pinned_cache, p);
+}
+
 static void *cache_alloc(size_t bytes)
 {
     (void)bytes;
@@ -283,6 +294,8 @@ static const struct single_subject subjects[] = {
     {"kc_pool, inline", here_alloc, here_free, inline_free_elsewhere, NULL, false},
     {"kc_pool, pinned", pinned_alloc, pinned_free, pinned_free, NULL, false},
     {"kc_pool", pool_alloc, pool_free, pool_free, NULL, false},
+    {"kc_cache, pinned", pinned_cache_alloc, pinned_cache_free, pinned_cache_free, frame_calls,
+     false},
     {"kc_cache", cache_alloc, cache_free, cache_free, frame_calls, false},
     {"kc_heap", heap_alloc, heap_free, heap_free, frame_calls, true},
 };
@@ -293,13 +306,12 @@ void kc_program_dying(void)
 {
 }
 
-bool kc_program_fault(struct kc_kernel *k, uint64_t esr, uint64_t far, uint64_t elr, bool user)
+bool kc_program_fault(struct kc_kernel *k, uint64_t esr, uint64_t far, uint64_t elr)
 {
     (void)k;
     (void)esr;
     (void)far;
     (void)elr;
-    (void)user;
     return false;
 }
 
@@ -341,6 +353,7 @@ int kc_program_main(struct kc_kernel *k, const struct kc_boot_info *info,
     ours_pool_make(&pinned_pool, 64, POOL_BLOCKS);
     ours_pool_make(&pool, 64, POOL_BLOCKS);
     here = kc_pool_here(&inline_pool);
+    ours_cache_make(&pinned_cache, 64);
     ours_cache_make(&cache, 64);
     ours_heap_make(&heap);
     if (info->cpu_count > 1) {

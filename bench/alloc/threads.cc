@@ -27,7 +27,7 @@ void add_two_cpus()
     const char *group = "threads";
     add_threads<Pool<64>>({group, "kc_pool", Role::ours});
     add_threads<PinnedPool<64>>({group, "kc_pool, pinned", Role::ours});
-    add_threads<Cache<64>>({group, "kc_cache", Role::ours});
+    add_threads<PinnedCache<64>>({group, "kc_cache, pinned", Role::ours});
     add_threads<Heap>({group, "kc_heap", Role::ours});
     add({group, "hand over, 64 B", "limit: bare ring", Role::limit, "object", thread_items, 0,
          nullptr, nullptr, Pair<SamePointer>::hand_over, nullptr, true});
