@@ -12,15 +12,15 @@ cd "$(dirname "$0")/.." || exit 4
 log=build-bodies/bench.log
 mkdir -p build-bodies
 
-# The core alone, as a user gets it: release, -O2, assertions on; at each level.
+# As a user gets it: release, -O2, assertions on; at each level.
 build_one() {
     build=build-bodies/bench-$1
     if [ ! -f "$build/build.ninja" ]; then
-        meson setup --buildtype=release -Doptimization=2 -Dbench=enabled -Dsim=disabled \
+        meson setup --buildtype=release -Doptimization=2 -Dbench=enabled \
             -Dtests=disabled "-Dhardening=$1" "$build" || return 1
     fi
     ninja -C "$build" bench/kc-bench bench/kc-probe bench/kc-probe-dpdk bench/single-trace || return 1
-    # Built where the library for whole programs is there.
+    # The library for whole programs is there where the simulator is.
     if ninja -C "$build" -t query sim/libkcore-malloc.so; then
         ninja -C "$build" sim/libkcore-malloc.so
     fi
