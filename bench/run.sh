@@ -20,10 +20,12 @@ build_one() {
             -Dtests=disabled "-Dhardening=$1" "$build" || return 1
     fi
     ninja -C "$build" bench/kc-bench bench/kc-probe bench/kc-probe-dpdk bench/single-trace || return 1
-    # The library for whole programs is there where the simulator is.
-    if ninja -C "$build" -t query sim/libkcore-malloc.so; then
-        ninja -C "$build" sim/libkcore-malloc.so
-    fi
+    # For whole programs, and for recordings: where the simulator is.
+    for target in sim/libkcore-malloc.so sim/ksim; do
+        if ninja -C "$build" -t query "$target"; then
+            ninja -C "$build" "$target" || return 1
+        fi
+    done
 }
 
 name=

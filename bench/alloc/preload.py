@@ -68,9 +68,6 @@ def subjects(builds):
     there, missing = {"glibc": None}, []
     for level, build in builds.items():
         ours = os.path.join(build, "sim", "libkcore-malloc.so")
-        if not os.path.exists(ours) and level == "checked":
-            ours = os.path.join(os.path.dirname(measure.DOC), "..", "build", "sim",
-                                "libkcore-malloc.so")
         if os.path.exists(ours):
             there[f"libkcore-malloc, {level}"] = os.path.abspath(ours)
         else:

@@ -11,7 +11,7 @@ OFF and CHECKED are the build directories of the two levels. Parts, all of them 
     memory                    bytes held for bytes requested, by size and through scenarios
     preload                   whole programs, with each allocator preloaded
     footprint                 on recordings, beside Linux: the bundled one and those that the
-                              variable KC_TRACES names, with build/sim/ksim if it was built
+                              variable KC_TRACES names
     goals                     with all parts alone: what was to be reached
 
 --write puts what was printed into docs/performance.md, without times.
@@ -234,9 +234,9 @@ def validation_table(timed):
 
 # ---- footprint -----------------------------------------------------------------------------------
 
-def measure_footprint():
+def measure_footprint(build):
     root = os.path.dirname(os.path.dirname(measure.DOC))
-    ksim = os.path.join(root, "build", "sim", "ksim")
+    ksim = os.path.join(build, "sim", "ksim")
     if not os.path.exists(ksim):
         return {}
     traces = [os.path.join(root, "sim", "trace", "sample.kct"),
@@ -311,7 +311,7 @@ def main():
         give("preload", preload.table(result["preload"], why, True),
              preload.table(result["preload"], why, False))
     if "footprint" in parts:
-        result["footprint"] = measure_footprint()
+        result["footprint"] = measure_footprint(a.checked)
         result["goals"] += goals.of_footprint(result["footprint"])
         give("footprint", footprint.table([footprint.row(t, r, None) for t, r
                                            in result["footprint"].items()], False) + "\n")
