@@ -15,6 +15,9 @@
 #include <string>
 #include <vector>
 
+/* What is inline in a program that uses it is inline in each case, however many there are. */
+#define BENCH_INLINE __attribute__((always_inline))
+
 namespace bench {
 
 enum class Role {

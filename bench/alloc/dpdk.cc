@@ -29,7 +29,7 @@ template <size_t> struct Mempool {
             fail("DPDK registers no more threads");
         }
     }
-    static void *alloc(size_t)
+    BENCH_INLINE static void *alloc(size_t)
     {
         void *p = nullptr;
         if (__builtin_expect(rte_mempool_get(pool, &p) != 0, 0)) {
@@ -37,7 +37,7 @@ template <size_t> struct Mempool {
         }
         return p;
     }
-    static void free(void *p)
+    BENCH_INLINE static void free(void *p)
     {
         rte_mempool_put(pool, p);
     }

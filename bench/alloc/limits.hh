@@ -98,14 +98,14 @@ template <size_t block_bytes, uint32_t move = 256> struct Magazine {
         Stock::count += n;
         Stock::unlock();
     }
-    static void *alloc(size_t)
+    BENCH_INLINE static void *alloc(size_t)
     {
         if (__builtin_expect(depth == 0, 0)) {
             refill(move);
         }
         return slot[--depth];
     }
-    static void free(void *p)
+    BENCH_INLINE static void free(void *p)
     {
         if (__builtin_expect(depth == size, 0)) {
             flush(size - move);
@@ -142,7 +142,7 @@ template <size_t block_bytes, uint32_t move = 256> struct CheckedMagazine {
     {
         return static_cast<size_t>(static_cast<const char *>(p) - Bare::Stock::base);
     }
-    static void take(void *p)
+    BENCH_INLINE static void take(void *p)
     {
         uint8_t *mine = &live[offset_of(p) / block_bytes];
         if (__builtin_expect(*mine != 0, 0)) {
@@ -150,7 +150,7 @@ template <size_t block_bytes, uint32_t move = 256> struct CheckedMagazine {
         }
         *mine = 1;
     }
-    static void give(void *p)
+    BENCH_INLINE static void give(void *p)
     {
         size_t offset = offset_of(p);
         uint8_t *mine = &live[offset / block_bytes];
@@ -160,13 +160,13 @@ template <size_t block_bytes, uint32_t move = 256> struct CheckedMagazine {
         }
         *mine = 0;
     }
-    static void *alloc(size_t size)
+    BENCH_INLINE static void *alloc(size_t size)
     {
         void *p = Bare::alloc(size);
         take(p);
         return p;
     }
-    static void free(void *p)
+    BENCH_INLINE static void free(void *p)
     {
         give(p);
         Bare::free(p);
@@ -201,7 +201,7 @@ template <size_t block_bytes> struct Intrusive {
             }
         }
     }
-    static void *alloc(size_t)
+    BENCH_INLINE static void *alloc(size_t)
     {
         void *p = first;
         if (__builtin_expect(p == nullptr, 0)) {
@@ -210,7 +210,7 @@ template <size_t block_bytes> struct Intrusive {
         first = *static_cast<void **>(p);
         return p;
     }
-    static void free(void *p)
+    BENCH_INLINE static void free(void *p)
     {
         *static_cast<void **>(p) = first;
         first = p;
@@ -262,12 +262,12 @@ template <class Mine> struct ClassArena {
 struct SizeClasses : ClassArena<SizeClasses> {
     static inline void *first[classes];
 
-    static void push(size_t c, void *p)
+    BENCH_INLINE static void push(size_t c, void *p)
     {
         *static_cast<void **>(p) = first[c];
         first[c] = p;
     }
-    static void *alloc(size_t bytes)
+    BENCH_INLINE static void *alloc(size_t bytes)
     {
         size_t c = (bytes + step - 1) / step;
         if (__builtin_expect(first[c] == nullptr, 0)) {
@@ -277,7 +277,7 @@ struct SizeClasses : ClassArena<SizeClasses> {
         first[c] = *static_cast<void **>(p);
         return p;
     }
-    static void free(void *p)
+    BENCH_INLINE static void free(void *p)
     {
         push(class_of[offset_of(p) / span], p);
     }
@@ -301,7 +301,7 @@ struct CheckedClasses : ClassArena<CheckedClasses> {
             inverse[c] = static_cast<uint32_t>((1ull << 32) / (c * step) + 1);
         }
     }
-    static void push(size_t c, void *p)
+    BENCH_INLINE static void push(size_t c, void *p)
     {
         Stack &s = stack[c];
         if (__builtin_expect(s.depth == stack_max, 0)) {
@@ -309,7 +309,7 @@ struct CheckedClasses : ClassArena<CheckedClasses> {
         }
         s.slot[s.depth++] = p;
     }
-    static void *alloc(size_t bytes)
+    BENCH_INLINE static void *alloc(size_t bytes)
     {
         if (__builtin_expect(bytes == 0 || bytes > (classes - 1) * step, 0)) {
             return nullptr;
@@ -327,7 +327,7 @@ struct CheckedClasses : ClassArena<CheckedClasses> {
         *mine = 1;
         return p;
     }
-    static void free(void *p)
+    BENCH_INLINE static void free(void *p)
     {
         size_t offset = offset_of(p);
         if (__builtin_expect(offset >= arena, 0)) {
@@ -356,13 +356,13 @@ struct NoAllocator {
     static void begin()
     {
     }
-    static void *alloc(size_t bytes)
+    BENCH_INLINE static void *alloc(size_t bytes)
     {
         void *p = memory + next % size;
         next += bytes;
         return p;
     }
-    static void free(void *)
+    BENCH_INLINE static void free(void *)
     {
     }
 };

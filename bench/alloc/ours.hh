@@ -61,11 +61,11 @@ template <size_t bytes> struct HerePool : Pool<bytes> {
         Pool<bytes>::begin();
         here = kc_pool_here(&HerePool::pool);
     }
-    static void *alloc(size_t)
+    BENCH_INLINE static void *alloc(size_t)
     {
         return kc_pool_alloc_here(here);
     }
-    static void free(void *p)
+    BENCH_INLINE static void free(void *p)
     {
         (void)kc_pool_free_here(here, p);
     }
