@@ -106,6 +106,8 @@ def main():
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--quick", action="store_true", help="nothing here is shorter")
+    parser.add_argument("--plot", metavar="DIR", help="nothing here has pictures")
     parser.add_argument("--write", action="store_true", help="into docs/performance.md")
     arguments = parser.parse_args()
     if arguments.rounds < 1:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Benchmarks: build them, run them in interleaved rounds, print one table.
 #
-# usage: bench/run.sh [NAME] [--json] [--seed N] [--rounds N] [--write] [--plot DIR]
+# usage: bench/run.sh [NAME] [--json] [--seed N] [--rounds N] [--quick] [--write] [--plot DIR]
 #
 # ./dev bench calls it. NAME is alloc or one part of it (pool cache heap threads single memory preload
 # footprint: bench/alloc/report.py), or one of tables region user sync; all of them without. --write puts the

@@ -40,7 +40,7 @@ def programs(where):
             file.write(f"{value:020d} line\n")
     source = os.path.join(where, "many.c")
     with open(source, "w", encoding="utf-8") as file:
-        for i in range(3000):
+        for i in range(400):
             file.write(f"int f{i}(int x, int *p) {{ for (int i = 0; i < x; i++) p[i] += x * {i}; "
                        f"return x % {i + 2}; }}\n")
     found = {"python3": [sys.executable, "-c", PYTHON], "sort": ["sort", "-S", "64M", lines],

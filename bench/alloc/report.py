@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The allocators beside limits and peers, at hardening off and checked, in one report.
 
-usage: report.py OFF CHECKED [PART] [--json] [--seed N] [--rounds N] [--write] [--plot DIR]
+usage: report.py OFF CHECKED [PART] [--json] [--seed N] [--rounds N] [--quick] [--write]
+                 [--plot DIR]
 
 OFF and CHECKED are the build directories of the two levels. Parts, all of them if none is named:
 
@@ -14,7 +15,8 @@ OFF and CHECKED are the build directories of the two levels. Parts, all of them 
                               variable KC_TRACES names
     goals                     with all parts alone: what was to be reached
 
---write puts what was printed into docs/performance.md, without times.
+--quick counts single operations with 600 objects live instead of 10,000, and says so. --write puts
+what was printed into docs/performance.md, without times.
 """
 import argparse
 import json
@@ -102,7 +104,7 @@ def probe_of(build, name):
     return os.path.join(build, "bench", "kc-probe" + suffix)
 
 
-def measure_single(builds):
+def measure_single(builds, quick):
     out = {level: {} for level in LEVELS}
     there, missing = listed(probe_of(builds["checked"], goals.DPDK), "single")
     if not shutil.which("valgrind"):
@@ -111,7 +113,8 @@ def measure_single(builds):
         for level in LEVELS if role == "ours" else ["checked"]:
             measure.say(f"single operations: {name}, {level}")
             text = single_ops.run(probe_of(builds[level], name),
-                                  os.path.join(builds[level], "bench", "single-trace"), name)
+                                  os.path.join(builds[level], "bench", "single-trace"), name,
+                                  quick)
             if text is None:
                 missing.append({"subject": name, "why": "it did not run under Valgrind"})
                 continue
@@ -125,7 +128,7 @@ def steady(single, kind):
     return rows[0]["p50"] if rows else None
 
 
-def single_table(singles, missing):
+def single_table(singles, missing, quick):
     rows = []
     for name, one in singles["checked"].items():
         for level in LEVELS:
@@ -143,6 +146,7 @@ def single_table(singles, missing):
                          "/".join(number(n, 0) for n in lines)])
     text = markdown(["subject", "hardening", "alloc, median", "free, median", "p99", "p99.9",
                      "worst", "which", "worst with frames", "lines"], rows)
+    text = f"{600 if quick else 10000} objects live.\n\n" + text
     for m in missing:
         text += f"\nNot measured: {m['subject']} ({m['why']}).\n"
     return text
@@ -267,6 +271,7 @@ def main():
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--quick", action="store_true", help="single operations: fewer")
     parser.add_argument("--write", action="store_true", help="into docs/performance.md")
     parser.add_argument("--plot", metavar="DIR", help="gnuplot's pictures")
     a = parser.parse_args()
@@ -295,9 +300,9 @@ def main():
     if a.part is None:
         give("validation", validation_table(result["timed"]))
     if "single" in parts:
-        result["single"], missing = measure_single(builds)
+        result["single"], missing = measure_single(builds, a.quick)
         result["goals"] += goals.of_ceilings(ceilings(), result["single"])
-        give("single", single_table(result["single"], missing))
+        give("single", single_table(result["single"], missing, a.quick))
     if "memory" in parts:
         held, course, missing = measure_memory(builds)
         result["memory"] = {"held": held, "scenarios": course}
