@@ -402,13 +402,17 @@ const struct score_adapter score_frames = {
 
 /* ---- a space of addresses ------------------------------------------------------------------- */
 
-#define SPACE_BASE UINT64_C(0x10000000) /* numbers that a 32-bit pointer holds too */
+#define SPACE_WIDE                                                                \
+    (UINTPTR_MAX > UINT32_MAX) /* pointers hold any address: the body's own range \
+                                */
+#define SPACE_BASE (SPACE_WIDE ? score_env.info->dynamic_base : UINT64_C(0x10000000))
 
 static bool space_make(void)
 {
-    static const struct kc_a64_format low48 = {KC_A64_STAGE1, 12, 48, 40, 0, 0, 0};
     struct score_world *w = &score_world;
-    struct kc_pt_config pc = {.format = low48, .source = {.frames = &w->frames}, .any_asid = true};
+    struct kc_pt_config pc = {.format = {KC_A64_STAGE1, 12, 48, 40, SPACE_WIDE, 0, 0},
+                              .source = {.frames = &w->frames},
+                              .any_asid = true};
     struct kc_aspace_config ac = {.kind = KC_ASPACE_KERNEL,
                                   .name = "subject",
                                   .frames = &w->frames,

@@ -14,7 +14,8 @@
 
 #define SLOTS 4u
 #define PAGE  UINT64_C(4096)
-#define BASE  UINT64_C(0x10000000) /* numbers that a 32-bit pointer holds too */
+#define WIDE  (UINTPTR_MAX > UINT32_MAX) /* pointers hold any address: the body's dynamic range */
+#define BASE  (WIDE ? info.dynamic_base : UINT64_C(0x10000000))
 
 static struct kc_boot_info info;
 static struct kc_early early;
@@ -26,8 +27,6 @@ static struct kc_aspace space;
 static struct kc_area areas[4];
 static struct kc_fence fence;
 static struct kc_fence_slot slots[SLOTS];
-
-static const struct kc_a64_format low48 = {KC_A64_STAGE1, 12, 48, 40, 0, 0, 0};
 
 static struct kc_fence_config config(void)
 {
@@ -44,18 +43,21 @@ static struct kc_fence_config config(void)
 
 static void set_up(void)
 {
-    struct kc_pt_config pc = {.format = low48, .source = {.frames = &frames}, .any_asid = true};
+    struct kc_pt_config pc = {.format = {KC_A64_STAGE1, 12, 48, 40, 0, 0, 0},
+                              .source = {.frames = &frames},
+                              .any_asid = true};
     struct kc_heap_config hc = {"test", &misuse, 0, 0, NULL};
     struct kc_fence_config fc = config();
     struct kc_aspace_config ac = {.kind = KC_ASPACE_KERNEL,
                                   .name = "kernel",
                                   .frames = &frames,
                                   .kernel_pt = &pt,
-                                  .base = kc_ia(BASE),
                                   .bytes = KC_MIB(1),
                                   .areas = areas,
                                   .area_max = 4};
     cr_assert(kc_test_ram(KC_MIB(8), &info));
+    pc.format.upper = WIDE;
+    ac.base = kc_ia(BASE);
     kc_misuse_init(&misuse, KC_MISUSE_SILENT);
     cr_assert_eq(kc_early_init(&early, &info), KC_OK);
     cr_assert_eq(kc_frames_init(&frames, &early, &misuse), KC_OK);

@@ -57,6 +57,10 @@ static void run(const struct score_group *g)
             if (score_run(&g->cases[i], subjects[k], &o)) {
                 judge(&g->cases[i], subjects[k], &o);
                 ran++;
+            } else {
+                cr_expect_null(score_row_of(g->cases[i].id, subjects[k]->name),
+                               "%s on %s has a row, but did not run", g->cases[i].id,
+                               subjects[k]->name);
             }
         }
         cr_expect_neq(ran, 0, "%s ran on no subject", g->cases[i].id);

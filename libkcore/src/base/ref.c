@@ -23,7 +23,8 @@ static KC_COLD kc_status_t stick(struct kc_ref *r, uint32_t before, const char *
 {
     __atomic_store_n(&r->count, KC_REF_STUCK, __ATOMIC_RELAXED); /* R2 */
     if (before <= KC_REF_MAX) {                                  /* R3 */
-        struct kc_misuse_report report = {KC_MISUSE_REFS, where, name, (uintptr_t)r, 1, before};
+        struct kc_misuse_report report = {KC_MISUSE_REFS, where, name, (uintptr_t)r, 1,
+                                          before,         0,     NULL};
         kc_misuse_raise(m, &report);
     }
     return before == 0 ? KC_ERR_STATE : KC_ERR_QUOTA;

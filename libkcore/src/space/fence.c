@@ -28,7 +28,7 @@
 static void raise(struct kc_fence *f, enum kc_misuse_kind kind, const char *where, uint64_t address,
                   uint64_t expected, uint64_t found)
 {
-    struct kc_misuse_report r = {kind, where, "fence", address, expected, found};
+    struct kc_misuse_report r = {kind, where, "fence", address, expected, found, 0, NULL};
     kc_misuse_raise(f->misuse, &r);
 }
 

@@ -96,7 +96,8 @@ static bool judge_kernel(const struct kc_uwindow *w, const void *p, size_t n, co
         *reach = reach_of(w->judge, p, n);
     }
     if (KC_UNLIKELY(*reach != n)) {
-        struct kc_misuse_report r = {KC_MISUSE_BOUNDS, where, "user copy", (uintptr_t)p, *reach, n};
+        struct kc_misuse_report r = {KC_MISUSE_BOUNDS, where, "user copy", (uintptr_t)p,
+                                     *reach,           n,     0,           NULL};
         kc_misuse_raise(w->judge->misuse, &r);
         return false;
     }

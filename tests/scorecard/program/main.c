@@ -117,8 +117,14 @@ static void run_on(const struct score_adapter *a, bool foreign)
         for (uint32_t i = 0; i < score_groups[g]->count; i++) {
             const struct score_case *c = &score_groups[g]->cases[i];
             struct score_outcome o;
-            if ((options.id != NULL && strcmp(options.id, c->id) != 0) ||
-                !(foreign ? foreign_run(c, a, &o) : score_run(c, a, &o))) {
+            if (options.id != NULL && strcmp(options.id, c->id) != 0) {
+                continue;
+            }
+            if (!(foreign ? foreign_run(c, a, &o) : score_run(c, a, &o))) {
+                if (!foreign && score_row_of(c->id, a->name) != NULL) {
+                    fprintf(stderr, "%s on %s: has a row, but did not run\n", c->id, a->name);
+                    wrong++;
+                }
                 continue;
             }
             ran++;
