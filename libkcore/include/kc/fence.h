@@ -51,7 +51,8 @@ struct kc_fence {
     struct kc_pt_attr attr;
     struct kc_misuse *misuse;
     struct kc_fence_slot *slot;
-    uint64_t base; /* address of the first guard page */
+    uint64_t base;   /* address of the first guard page */
+    uintptr_t first; /* the same as a pointer */
     uint64_t bytes;
     uint64_t state; /* of the generator */
     uint32_t slot_count;

@@ -32,14 +32,20 @@ static void raise(struct kc_fence *f, enum kc_misuse_kind kind, const char *wher
     kc_misuse_raise(f->misuse, &r);
 }
 
-static uint64_t address_of(const void *p)
-{
-    return kc_va_raw(kc_plat_ptr_va(p));
-}
-
 static bool has(const struct kc_fence *f, uint64_t address)
 {
     return kc_range_has(f->base, f->bytes, address);
+}
+
+/*
+ * Address of a pointer into the area; false for any other, which may be a pointer that the seam's
+ * kc_plat_ptr_va() does not know.
+ */
+static bool address_of(const struct kc_fence *f, const void *p, uint64_t *address)
+{
+    uintptr_t offset = (uintptr_t)p - f->first;
+    *address = f->base + offset;
+    return offset < f->bytes;
 }
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
@@ -71,6 +77,7 @@ kc_status_t kc_fence_init(struct kc_fence *f, const struct kc_fence_config *conf
     f->slot = config->slot;
     f->slot_count = config->slot_count;
     f->base = kc_ia_raw(ia);
+    f->first = (uintptr_t)kc_plat_ptr(kc_va(f->base));
     f->bytes = rq.bytes;
     f->every = config->every;
     f->until = config->every;
@@ -229,7 +236,8 @@ void *kc_fence_alloc(struct kc_fence *f, size_t size, uint32_t flags, uintptr_t 
 
 bool kc_fence_has(const struct kc_fence *f, const void *p)
 {
-    return has(f, address_of(p));
+    uint64_t address;
+    return address_of(f, p, &address);
 }
 
 /* The live slot whose object begins at the address, or what it is instead. */
@@ -263,8 +271,8 @@ static kc_status_t free_locked(struct kc_fence *f, uint64_t address, uintptr_t w
 
 kc_status_t kc_fence_free(struct kc_fence *f, void *p, uintptr_t who)
 {
-    uint64_t address = address_of(p);
-    if (p == NULL || !has(f, address)) {
+    uint64_t address;
+    if (!address_of(f, p, &address)) {
         return kc_heap_free(f->heap, p);
     }
     uint32_t at = 0;
@@ -282,8 +290,8 @@ kc_status_t kc_fence_free(struct kc_fence *f, void *p, uintptr_t who)
 
 size_t kc_fence_usable(struct kc_fence *f, const void *p)
 {
-    uint64_t address = address_of(p);
-    if (p == NULL || !has(f, address)) {
+    uint64_t address;
+    if (!address_of(f, p, &address)) {
         return kc_heap_usable(f->heap, p);
     }
     uint32_t i;
