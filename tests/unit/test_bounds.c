@@ -14,8 +14,9 @@ static struct kc_cache cache;
 
 static void set_up(void)
 {
-    struct kc_heap_config hc = {"test", &misuse, 0, 0, NULL};
-    struct kc_cache_config cc = {.name = "test", .object_bytes = 93, .misuse = &misuse};
+    struct kc_heap_config hc = {"test", &misuse, 0, 1, NULL};
+    struct kc_cache_config cc = {
+        .name = "test", .object_bytes = 93, .misuse = &misuse, .cpu_count = 1};
     cr_assert(kc_test_ram(KC_MIB(8), &info));
     kc_misuse_init(&misuse, KC_MISUSE_SILENT);
     cr_assert_eq(kc_early_init(&early, &info), KC_OK);

@@ -20,29 +20,32 @@ static size_t least(uint64_t a, size_t b)
     return a < b ? (size_t)a : b;
 }
 
-/* Bytes to the end of the live object at pa; 0: none is there. The cache's lock is held. */
-static uint64_t to_object_end(const struct kc_cache *c, kc_pa_t pa)
+/* Bytes from the object's start to pa, and its start; false: no object is there. */
+static bool in_object(struct kc_cache *c, kc_pa_t pa, const unsigned char **start, uint32_t *inside)
 {
     struct kc_frame_found found;
     struct slab_view v;
     if (!kc_frame_find(c->frames, pa, &found) || found.owner != KC_FRAME_OWNER_CACHE ||
         found.data != (uintptr_t)c) {
-        return 0;
+        return false;
     }
     slab_view_make(c, found.record, found.base, found.order, &v);
     uint32_t offset = (uint32_t)kc_pa_diff(pa, found.base);
-    uint32_t object = offset / c->stride;
-    uint32_t inside = offset % c->stride;
-    bool lives = object < v.objects && inside < c->object_bytes && !slab_is_free(&v, object);
-    return lives ? c->object_bytes - inside : 0;
+    *inside = offset % c->stride;
+    *start = v.base + (offset - *inside);
+    return offset / c->stride < v.objects && *inside < c->object_bytes;
 }
 
+/* Bytes to the end of the live object at pa; 0: none is there. */
 static uint64_t reach_in_cache(struct kc_cache *c, kc_pa_t pa)
 {
+    const unsigned char *start = NULL;
+    uint32_t inside = 0;
     uint64_t irq = kc_lock_acquire_irqsave(&c->lock);
-    uint64_t bytes = to_object_end(c, pa);
+    bool there = in_object(c, pa, &start, &inside);
     kc_lock_release_irqrestore(&c->lock, irq);
-    return bytes;
+    /* Whether it lives is the cache's to say: a free one may be in a magazine. */
+    return there && kc_cache_is_live(c, start) ? c->object_bytes - inside : 0;
 }
 
 static uint64_t reach_in_run(const struct kc_frames *f, kc_pa_t pa,
