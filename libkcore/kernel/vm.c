@@ -645,9 +645,8 @@ static kc_status_t one_round(struct worker *w)
     static const struct {
         const char *name;
         kc_status_t (*step)(struct worker *);
-    } steps[] = {{"vm pages", pages_step}, {"vm remake", remake_step},
-                 {"vm block", block_step}, {"vm stack", stack_step},
-                 {"vm heap", heap_step},   {"vm reclaim", reclaim_step},
+    } steps[] = {{"vm pages", pages_step}, {"vm remake", remake_step}, {"vm block", block_step},
+                 {"vm stack", stack_step}, {"vm heap", heap_step},     {"vm reclaim", reclaim_step},
                  {"vm fence", fence_step}};
     kc_status_t st = KC_OK;
     if (w->k->info.dynamic_bytes != 0) {
