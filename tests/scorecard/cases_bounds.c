@@ -2,28 +2,55 @@
 /* Cases: bytes before and behind a block, read and written. */
 #include "score.h"
 
-/* The middle one of three neighbours. */
-static unsigned char *middle(struct score *s)
+#define NEIGHBOURS_MAX 36u /* blocks taken until one has its neighbours among them */
+#define NEIGHBOURS_MIN 24u /* so many are not all two places apart by chance */
+#define LARGE_MAX      3u  /* of blocks above a page */
+
+/* A held block with held ones right before it, at *before, and right behind it; NULL: none is. */
+static unsigned char *with_neighbours(const struct score *s, unsigned char **before)
 {
-    unsigned char *p[3];
-    for (uint32_t i = 0; i < 3; i++) {
-        p[i] = (unsigned char *)score_get(s, s->c->size);
-    }
-    for (uint32_t i = 0; i < 3; i++) {
-        unsigned char *a = p[(i + 1) % 3];
-        unsigned char *b = p[(i + 2) % 3];
-        if (p[i] != NULL && (a < p[i]) != (b < p[i])) {
-            return p[i];
+    uintptr_t apart = score_apart(s);
+    for (uint32_t i = 0; i < s->held_count; i++) {
+        uintptr_t at = (uintptr_t)s->held[i];
+        *before = score_held(s, at - apart);
+        if (*before != NULL && score_held(s, at + apart) != NULL) {
+            return (unsigned char *)s->held[i];
         }
     }
-    return p[0];
+    *before = NULL;
+    return NULL;
+}
+
+/*
+ * A block whose neighbours on both sides are live too, in whatever order blocks come. Where blocks
+ * do not lie side by side, or are large: the second of three, and *before is NULL unless it is so.
+ */
+static unsigned char *between(struct score *s, unsigned char **before)
+{
+    bool many = (s->a->caps & SCORE_DENSE) != 0 && s->c->size <= 4096;
+    unsigned char *p = NULL;
+    unsigned char *second = NULL;
+    for (uint32_t n = 0; n < (many ? NEIGHBOURS_MAX : LARGE_MAX) && p == NULL; n++) {
+        unsigned char *taken = (unsigned char *)score_get(s, s->c->size);
+        second = n == 1 ? taken : second;
+        p = n + 1 >= (many ? NEIGHBOURS_MIN : LARGE_MAX) ? with_neighbours(s, before) : NULL;
+    }
+    return p != NULL ? p : second;
+}
+
+static unsigned char *middle(struct score *s)
+{
+    unsigned char *before = NULL;
+    return between(s, &before);
 }
 
 /* What comes of it: the block is freed, and another is asked for. */
 static void then_free(struct score *s, unsigned char *p)
 {
     (void)score_free(s, p);
-    (void)score_alloc(s, s->c->size);
+    if (s->at == SCORE_NEVER) {
+        (void)score_alloc(s, s->c->size);
+    }
 }
 
 static void write_over(struct score *s)
@@ -33,10 +60,15 @@ static void write_over(struct score *s)
     then_free(s, p);
 }
 
+/* What lies before a block is the one before it, which is freed too. */
 static void write_under(struct score *s)
 {
-    unsigned char *p = middle(s);
+    unsigned char *before = NULL;
+    unsigned char *p = between(s, &before);
     score_poke(s, p - s->c->arg, s->c->arg, 0x5a);
+    if (before != NULL) {
+        (void)score_free(s, before);
+    }
     then_free(s, p);
 }
 

@@ -2,7 +2,8 @@
 /* Cases: what is given back that should not be: twice, from elsewhere, at another size. */
 #include "score.h"
 
-#define CHURN 12u /* blocks that come and go between two frees of one */
+#define CLOSE_BLOCKS 24u
+#define CHURN        12u /* blocks that come and go between two frees of one */
 
 /* Two neighbours stay, so that what the block lies in stays too. */
 static unsigned char *among_others(struct score *s)
@@ -94,12 +95,25 @@ static void inner_of_free(struct score *s)
     (void)score_free(s, p + s->c->arg);
 }
 
-/* Where the next block will be, behind the last that was ever handed out. */
+/* A block that was never handed out: between two that were, or else behind the last. */
 static void close_by(struct score *s)
 {
-    unsigned char *p = (unsigned char *)score_get(s, s->c->size);
-    unsigned char *q = (unsigned char *)score_get(s, s->c->size);
-    (void)score_free(s, q > p ? q + (q - p) : p + (p - q));
+    uintptr_t last = 0;
+    uintptr_t free = 0;
+    for (uint32_t i = 0; i < CLOSE_BLOCKS; i++) {
+        (void)score_get(s, s->c->size);
+    }
+    uintptr_t apart = score_apart(s);
+    for (uint32_t i = 0; i < s->held_count; i++) {
+        uintptr_t at = (uintptr_t)s->held[i];
+        last = at > last ? at : last;
+        bool one_frame = at / 4096 == (at + 2 * apart) / 4096;
+        if (one_frame && score_held(s, at + apart) == NULL &&
+            score_held(s, at + 2 * apart) != NULL) {
+            free = at + apart;
+        }
+    }
+    (void)score_free(s, (void *)(free != 0 ? free : last + apart));
 }
 
 static void address(struct score *s)
@@ -299,8 +313,7 @@ static const struct score_case cases[] = {
     {"inner-free", "Scudo chunk state", "an inner address of a freed block is freed", SCORE_SMALL,
      64, 8, inner_of_free},
     {"close", "mimalloc-bench invalid free close; hardened_malloc invalid_free_small_region",
-     "the block behind the last one ever handed out is freed", SCORE_SMALL | SCORE_DENSE, 64, 64,
-     close_by},
+     "a block that was never handed out is freed", SCORE_SMALL | SCORE_DENSE, 64, 64, close_by},
     {"far", "mimalloc-bench invalid free far; hardened_malloc invalid_free_small_region_far",
      "an address 256 MiB on is freed", SCORE_PLAIN, 4096, 0, far_away},
     {"low", "LKDTM ACCESS_NULL", "a small integer is freed", SCORE_PLAIN, 4096, 0x10, address},

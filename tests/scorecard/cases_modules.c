@@ -548,16 +548,18 @@ static void give_back(struct score *s)
                   "not all was given back, or counted");
 }
 
-/* Objects lie one stride apart and their bytes are all of it: there is no header to corrupt. */
+/* Objects have all of their stride, but for a redzone at full: there is no header to corrupt. */
 static void no_header(struct score *s)
 {
     struct score_world *w = &score_world;
-    unsigned char *p = (unsigned char *)kc_heap_alloc(&w->heap, 512, 0);
-    unsigned char *q = (unsigned char *)kc_heap_alloc(&w->heap, 512, 0);
-    score_promise(s, p != NULL && q != NULL && (size_t)(q - p) == kc_heap_usable(&w->heap, p),
+    struct kc_cache_config c = {.name = "subject", .object_bytes = 512, .misuse = &w->misuse};
+    struct kc_cache_stats stats;
+    const size_t redzone = KC_HARDENING >= KC_HARDENING_FULL ? 8 : 0;
+    score_promise(s, kc_cache_init(&w->cache, &c, &w->frames) == KC_OK, "no cache");
+    kc_cache_stats(&w->cache, &stats);
+    score_promise(s, stats.stride_bytes - stats.object_bytes == redzone,
                   "there is something between two objects");
-    score_promise(s, kc_heap_free(&w->heap, p) == KC_OK && kc_heap_free(&w->heap, q) == KC_OK,
-                  "a proper free was refused");
+    score_promise(s, kc_cache_fini(&w->cache) == KC_OK, "a proper end was refused");
 }
 
 /* A pointer of an allocator carries no tag, where the body has none. */

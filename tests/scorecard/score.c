@@ -111,6 +111,30 @@ void score_let(struct score *s, void *p)
     }
 }
 
+unsigned char *score_held(const struct score *s, uintptr_t at)
+{
+    for (uint32_t i = 0; i < s->held_count; i++) {
+        if ((uintptr_t)s->held[i] == at) {
+            return (unsigned char *)s->held[i];
+        }
+    }
+    return NULL;
+}
+
+uintptr_t score_apart(const struct score *s)
+{
+    uintptr_t least = UINTPTR_MAX;
+    for (uint32_t i = 0; i < s->held_count; i++) {
+        for (uint32_t k = 0; k < i; k++) {
+            uintptr_t a = (uintptr_t)s->held[i];
+            uintptr_t b = (uintptr_t)s->held[k];
+            uintptr_t apart = a > b ? a - b : b - a;
+            least = apart < least ? apart : least;
+        }
+    }
+    return least;
+}
+
 void *score_get(struct score *s, size_t size)
 {
     void *p = s->a->alloc(size);

@@ -140,6 +140,9 @@ void *score_get(struct score *s, size_t size);
 /** Put a block in the runner's hands, or take it out of them. */
 void score_hold(struct score *s, void *p);
 void score_let(struct score *s, void *p);
+/** The held block at that address, or NULL; and the least distance between two that are held. */
+unsigned char *score_held(const struct score *s, uintptr_t at);
+uintptr_t score_apart(const struct score *s);
 /** A proper free of a held block: nothing may be said. */
 void score_put(struct score *s, void *p);
 

@@ -86,9 +86,15 @@ static bool frames_sound(void)
     return kc_frames_check(&score_world.frames, NULL) == KC_OK;
 }
 
+/* With CORRUPT, what was about it was written, and it is free. */
+static bool is_freed(kc_status_t status)
+{
+    return status == KC_OK || status == KC_ERR_CORRUPT;
+}
+
 /* ---- pool ----------------------------------------------------------------------------------- */
 
-#define POOL_ORDER 4u /* frames of its memory */
+#define POOL_ORDER 6u /* frames of its memory */
 
 static bool pool_make(struct kc_pool *p, kc_pa_t *memory, size_t size)
 {
@@ -138,11 +144,9 @@ static void *pool_other(size_t size)
     return size <= score_world.size ? kc_pool_alloc(&score_world.other_pool) : NULL;
 }
 
-/* With CORRUPT it was freed. */
 static bool pool_free(void *p)
 {
-    kc_status_t status = kc_pool_free(&score_world.pool, p);
-    return status == KC_OK || status == KC_ERR_CORRUPT;
+    return is_freed(kc_pool_free(&score_world.pool, p));
 }
 
 static bool pool_other_free(void *p)
@@ -214,7 +218,7 @@ static void *cache_other(size_t size)
 
 static bool cache_free(void *p)
 {
-    return kc_cache_free(&score_world.cache, p) == KC_OK;
+    return is_freed(kc_cache_free(&score_world.cache, p));
 }
 
 static bool cache_other_free(void *p)
@@ -290,7 +294,7 @@ static void *heap_other(size_t size)
 
 static bool heap_free(void *p)
 {
-    return kc_heap_free(&score_world.heap, p) == KC_OK;
+    return is_freed(kc_heap_free(&score_world.heap, p));
 }
 
 static bool heap_other_free(void *p)
@@ -474,11 +478,9 @@ static void *fence_alloc_aligned(size_t size, size_t align)
     return kc_fence_take(&score_world.fence, size, align, 0x1111);
 }
 
-/* With CORRUPT it was freed. */
 static bool fence_free(void *p)
 {
-    kc_status_t status = kc_fence_free(&score_world.fence, p, 0x2222);
-    return status == KC_OK || status == KC_ERR_CORRUPT;
+    return is_freed(kc_fence_free(&score_world.fence, p, 0x2222));
 }
 
 static size_t fence_usable(void *p)
