@@ -21,6 +21,7 @@
 #include <kc/cache.h>
 #include <kc/early.h>
 #include <kc/explain.h>
+#include <kc/fence.h>
 #include <kc/frame.h>
 #include <kc/heap.h>
 #include <kc/lock.h>
@@ -81,6 +82,7 @@ struct kc_kernel {
     struct kc_area area[KC_KERNEL_AREAS_MAX];
     kc_pa_t empty_root;                  /* what TTBR0 holds while no user space is active */
     struct kc_aspace *user[KC_CPUS_MAX]; /* space that each CPU is in; NULL: none */
+    struct kc_fence *fence[KC_CPUS_MAX]; /* that explains faults of each CPU; NULL: none */
     uint32_t online;                     /* CPUs that are up, CPU 0 included */
     uint32_t phase;                      /* what the other CPUs should do: enum of smp.c */
     uint32_t left_identity;

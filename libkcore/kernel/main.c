@@ -65,6 +65,18 @@ void kc_kernel_set_user(struct kc_kernel *k, struct kc_aspace *space)
     k->user[kc_plat_cpu()] = space;
 }
 
+/* An access that missed a fenced object: it is reported, and goes on to a page of nothing. */
+static bool is_fenced(struct kc_kernel *k, const struct kc_fault *f, bool write)
+{
+    struct kc_fence *fence = k->fence[f->cpu];
+    if (fence == NULL) {
+        return false;
+    }
+    enum kc_fence_verdict verdict = kc_fence_explain(fence, f->far, write, NULL);
+    return verdict != KC_FENCE_ELSEWHERE && verdict != KC_FENCE_LIVE &&
+           kc_fence_let(fence, f->far) == KC_OK;
+}
+
 bool kc_kernel_fault(struct kc_kernel *k, const struct kc_fault *f)
 {
     struct kc_a64_syndrome s;
@@ -79,6 +91,9 @@ bool kc_kernel_fault(struct kc_kernel *k, const struct kc_fault *f)
     }
     if (upper && !kc_range_has(k->info.dynamic_base, k->info.dynamic_bytes, f->far)) {
         return false;
+    }
+    if (is_fenced(k, f, s.is_write)) {
+        return true;
     }
     enum kc_aspace_verdict verdict = kc_aspace_fault(space, &s, f->far);
     if (verdict == KC_FAULT_NOMEM) {

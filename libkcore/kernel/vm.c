@@ -10,6 +10,7 @@
  *     heap      take and give a few sizes of the kernel heap
  *     reclaim   ask for frames back, as one does who is short of them: the slabs that heap left
  *               empty, on whatever CPU, while others use their caches
+ *     fence     miss a fenced object on either side, and after its free (fenced.c)
  *     user      make a space with a lazy area, run in it, copy out and in, copy over the end of the
  *               area, leave it, destroy it
  *     kill      build up a service, one thing after the other (frame, space, area, mapping that
@@ -356,6 +357,17 @@ static kc_status_t reclaim_step(struct worker *w)
     return KC_OK;
 }
 
+static kc_status_t fence_step(struct worker *w)
+{
+    uint64_t wrongs = 0;
+    kc_status_t st =
+        kc_fenced_round(&w->vm->fenced[w->cpu], w->k, next_random(w), &w->counts->fenced, &wrongs);
+    if (wrongs != 0) {
+        wrong(w, "misses of a fenced object that were not explained", wrongs);
+    }
+    return st;
+}
+
 /* ---- user spaces ---------------------------------------------------------------------------- */
 
 static void fill_bytes(struct worker *w, unsigned char *to, uint64_t salt)
@@ -633,9 +645,9 @@ static kc_status_t one_round(struct worker *w)
     static const struct {
         const char *name;
         kc_status_t (*step)(struct worker *);
-    } steps[] = {{"vm pages", pages_step}, {"vm remake", remake_step},
-                 {"vm block", block_step}, {"vm stack", stack_step},
-                 {"vm heap", heap_step},   {"vm reclaim", reclaim_step}};
+    } steps[] = {{"vm pages", pages_step}, {"vm remake", remake_step}, {"vm block", block_step},
+                 {"vm stack", stack_step}, {"vm heap", heap_step},     {"vm reclaim", reclaim_step},
+                 {"vm fence", fence_step}};
     kc_status_t st = KC_OK;
     if (w->k->info.dynamic_bytes != 0) {
         for (size_t i = 0; i < KC_ARRAY_COUNT(steps) && st == KC_OK; i++) {
@@ -707,6 +719,7 @@ void kc_vm_total(const struct kc_vm *vm, struct kc_vm_counts *out)
         t.user_bytes += c->user_bytes;
         t.user_faults += c->user_faults;
         t.reclaimed += c->reclaimed;
+        t.fenced += c->fenced;
         t.no_memory += c->no_memory;
         t.kills += c->kills;
         t.cleanups += c->cleanups;

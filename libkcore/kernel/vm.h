@@ -10,6 +10,7 @@
 #ifndef KC_KERNEL_VM_H
 #define KC_KERNEL_VM_H
 
+#include "fenced.h"
 #include "kernel.h"
 #include "rendezvous.h"
 
@@ -29,6 +30,7 @@ struct kc_vm_counts {
     uint64_t cleanups;     /* things that kills cleaned */
     uint64_t lazy_faults;  /* pages that appeared at their first access */
     uint64_t reclaimed;    /* frames that empty slabs gave back */
+    uint64_t fenced;       /* accesses that missed a fenced object, each explained */
     uint64_t no_memory;    /* steps left out for want of frames */
     uint64_t text_changes; /* of the block that holds the running text: run.h, not the rounds */
 };
@@ -60,6 +62,7 @@ struct kc_vm {
     struct kc_vm_mail mail[KC_CPUS_MAX];
     struct kc_vm_counts counts[KC_CPUS_MAX];
     struct kc_vm_user user[KC_CPUS_MAX];
+    struct kc_fenced fenced[KC_CPUS_MAX];
 };
 
 /** Prepare a run of `rounds` rounds on each of cpu_count CPUs. */

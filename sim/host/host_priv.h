@@ -12,6 +12,13 @@ void host_memory_forget(void *p, size_t n);
 void host_lock_taken(uint64_t lock, uint64_t rank);
 void host_lock_released(uint64_t lock);
 
+/* What memory that is to carry tags is mapped with beside reading and writing; 0: there are none.
+ */
+int host_tag_protection(void);
+
+/* The address in a pointer that may carry a tag. */
+uintptr_t host_tag_strip(uintptr_t address);
+
 /* This thread's CPU, unmasked, takes an interrupt if one is pending. */
 void host_irq_take(void);
 

@@ -23,8 +23,9 @@ static uint64_t ram_bytes;
  */
 static unsigned char *map_congruent(size_t bytes)
 {
-    unsigned char *p = mmap(NULL, bytes + HOST_RAM_ALIGN, PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    unsigned char *p =
+        mmap(NULL, bytes + HOST_RAM_ALIGN, PROT_READ | PROT_WRITE | host_tag_protection(),
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) {
         return NULL;
     }

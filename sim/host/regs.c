@@ -134,15 +134,3 @@ void kc_plat_mmio_write(kc_va_t va, uint32_t width, uint64_t value)
         KC_PANIC("a device register is 1, 2, 4 or 8 bytes wide");
     }
 }
-
-uint32_t kc_plat_tag_granule(void)
-{
-    return 0;
-}
-
-void *kc_plat_tag_set(void *p, size_t n, uint32_t tag)
-{
-    (void)n;
-    (void)tag;
-    return p;
-}

@@ -67,7 +67,7 @@ static void on_fault(int signal, siginfo_t *info, void *context)
     if (c != NULL) {
         uintptr_t at = (uintptr_t)info->si_addr;
         bool untranslatable = at == 0 && info->si_code > 0;
-        if (untranslatable || at - c->user < c->n) { /* U1 */
+        if (untranslatable || host_tag_strip(at) - host_tag_strip(c->user) < c->n) { /* U1 */
             const ucontext_t *interrupted = context;
             current = NULL;
             pthread_sigmask(SIG_SETMASK, &interrupted->uc_sigmask, NULL); /* U4 */

@@ -125,6 +125,8 @@ static void mapping(const struct page *p, const struct kc_vm_counts *v)
             grouped(v->user_faults), grouped(v->lazy_faults));
     fprintf(p->to, "  %s services killed, %s things of theirs cleaned, nothing left\n",
             grouped(v->kills), grouped(v->cleanups));
+    fprintf(p->to, "  %s accesses that missed a fenced object, each explained\n",
+            grouped(v->fenced));
     fprintf(p->to, "  %s frames reclaimed from empty slabs meanwhile\n", grouped(v->reclaimed));
     if (v->text_changes != 0) {
         fprintf(p->to, "  %s changes of the block that holds the running text\n",

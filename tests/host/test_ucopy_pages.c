@@ -193,7 +193,7 @@ Test(ucopy_pages, strings, .disabled = UNDER_TSAN)
     for (size_t i = 0; i < 200; i++) {
         cr_assert_eq(out[i], 0);
     }
-    struct kc_uwindow shorter = {window.base, 2 * page - 10};
+    struct kc_uwindow shorter = {window.base, 2 * page - 10, NULL};
     cr_expect_eq(kc_ucopy_string(&shorter, out, at(2 * page - 90), 200, NULL), KC_ERR_SPAN);
     cr_expect_eq(kc_ucopy_string(&shorter, out, at(2 * page - 90), 80, NULL), KC_ERR_QUOTA);
 }

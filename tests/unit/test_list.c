@@ -112,6 +112,42 @@ Test(list, smashed_link_panics)
     KC_TEST_PANICS(kc_list_add_after(&item[0].link, &item[2].link));
 }
 
+/* Each check stands alone: what is found sound by one is smashed for another. */
+Test(list, nothing_is_written_when_a_neighbour_is_smashed)
+{
+    struct kc_list elsewhere;
+    static const uint32_t order[] = {0, 1, 2};
+    kc_list_init(&elsewhere);
+    for (uint32_t i = 0; i < 3; i++) {
+        kc_list_add_before(&head, &item[i].link);
+    }
+    head.prev = &elsewhere; /* sound in itself, but not of this list */
+    KC_TEST_PANICS(kc_list_add_before(&head, &item[4].link));
+    cr_expect(kc_list_is_empty(&elsewhere));
+    head.prev = &item[2].link;
+    item[0].link.next = &elsewhere;
+    KC_TEST_PANICS(kc_list_add_after(&item[0].link, &item[4].link));
+    KC_TEST_PANICS(kc_list_del(&item[0].link));
+    KC_TEST_PANICS(kc_list_del(&item[1].link));
+    item[0].link.next = &item[1].link;
+    cr_expect_not(kc_list_is_linked(&item[4].link));
+    order_is(order, 3);
+}
+
+Test(list, what_is_linked_is_not_added_again)
+{
+    struct kc_list other;
+    static const uint32_t order[] = {0, 1};
+    kc_list_init(&other);
+    kc_list_add_before(&head, &item[0].link);
+    kc_list_add_before(&head, &item[1].link);
+    KC_TEST_PANICS(kc_list_add_after(&head, &item[0].link));
+    KC_TEST_PANICS(kc_list_add_before(&head, &item[1].link));
+    KC_TEST_PANICS(kc_list_add_after(&other, &item[1].link));
+    cr_expect(kc_list_is_empty(&other));
+    order_is(order, 2);
+}
+
 Test(list, agrees_with_an_array)
 {
     uint64_t state = kc_test_seed();

@@ -11,7 +11,7 @@
 #define BASE  UINT64_C(0x10000)
 #define BYTES UINT64_C(0x20000)
 
-static const struct kc_uwindow window = {{BASE}, BYTES};
+static const struct kc_uwindow window = {{BASE}, BYTES, NULL};
 static unsigned char buffer[256];
 
 static void set_up(void)
@@ -66,7 +66,7 @@ Test(ucopy, window_answers_are_distinct)
 /* A twin that counts bytes one by one, over a small space at the bottom. */
 Test(ucopy, window_agrees_with_counting)
 {
-    const struct kc_uwindow small = {kc_uva(8), 16};
+    const struct kc_uwindow small = {kc_uva(8), 16, NULL};
     for (uint64_t at = 0; at < 32; at++) {
         for (uint64_t n = 1; n < 32; n++) {
             uint64_t in = 0;
@@ -81,8 +81,8 @@ Test(ucopy, window_agrees_with_counting)
 
 Test(ucopy, window_at_the_ends)
 {
-    const struct kc_uwindow none = {kc_uva(0), 0};
-    const struct kc_uwindow half = {kc_uva(0), UINT64_C(1) << 63};
+    const struct kc_uwindow none = {kc_uva(0), 0, NULL};
+    const struct kc_uwindow half = {kc_uva(0), UINT64_C(1) << 63, NULL};
     cr_expect_eq(kc_uwindow_check(&none, kc_uva(0), 1), KC_ERR_RANGE);
     cr_expect_eq(kc_uwindow_check(&half, kc_uva(0), UINT64_C(1) << 63), KC_OK);
     cr_expect_eq(kc_uwindow_check(&half, kc_uva(1), UINT64_C(1) << 63), KC_ERR_SPAN);

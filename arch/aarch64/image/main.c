@@ -185,6 +185,7 @@ static void say_result(const struct kc_boot_info *info, uint64_t findings)
     say_number(", cleanups ", c->cleanups);
     say_number(", frames reclaimed ", c->reclaimed);
     say_number(", text changes ", c->text_changes);
+    say_number(", fenced misses ", c->fenced);
     say_services();
     say_number("; findings ", findings);
     say_number(", leaked frames ", kernel.leaked_frames);

@@ -59,6 +59,9 @@ enum kc_misuse_kind {
     KC_MISUSE_BUSY,        /* destroyed while something of it is live */
     KC_MISUSE_CORRUPT,     /* its bookkeeping or guard bytes were overwritten */
     KC_MISUSE_LOCK,        /* lock released by another CPU, taken twice, or out of order */
+    KC_MISUSE_BOUNDS,      /* an access or a copy leaves the object that it began in */
+    KC_MISUSE_AFTER_FREE,  /* an access to an object that is free */
+    KC_MISUSE_REFS,        /* references taken from none, given back twice, or too many */
     KC_MISUSE_KIND_COUNT
 };
 

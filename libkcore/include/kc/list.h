@@ -3,8 +3,11 @@
  * kc/list.h: intrusive doubly linked circular list.
  *
  * A struct kc_list is a head or a link in an object. An unlinked link points at itself, so removal
- * twice is harmless and kc_list_is_linked() is exact. Removal checks that both neighbours point
- * back (a smashed link is caught by KC_CHECK before it spreads). All O(1), no locking of its own.
+ * twice is harmless and kc_list_is_linked() is exact. All O(1), no locking of its own.
+ *
+ * Every change checks first (KC_CHECK, at every level) that the links it will write point back at
+ * each other, so that a smashed one is caught before it spreads, and before anything is written;
+ * and that what is added is in no list.
  */
 #ifndef KC_LIST_H
 #define KC_LIST_H
@@ -50,7 +53,7 @@ KC_INLINE bool kc_list_is_linked(const struct kc_list *l)
 /** Put an unlinked link right after `at` (a head: first; a link: behind it). */
 KC_INLINE void kc_list_add_after(struct kc_list *at, struct kc_list *l)
 {
-    KC_CHECK(at->next->prev == at);
+    KC_CHECK(!kc_list_is_linked(l) && at->next->prev == at);
     l->next = at->next;
     l->prev = at;
     at->next->prev = l;
@@ -60,6 +63,7 @@ KC_INLINE void kc_list_add_after(struct kc_list *at, struct kc_list *l)
 /** Put an unlinked link right before `at` (a head: last). */
 KC_INLINE void kc_list_add_before(struct kc_list *at, struct kc_list *l)
 {
+    KC_CHECK(at->prev->next == at); /* or `prev` may be a sound link of another list */
     kc_list_add_after(at->prev, l);
 }
 

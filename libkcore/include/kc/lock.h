@@ -31,6 +31,7 @@ enum kc_lock_rank {
     KC_RANK_TRACK,
     KC_RANK_PT,
     KC_RANK_ASPACE,
+    KC_RANK_FENCE,
     KC_RANK_DMA,
     KC_RANK_SHARE,
     KC_RANK_TUNE,

@@ -292,6 +292,9 @@ KC_INLINE kc_status_t kc_pool_free_here(struct kc_pool_cpu *m, void *ptr)
     kc_pool_entry e = (kc_pool_entry)index;
     m->state[index] = KC_MAG_FREE;
 #else
+    if (KC_UNLIKELY(ptr == NULL)) {
+        return KC_OK; /* no state tells it from a block */
+    }
     kc_pool_entry e = ptr;
 #endif
     kc_plat_note(KC_NOTE_FREE, (uintptr_t)ptr, m->pool->block_bytes, m->pool);

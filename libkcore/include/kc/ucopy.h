@@ -9,12 +9,18 @@
  * not copied; and what a failed read leaves in kernel memory is zeros, never what was there before.
  *
  * The user's pages may come and go meanwhile: what is mapped in the window is for the MMU to say
- * (KC_ERR_FAULT). The kernel side must be good memory. Loads and stores of 16 to 64 bits are copies
- * and need no alignment; another thread of the user may see a part of them.
+ * (KC_ERR_FAULT). Loads and stores of 16 to 64 bits are copies and need no alignment; another
+ * thread of the user may see a part of them.
+ *
+ * The kernel side is one live object, or part of one. That is the caller's word, unless the window
+ * has a *judge*: then it is looked up before anything else, from hardening `checked` on, and a
+ * length that leaves the object is refused, reported, and nothing outside the object is written.
+ * Values of 8 to 64 bits are not judged: their type says what they are.
  *
  * In every function below n = 0 touches nothing and is KC_OK at any address, and:
  *
- * Errors:  KC_ERR_ARG    the range wraps around the end of the 64-bit space
+ * Errors:  KC_ERR_STATE  the kernel side leaves its object (misuse BOUNDS), or is none
+ *          KC_ERR_ARG    the range wraps around the end of the 64-bit space
  *          KC_ERR_PERM   it begins in the kernel's half (bit 63 set)
  *          KC_ERR_SPAN   part of it is in the window, part is not
  *          KC_ERR_RANGE  none of it is in the window
@@ -26,22 +32,42 @@
 #define KC_UCOPY_H
 
 #include <kc/aspace.h>
+#include <kc/bounds.h>
 
 KC_EXTERN_C_BEGIN
+
+/* Kernel memory that is no allocator's and may be copied: stacks, static data. Never text. */
+struct kc_ucopy_plain {
+    const void *base;
+    size_t bytes;
+};
+
+/* Who says what the kernel's side of a copy is. Read only; the embedder's, shared by all windows.
+ */
+struct kc_ucopy_judge {
+    struct kc_frames *frames; /* whatever lies in them is judged by kc_bounds_reach() */
+    const struct kc_ucopy_plain *plain;
+    uint32_t plain_count;
+    struct kc_misuse *misuse; /* NULL as in kc_misuse_raise() */
+};
 
 /* The addresses that a user may have. A value; make one with kc_uwindow_of(). */
 struct kc_uwindow {
     kc_uva_t base;
     uint64_t bytes;
+    const struct kc_ucopy_judge *judge; /* NULL: the kernel side is the caller's word */
 };
 
-/** The window of a user space: all that its areas may lie in. Empty for the kernel's space. */
+/**
+ * The window of a user space: all that its areas may lie in. Empty for the kernel's space. Without
+ * a judge; who has one sets it.
+ */
 struct kc_uwindow kc_uwindow_of(const struct kc_aspace *as);
 
 /**
- * Judge a range. Touches nothing; copies do it by themselves.
+ * Judge a range of the user's. Touches nothing; copies do it by themselves.
  *
- * Errors: as above, but KC_ERR_FAULT
+ * Errors: as above, but KC_ERR_FAULT and KC_ERR_STATE
  * Cost:   O(1)
  */
 KC_NODISCARD kc_status_t kc_uwindow_check(const struct kc_uwindow *w, kc_uva_t at, uint64_t n);
@@ -51,7 +77,8 @@ KC_NODISCARD kc_status_t kc_uwindow_check(const struct kc_uwindow *w, kc_uva_t a
 /**
  * Copy n bytes from the user.
  *
- * to     n bytes; always written whole: after the bytes that were copied come zeros
+ * to     n bytes; always written whole: after the bytes that were copied come zeros. With
+ *        KC_ERR_STATE, what of the n bytes is its object's is zero
  * left   out, may be NULL: bytes at the end that were not copied; n if the range was refused
  *
  * Errors: as above

@@ -33,6 +33,12 @@ const char *kc_misuse_kind_name(enum kc_misuse_kind k)
         return "corrupt";
     case KC_MISUSE_LOCK:
         return "lock";
+    case KC_MISUSE_BOUNDS:
+        return "out of bounds";
+    case KC_MISUSE_AFTER_FREE:
+        return "use after free";
+    case KC_MISUSE_REFS:
+        return "references";
     case KC_MISUSE_KIND_COUNT:
         break;
     }

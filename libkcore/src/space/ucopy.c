@@ -12,11 +12,14 @@
  *
  * Invariants
  *  U1  No user byte is touched before its whole range was judged (of a string: before the part of
- * it that may be read was cut to the window). U2  No user byte is read twice in one call: every
- * decision is about the kernel's copy. What is checked for zero is not copied, what is copied is
- * not checked in place. U3  A function that fills kernel memory fills all of it on every path; what
- * did not come from the user is zero. U4  left is what the seam said, of the whole range, and never
- * more than it.
+ *      it that may be read was cut to the window).
+ *  U2  No user byte is read twice in one call: every decision is about the kernel's copy. What is
+ *      checked for zero is not copied, what is copied is not checked in place.
+ *  U3  A function that fills kernel memory fills all of it on every path but that of U5; what did
+ *      not come from the user is zero.
+ *  U4  left is what the seam said, of the whole range, and never more than it.
+ *  U5  From hardening checked on, and with a judge: kernel memory outside the object that it begins
+ *      in is neither read nor written, whatever n is. Judged first, for what follows trusts n.
  *
  * Cost. What is looked at, and not kept, goes through a buffer of CHUNK bytes on the stack.
  *
@@ -33,7 +36,7 @@ KC_STATIC_ASSERT(KC_UCOPY_STRUCT_MAX % CHUNK == 0, "a structure is whole chunks 
 
 struct kc_uwindow kc_uwindow_of(const struct kc_aspace *as)
 {
-    struct kc_uwindow w = {kc_uva(0), 0};
+    struct kc_uwindow w = {kc_uva(0), 0, NULL};
     if (as->kind == KC_ASPACE_USER) {
         w.base = kc_uva(as->base);
         w.bytes = as->bytes;
@@ -63,6 +66,47 @@ kc_status_t kc_uwindow_check(const struct kc_uwindow *w, kc_uva_t at, uint64_t n
         return KC_OK;
     }
     return kc_range_meets(base, w->bytes, a, n) ? KC_ERR_SPAN : KC_ERR_RANGE;
+}
+
+/* ---- the kernel's side ---------------------------------------------------------------------- */
+
+#if KC_HARDENING >= KC_HARDENING_CHECKED
+/* Bytes from p on, at most n, that may be copied: of one object, or of plain memory. */
+static size_t reach_of(const struct kc_ucopy_judge *judge, const void *p, size_t n)
+{
+    for (uint32_t i = 0; i < judge->plain_count; i++) {
+        size_t offset = (uintptr_t)p - (uintptr_t)judge->plain[i].base;
+        if (offset < judge->plain[i].bytes) {
+            size_t room = judge->plain[i].bytes - offset;
+            return room < n ? room : n;
+        }
+    }
+    size_t reach;
+    return kc_bounds_reach(judge->frames, p, n, &reach) == KC_OK ? reach : 0;
+}
+#endif
+
+/* U5. What may be touched is n, or with false *reach. */
+static bool judge_kernel(const struct kc_uwindow *w, const void *p, size_t n, const char *where,
+                         size_t *reach)
+{
+    *reach = n;
+#if KC_HARDENING >= KC_HARDENING_CHECKED
+    if (n != 0 && w->judge != NULL) {
+        *reach = reach_of(w->judge, p, n);
+    }
+    if (KC_UNLIKELY(*reach != n)) {
+        struct kc_misuse_report r = {KC_MISUSE_BOUNDS, where, "user copy", (uintptr_t)p,
+                                     *reach,           n,     0,           NULL};
+        kc_misuse_raise(w->judge->misuse, &r);
+        return false;
+    }
+#else
+    (void)w;
+    (void)p;
+    (void)where;
+#endif
+    return true;
 }
 
 /* User address `offset` bytes on; inside a range that was judged. */
@@ -164,8 +208,8 @@ static kc_status_t refuse(kc_status_t st, size_t n, size_t *out)
     return st;
 }
 
-kc_status_t kc_ucopy_from(const struct kc_uwindow *w, void *to, kc_uva_t from, size_t n,
-                          size_t *left)
+static kc_status_t copy_from(const struct kc_uwindow *w, void *to, kc_uva_t from, size_t n,
+                             size_t *left)
 {
     kc_status_t st = kc_uwindow_check(w, from, n);
     if (st != KC_OK) {
@@ -175,11 +219,30 @@ kc_status_t kc_ucopy_from(const struct kc_uwindow *w, void *to, kc_uva_t from, s
     return answer(read_user(to, from, n), left);
 }
 
-kc_status_t kc_ucopy_to(const struct kc_uwindow *w, kc_uva_t to, const void *from, size_t n,
-                        size_t *left)
+static kc_status_t copy_to(const struct kc_uwindow *w, kc_uva_t to, const void *from, size_t n,
+                           size_t *left)
 {
     kc_status_t st = kc_uwindow_check(w, to, n);
     return st == KC_OK ? answer(write_user(to, from, n), left) : refuse(st, n, left);
+}
+
+kc_status_t kc_ucopy_from(const struct kc_uwindow *w, void *to, kc_uva_t from, size_t n,
+                          size_t *left)
+{
+    size_t reach;
+    if (!judge_kernel(w, to, n, __func__, &reach)) {
+        __builtin_memset(to, 0, reach); /* U5 */
+        return refuse(KC_ERR_STATE, n, left);
+    }
+    return copy_from(w, to, from, n, left);
+}
+
+kc_status_t kc_ucopy_to(const struct kc_uwindow *w, kc_uva_t to, const void *from, size_t n,
+                        size_t *left)
+{
+    size_t reach;
+    return judge_kernel(w, from, n, __func__, &reach) ? copy_to(w, to, from, n, left)
+                                                      : refuse(KC_ERR_STATE, n, left);
 }
 
 kc_status_t kc_ucopy_clear(const struct kc_uwindow *w, kc_uva_t to, size_t n, size_t *left)
@@ -203,7 +266,7 @@ kc_status_t kc_ucopy_is_zero(const struct kc_uwindow *w, kc_uva_t from, size_t n
 /* All of it or zero. */
 static kc_status_t load(const struct kc_uwindow *w, void *to, kc_uva_t from, size_t n)
 {
-    kc_status_t st = kc_ucopy_from(w, to, from, n, NULL);
+    kc_status_t st = copy_from(w, to, from, n, NULL);
     if (st != KC_OK) {
         __builtin_memset(to, 0, n);
     }
@@ -232,22 +295,22 @@ kc_status_t kc_ucopy_load_u64(const struct kc_uwindow *w, kc_uva_t from, uint64_
 
 kc_status_t kc_ucopy_store_u8(const struct kc_uwindow *w, kc_uva_t to, uint8_t v)
 {
-    return kc_ucopy_to(w, to, &v, sizeof(v), NULL);
+    return copy_to(w, to, &v, sizeof(v), NULL);
 }
 
 kc_status_t kc_ucopy_store_u16(const struct kc_uwindow *w, kc_uva_t to, uint16_t v)
 {
-    return kc_ucopy_to(w, to, &v, sizeof(v), NULL);
+    return copy_to(w, to, &v, sizeof(v), NULL);
 }
 
 kc_status_t kc_ucopy_store_u32(const struct kc_uwindow *w, kc_uva_t to, uint32_t v)
 {
-    return kc_ucopy_to(w, to, &v, sizeof(v), NULL);
+    return copy_to(w, to, &v, sizeof(v), NULL);
 }
 
 kc_status_t kc_ucopy_store_u64(const struct kc_uwindow *w, kc_uva_t to, uint64_t v)
 {
-    return kc_ucopy_to(w, to, &v, sizeof(v), NULL);
+    return copy_to(w, to, &v, sizeof(v), NULL);
 }
 
 /* ---- strings -------------------------------------------------------------------------------- */
@@ -277,8 +340,13 @@ kc_status_t kc_ucopy_string(const struct kc_uwindow *w, char *to, kc_uva_t from,
                             size_t *length)
 {
     size_t n = 0;
+    size_t reach;
     if (size == 0) {
         return KC_ERR_ARG;
+    }
+    if (!judge_kernel(w, to, size, __func__, &reach)) {
+        __builtin_memset(to, 0, reach); /* U5 */
+        return KC_ERR_STATE;
     }
     kc_status_t st = kc_uwindow_check(w, from, 1);
     if (st == KC_OK) {
@@ -331,6 +399,11 @@ static kc_status_t copy_struct(void *to, size_t size, kc_uva_t from, size_t user
 kc_status_t kc_ucopy_struct_from(const struct kc_uwindow *w, void *to, size_t size, kc_uva_t from,
                                  size_t user_size)
 {
+    size_t reach;
+    if (!judge_kernel(w, to, size, __func__, &reach)) {
+        __builtin_memset(to, 0, reach); /* U5 */
+        return KC_ERR_STATE;
+    }
     kc_status_t st = judge_struct(w, from, size, user_size);
     if (st == KC_OK) {
         st = copy_struct(to, size, from, user_size);
@@ -345,6 +418,10 @@ kc_status_t kc_ucopy_struct_to(const struct kc_uwindow *w, kc_uva_t to, size_t u
                                const void *from, size_t size, bool *lost)
 {
     size_t both = least(size, user_size);
+    size_t reach;
+    if (!judge_kernel(w, from, size, __func__, &reach)) {
+        return KC_ERR_STATE;
+    }
     kc_status_t st = judge_struct(w, to, size, user_size);
     if (st != KC_OK) {
         return st;
