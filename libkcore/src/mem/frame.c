@@ -282,7 +282,8 @@ static bool take(struct kc_frames *f, const struct frame_request *rq, kc_pa_t *o
                  struct frame_dropped *dropped)
 {
     *zero = false;
-    if (rq->order == 0 && kc_frame_priv_cpu_take(f, rq, out, zero, dropped)) {
+    if (rq->order == 0 && (f->cpu_count | f->stock_count) != 0 &&
+        kc_frame_priv_cpu_take(f, rq, out, zero, dropped)) {
         return true;
     }
     uint32_t index = kc_frame_priv_take(f, rq);
@@ -311,7 +312,7 @@ static enum outcome attempt(struct kc_frames *f, const struct frame_request *rq,
         kc_frame_priv_count_failure(f, rq);
     }
     kc_lock_release_irqrestore(&f->lock, irq);
-    kc_frame_priv_cpu_report(f, &dropped);
+    frame_cpu_report(f, &dropped);
     return is;
 }
 
@@ -405,7 +406,7 @@ kc_status_t kc_frame_alloc_run(struct kc_frames *f, uint32_t count, uint32_t ali
     if (status != KC_OK) {
         return status;
     }
-    if (rq.order == 0 && take_here(f, &rq, out)) {
+    if (rq.order == 0 && f->cpu_count != 0 && take_here(f, &rq, out)) {
         if ((flags & KC_FRAME_ZERO) != 0) {
             __builtin_memset(kc_plat_ram(*out), 0, KC_FRAME_BYTES);
         }
@@ -483,7 +484,7 @@ kc_status_t kc_frame_free(struct kc_frames *f, kc_pa_t pa, uint32_t order)
 {
     const struct kc_frame_span *s;
     uint32_t index;
-    if (order == 0 && kc_frame_priv_cpu_free(f, pa)) {
+    if (order == 0 && f->cpu_count != 0 && kc_frame_priv_cpu_free(f, pa)) {
         return KC_OK;
     }
     /* ORDER_ANY is no order: whoever says it is told the right one. */
@@ -573,7 +574,7 @@ kc_status_t kc_frame_put(struct kc_frames *f, kc_pa_t pa, bool *freed)
     const struct kc_frame_span *s;
     uint32_t index;
     bool last = false;
-    if (kc_frame_priv_cpu_free(f, pa)) {
+    if (f->cpu_count != 0 && kc_frame_priv_cpu_free(f, pa)) {
         if (freed != NULL) {
             *freed = true;
         }

@@ -147,8 +147,8 @@ static uint32_t highest(uint32_t zones)
  *
  * A block as zone_take() leaves it, and its zone; its frames count as free no longer.
  */
-static uint32_t take_block(struct kc_frames *f, const struct frame_request *rq,
-                           struct kc_frame_zone **from)
+KC_INLINE uint32_t take_block(struct kc_frames *f, const struct frame_request *rq,
+                              struct kc_frame_zone **from)
 {
     uint64_t least = (rq->flags & KC_FRAME_URGENT) != 0 ? 0 : f->marks.min;
     if (KC_UNLIKELY(f->free_frames < least + rq->count)) {

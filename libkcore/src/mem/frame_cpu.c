@@ -169,11 +169,8 @@ bool kc_frame_priv_cpu_yield(struct kc_frames *f, struct frame_dropped *dropped)
 
 /* ---- free: the lock is not held ------------------------------------------------------------- */
 
-void kc_frame_priv_cpu_report(struct kc_frames *f, const struct frame_dropped *dropped)
+KC_COLD void kc_frame_priv_cpu_tell(struct kc_frames *f, const struct frame_dropped *dropped)
 {
-    if (KC_LIKELY(dropped->count == 0)) {
-        return;
-    }
     struct kc_misuse_report r = {.kind = KC_MISUSE_DOUBLE_FREE,
                                  .where = "kc_frame_free",
                                  .object = "frames",
@@ -236,9 +233,7 @@ bool kc_frame_priv_cpu_free(struct kc_frames *f, kc_pa_t pa)
         FRAME_COUNT(&c->frees, 1u);
     }
     kc_plat_irq_restore(irq);
-    if (KC_UNLIKELY(dropped.count != 0)) {
-        kc_frame_priv_cpu_report(f, &dropped);
-    }
+    frame_cpu_report(f, &dropped);
     return r != NULL;
 }
 
@@ -300,7 +295,7 @@ kc_status_t kc_frames_set_cpus(struct kc_frames *f, struct kc_frame_cpu *lists, 
         lists[i].word = FRAME_KEPT_BY(i);
     }
     kc_lock_release_irqrestore(&f->lock, irq);
-    kc_frame_priv_cpu_report(f, &dropped);
+    frame_cpu_report(f, &dropped);
     return KC_OK;
 }
 
@@ -314,7 +309,7 @@ uint32_t kc_frames_drain(struct kc_frames *f, uint32_t cpu)
     uint32_t kept = kc_mag_count(&f->cpu[cpu].mag);
     settle_top(f, &f->cpu[cpu], kept, &dropped);
     kc_lock_release_irqrestore(&f->lock, irq);
-    kc_frame_priv_cpu_report(f, &dropped);
+    frame_cpu_report(f, &dropped);
     return kept - dropped.count;
 }
 

@@ -408,7 +408,13 @@ bool kc_frame_priv_cpu_yield(struct kc_frames *f, struct frame_dropped *dropped)
 bool kc_frame_priv_cpu_free(struct kc_frames *f, kc_pa_t pa);
 
 /* Says so if entries were dropped. The lock is not held. */
-void kc_frame_priv_cpu_report(struct kc_frames *f, const struct frame_dropped *dropped);
+KC_COLD void kc_frame_priv_cpu_tell(struct kc_frames *f, const struct frame_dropped *dropped);
+KC_INLINE void frame_cpu_report(struct kc_frames *f, const struct frame_dropped *dropped)
+{
+    if (KC_UNLIKELY(dropped->count != 0)) {
+        kc_frame_priv_cpu_tell(f, dropped);
+    }
+}
 
 /* Frames in lists, and in the stock or on their way there. */
 uint64_t kc_frame_priv_cpu_kept(const struct kc_frames *f);
