@@ -669,9 +669,9 @@ void kc_frame_unclaim(struct kc_frames *f, kc_pa_t pa, uint32_t order)
     struct kc_frame *r = kc_frame_at(f, frame_record(s, pfn));
     KC_CHECK(!frame_is_fresh(s, frame_record(s, pfn)) &&
              (r->kind & 0xffffu) == frame_kind(KC_FRAME_CLAIMED, order, 0));
+    frame_store_word(r, FRAME_REF_ONE);
     frame_store_kind(r, frame_kind(KC_FRAME_USED, order, frame_kind_owner(r->kind)));
     frame_store_data(r, 0);
-    r->word = FRAME_REF_ONE;
     for (uint32_t i = 1; i < 1u << order; i++) {
         frame_store_data(&r[i], 0);
         r[i].word = 0;
