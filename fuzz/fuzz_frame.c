@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Operations on frames beside their model: in memory with holes that the input chooses, on both
- * sides of 4 GiB, and with memory that is added on the way.
+ * sides of 4 GiB, with memory that is added on the way, and with up to three CPUs that have lists.
  */
 #include "fuzz.h"
 
 #define MODEL_REQUIRE(c) FUZZ_REQUIRE(c)
 #include "frame_model.h"
+#include <host.h>
 #include <host_ram.h>
 
 #define FRAMES UINT64_C(2100) /* two greatest blocks, and some */
@@ -19,6 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     static struct kc_early early;
     static struct kc_frames frames;
     static struct frame_model model;
+    static struct kc_frame_cpu lists[3];
     struct kc_misuse misuse;
     struct kc_bytes o = {data, n, 0};
 
@@ -42,6 +44,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     }
     FUZZ_REQUIRE(kc_frames_init(&frames, &early, &misuse) == KC_OK);
     frame_model_init(&model, &frames, &misuse, info.range[0].base, (uint32_t)FRAMES);
+    FUZZ_REQUIRE(kc_frames_set_cpus(&frames, lists, kc_bytes_below(&o, 4)) == KC_OK);
+    model.go = host_cpu_set;
     uint32_t add_at = kc_bytes_u8(&o);
     for (uint32_t i = 0; i < 400 && !kc_bytes_is_empty(&o); i++) {
         if (i == add_at) {
@@ -54,6 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         }
     }
     frame_model_finish(&model);
+    host_cpu_set(0);
     FUZZ_REQUIRE(kc_frames_fini(&frames) == KC_OK);
     /* Records of the next run may lie where frames are free now: for ASan it is all in use. */
     kc_plat_note(KC_NOTE_FRAME_ALLOC, kc_pa_raw(info.range[0].base),

@@ -203,7 +203,15 @@ static kc_status_t track_boot(struct kc_kernel *k)
 static kc_status_t start_frames(struct kc_kernel *k)
 {
     log_memory(k);
-    kc_status_t st = kc_frames_init(&k->frames, &k->early, &k->misuse);
+    kc_pa_t lists;
+    kc_status_t st = kc_early_alloc(&k->early, k->info.cpu_count * sizeof(struct kc_frame_cpu),
+                                    KC_LINE_BYTES, &lists);
+    if (st == KC_OK) {
+        st = kc_frames_init(&k->frames, &k->early, &k->misuse);
+    }
+    if (st == KC_OK) {
+        st = kc_frames_set_cpus(&k->frames, kc_plat_ram(lists), k->info.cpu_count);
+    }
     if (st != KC_OK) {
         return st;
     }

@@ -82,6 +82,7 @@ void kc_kernel_cpu_main(uint32_t cpu, void *arg)
     while (!is_to_stop(k, cpu)) {
         kc_plat_relax();
     }
+    (void)kc_frames_drain(&k->frames, cpu);
     __atomic_fetch_or(&k->stopped, 1u << cpu, __ATOMIC_RELEASE);
     kc_plat_event();
     kc_plat_cpu_off();

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * frame from several threads while memory is added piece by piece, and reclaimers come and go: for
- * TSan, and for what must hold at the end. Memory is short all the time, for all of it is taken.
+ * frame from several threads while memory is added piece by piece, and reclaimers come and go, with
+ * and without lists of CPUs: for TSan, and for what must hold at the end. Memory is short all the
+ * time, for all of it is taken.
  */
 #include <kc_test.h>
 
@@ -25,6 +26,8 @@ static struct kc_boot_info info;
 static struct kc_early early;
 static struct kc_frames frames;
 static struct kc_misuse misuse;
+static struct kc_frame_cpu lists[THREADS];
+static bool listed; /* each thread has a list */
 static uint32_t wrong, added;
 static uint64_t thread_seed[THREADS];
 
@@ -100,6 +103,20 @@ static void claim_and_find(uint64_t x)
     note_wrong(kc_frame_free(&frames, pa, order) != KC_OK);
 }
 
+/* One more frame for the thread; what it holds is its own alone. */
+static void get_one(struct thread *t, uint64_t x)
+{
+    kc_pa_t pa;
+    uint32_t flags = (x >> 20) % 4 == 0 ? KC_FRAME_ZERO : 0;
+    if (kc_frame_alloc(&frames, 0, flags, OWNER, &pa) != KC_OK) {
+        return;
+    }
+    uint64_t *word = kc_plat_ram(pa);
+    note_wrong(flags != 0 && (word[0] != 0 || word[KC_FRAME_BYTES / sizeof(*word) - 1] != 0));
+    word[0] = word[KC_FRAME_BYTES / sizeof(*word) - 1] = x | 1;
+    t->mine[t->count++] = pa;
+}
+
 static void *work(void *arg)
 {
     uint32_t me = (uint32_t)(uintptr_t)arg;
@@ -121,11 +138,15 @@ static void *work(void *arg)
                 __atomic_exchange_n(&t->spare, kc_pa_raw(t->mine[--t->count]), __ATOMIC_ACQ_REL);
             note_wrong(old != 0 && kc_frame_free(&frames, kc_pa(old), 0) != KC_OK);
         } else if (t->count < MINE) {
-            t->count += kc_frame_alloc(&frames, 0, 0, OWNER, &t->mine[t->count]) == KC_OK;
+            get_one(t, x);
         }
         if (x % 512 == 3) {
-            note_wrong(kc_frames_check(&frames, NULL) != KC_OK);
+            note_wrong(!listed && kc_frames_check(&frames, NULL) != KC_OK);
             (void)kc_frames_balance(&frames);
+            (void)kc_frames_prezero(&frames, (uint32_t)(x >> 16) % 4);
+        }
+        if (x % 128 == 7) {
+            note_wrong(kc_frames_drain(&frames, me) > KC_FRAME_CPU_KEEPS);
         }
     }
     if (t->there) {
@@ -134,17 +155,27 @@ static void *work(void *arg)
     return NULL;
 }
 
-Test(frame_threads, memory_is_added_and_reclaimed_while_others_look_up)
+/* The tests may be run one after the other in one process. */
+static void start(bool with_lists)
 {
-    pthread_t thread[THREADS];
-    uint64_t seed = kc_test_seed();
-    struct kc_frame_stats s;
-    struct kc_frame_marks marks = {2, 64, 128, 0, 0};
+    listed = with_lists;
+    wrong = added = 0;
+    __builtin_memset(threads, 0, sizeof(threads));
     kc_misuse_init(&misuse, KC_MISUSE_SILENT);
     cr_assert_eq(host_ram_create(RAM, &info), KC_OK);
     info.range[0].size = RAM - PIECES * PIECE;
     cr_assert_eq(kc_early_init(&early, &info), KC_OK);
     cr_assert_eq(kc_frames_init(&frames, &early, &misuse), KC_OK);
+    cr_assert_eq(kc_frames_set_cpus(&frames, lists, listed ? THREADS : 0), KC_OK);
+}
+
+static void add_and_reclaim(bool with_lists)
+{
+    pthread_t thread[THREADS];
+    uint64_t seed = kc_test_seed();
+    struct kc_frame_stats s;
+    struct kc_frame_marks marks = {2, 64, 128, 0, 0};
+    start(with_lists);
     cr_assert_eq(kc_frames_set_marks(&frames, &marks), KC_OK);
     for (uint32_t i = 0; i < THREADS; i++) {
         threads[i].r.reclaim = give_spare;
@@ -174,6 +205,69 @@ Test(frame_threads, memory_is_added_and_reclaimed_while_others_look_up)
     kc_frame_stats(&frames, &s);
     cr_expect_eq(s.used_frames, 0);
     cr_expect_gt(s.reclaimed_frames, 0);
+    cr_expect_eq(kc_frames_check(&frames, NULL), KC_OK);
+    cr_expect_eq(kc_frames_fini(&frames), KC_OK);
+    host_ram_destroy();
+}
+
+Test(frame_threads, memory_is_added_and_reclaimed_while_others_look_up)
+{
+    add_and_reclaim(false);
+}
+
+Test(frame_threads, memory_is_added_and_reclaimed_past_lists)
+{
+    add_and_reclaim(true);
+}
+
+/* ---- wrong frees that race ------------------------------------------------------------------ */
+
+#define RACES 3000u
+
+static pthread_barrier_t gate;
+static kc_pa_t raced;
+static uint32_t accepted;
+
+/* Both free the same frame at the same time; one of them is wrong. */
+static void *race(void *arg)
+{
+    uint32_t me = (uint32_t)(uintptr_t)arg;
+    host_cpu_set(me);
+    for (uint32_t i = 0; i < RACES; i++) {
+        if (me == 0) {
+            note_wrong(kc_frame_alloc(&frames, 0, 0, OWNER, &raced) != KC_OK);
+        }
+        (void)pthread_barrier_wait(&gate);
+        if (kc_frame_free(&frames, raced, 0) == KC_OK) {
+            __atomic_fetch_add(&accepted, 1, __ATOMIC_RELAXED);
+        }
+        (void)pthread_barrier_wait(&gate);
+    }
+    return NULL;
+}
+
+Test(frame_threads, each_wrong_free_of_a_race_is_reported_once)
+{
+    pthread_t other;
+    struct kc_frame_stats s;
+    start(true);
+    accepted = 0;
+    cr_assert_eq(pthread_barrier_init(&gate, NULL, 2), 0);
+    cr_assert_eq(pthread_create(&other, NULL, race, (void *)(uintptr_t)1), 0);
+    (void)race(NULL);
+    cr_assert_eq(pthread_join(other, NULL), 0);
+    host_cpu_set(0);
+    for (uint32_t i = 0; i < THREADS; i++) {
+        (void)kc_frames_drain(&frames, i);
+    }
+    cr_expect_eq(wrong, 0);
+    cr_expect_geq(accepted, RACES);
+    cr_expect_geq(kc_misuse_total(&misuse), RACES - (accepted - RACES)); /* those at once */
+    cr_expect_leq(kc_misuse_total(&misuse), RACES);
+    kc_frame_stats(&frames, &s);
+    cr_expect_eq(s.used_frames, 0);
+    cr_expect_eq(s.free_count, RACES);
+    cr_expect_eq(kc_frame_owner_frames(&frames, OWNER), 0);
     cr_expect_eq(kc_frames_check(&frames, NULL), KC_OK);
     cr_expect_eq(kc_frames_fini(&frames), KC_OK);
     host_ram_destroy();

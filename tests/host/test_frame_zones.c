@@ -7,6 +7,7 @@
 
 #include <kc/cache.h>
 
+#include <host.h>
 #include <host_ram.h>
 
 #include "mem/frame_priv.h"
@@ -62,7 +63,8 @@ static void tear_down(void)
 
 TestSuite(frame_zones, .init = set_up, .fini = tear_down);
 
-Test(frame_zones, random_operations_agree_with_the_model)
+/* Beside the model, on this CPU or from one to the other. */
+static void operate(void (*go)(uint32_t cpu))
 {
     static uint8_t bytes[8192];
     uint64_t seed = kc_test_seed();
@@ -70,6 +72,7 @@ Test(frame_zones, random_operations_agree_with_the_model)
     kc_random_fill(&seed, bytes, sizeof(bytes));
     frame_model_init(&model, &frames, &misuse, kc_pa(KC_GIB(4) - KC_MIB(3)), 5 * 256);
     frame_model_add(&model, kc_pa(KC_GIB(8) - KC_MIB(2)), 4 * 256);
+    model.go = go;
     for (uint32_t i = 0; !kc_bytes_is_empty(&o); i++) {
         if (i == 300) {
             kc_pa_t base = kc_pa(KC_GIB(16) - KC_MIB(3));
@@ -80,6 +83,38 @@ Test(frame_zones, random_operations_agree_with_the_model)
         frame_model_check(&model);
     }
     frame_model_finish(&model);
+}
+
+Test(frame_zones, random_operations_agree_with_the_model)
+{
+    operate(NULL);
+}
+
+Test(frame_zones, random_operations_with_lists_agree_with_the_model)
+{
+    static struct kc_frame_cpu lists[3];
+    cr_assert_eq(kc_frames_set_cpus(&frames, lists, KC_ARRAY_COUNT(lists)), KC_OK);
+    operate(host_cpu_set);
+    host_cpu_set(0);
+}
+
+/* What is for those who can use no other is not in a list; where there is no other, all is. */
+Test(frame_zones, lists_leave_low_memory_alone)
+{
+    static struct kc_frame_cpu lists[1];
+    kc_pa_t low;
+    kc_pa_t high;
+    cr_assert_eq(kc_frames_set_cpus(&frames, lists, 1), KC_OK);
+    cr_assert_eq(kc_frame_alloc(&frames, 0, KC_FRAME_DMA32, OWNER, &low), KC_OK);
+    cr_assert_eq(kc_frame_alloc(&frames, 0, 0, OWNER, &high), KC_OK);
+    cr_expect_lt(kc_pa_raw(low), KC_GIB(4));
+    cr_expect_geq(kc_pa_raw(high), KC_GIB(4));
+    uint32_t count = kc_mag_count(&lists[0].mag);
+    cr_expect_eq(count, KC_MAG_IS_USED ? KC_FRAME_CPU_MOVE - 1 : 0);
+    cr_assert_eq(kc_frame_free(&frames, low, 0), KC_OK);
+    cr_expect_eq(kc_mag_count(&lists[0].mag), count);
+    cr_assert_eq(kc_frame_free(&frames, high, 0), KC_OK);
+    cr_expect_eq(kc_mag_count(&lists[0].mag), KC_MAG_IS_USED ? count + 1 : 0);
 }
 
 Test(frame_zones, high_memory_goes_first_and_limits_are_kept)

@@ -13,6 +13,7 @@
 
 static struct kc_early early;
 static struct kc_frames frames;
+static struct kc_frame_cpu lists[KC_CPUS_MAX];
 static struct kc_misuse misuse;
 static struct kc_replay_latencies latency[KC_CPUS_MAX];
 static struct kc_replay *replay;
@@ -35,6 +36,7 @@ static void run_sample(uint32_t cpus, struct kc_replay_result *out)
     cr_assert_eq(host_ram_create(KC_MIB(256), &info), KC_OK);
     cr_assert_eq(kc_early_init(&early, &info), KC_OK);
     cr_assert_eq(kc_frames_init(&frames, &early, &misuse), KC_OK);
+    cr_assert_eq(kc_frames_set_cpus(&frames, lists, cpus), KC_OK);
     struct sim_trace *t = sim_trace_open(&options, &error);
     cr_assert_not_null(t, "%s", error.text);
     const struct kc_replay_config config = {

@@ -6,6 +6,10 @@
  * what the marks leave, an aligned run of free frames exists in one span: the buddy merges all it
  * can, so it may not fail for any other reason. A reclaimer that holds some frames gives them back
  * when it is asked, and only then.
+ *
+ * With lists of CPUs, what they and the stock keep is read out of the allocator, held to be free,
+ * and counted as no part of a zone. A request must succeed exactly if this CPU's list has a frame
+ * for it, or the zones have, with what this CPU and the stock keep given back.
  */
 #ifndef FRAME_MODEL_H
 #define FRAME_MODEL_H
@@ -46,6 +50,14 @@ struct frame_model {
     struct kc_frame_reclaimer reclaimer;
     struct frame_model_block hoard[FRAME_MODEL_HOARD]; /* what the reclaimer can give back */
     uint32_t hoarded, asked;                           /* blocks; times it was asked */
+    uint8_t kept[FRAME_MODEL_FRAMES];                  /* enum frame_model_keeper */
+    void (*go)(uint32_t cpu);                          /* to that CPU; NULL: there is one */
+};
+
+enum frame_model_keeper {
+    FRAME_MODEL_NOBODY,
+    FRAME_MODEL_OTHERS, /* lists of other CPUs */
+    FRAME_MODEL_HERE    /* the stock, or this CPU's list */
 };
 
 /* Place of a frame, or the number of frames: it is in no window. */
@@ -100,6 +112,31 @@ static inline uint32_t frame_model_bits(uint64_t pfn)
     return bits;
 }
 
+static inline void frame_model_keep(struct frame_model *m, uint64_t pfn, uint8_t keeper)
+{
+    uint32_t at = frame_model_at(m, pfn);
+    MODEL_REQUIRE(at < m->frames && m->used[at] == 0 && m->kept[at] == FRAME_MODEL_NOBODY);
+    m->kept[at] = keeper;
+}
+
+/* Who keeps what now. */
+static inline void frame_model_keepers(struct frame_model *m)
+{
+    const struct kc_frames *f = m->f;
+    __builtin_memset(m->kept, 0, sizeof(m->kept));
+    for (uint32_t i = 0; i < f->cpu_count; i++) {
+        MODEL_REQUIRE(kc_mag_count(&f->cpu[i].mag) <= KC_FRAME_CPU_KEEPS);
+        for (uint32_t e = 0; e < kc_mag_count(&f->cpu[i].mag); e++) {
+            frame_model_keep(m, f->cpu[i].entry[e].pfn,
+                             i == kc_plat_cpu() ? FRAME_MODEL_HERE : FRAME_MODEL_OTHERS);
+        }
+    }
+    for (uint32_t i = 0, at = f->stock; i < f->stock_count; i++) {
+        frame_model_keep(m, kc_pa_raw(kc_frame_index_pa(f, at)) >> KC_FRAME_LOG2, FRAME_MODEL_HERE);
+        at = kc_frame_at(f, at)->u.link.next;
+    }
+}
+
 /* One zone as the model sees it; largest: order of the largest free block, or -1. */
 struct frame_model_zone {
     uint64_t frames, free;
@@ -109,7 +146,7 @@ struct frame_model_zone {
 /* By bits of the address. */
 struct frame_model_survey {
     struct frame_model_zone zone[53];
-    uint64_t free;
+    uint64_t free, kept; /* kept: in lists or in the stock, and not in `free` */
     int32_t largest;
 };
 
@@ -126,7 +163,9 @@ static inline void frame_model_run(struct frame_model_survey *v, struct frame_mo
     v->largest = z->largest > v->largest ? z->largest : v->largest;
 }
 
-static inline void frame_model_look(const struct frame_model *m, struct frame_model_survey *v)
+/* given_back: as if this CPU and the stock kept nothing. frame_model_keepers() was called. */
+static inline void frame_model_look(const struct frame_model *m, bool given_back,
+                                    struct frame_model_survey *v)
 {
     __builtin_memset(v, 0, sizeof(*v));
     v->largest = -1;
@@ -143,7 +182,12 @@ static inline void frame_model_look(const struct frame_model *m, struct frame_mo
             uint64_t run = pfn;
             for (; pfn < end; pfn++) {
                 uint8_t is = m->used[w->first + (pfn - w->pfn)];
+                uint8_t kept = m->kept[w->first + (pfn - w->pfn)];
                 z->frames += is != 2;
+                if (kept != FRAME_MODEL_NOBODY && !(given_back && kept == FRAME_MODEL_HERE)) {
+                    v->kept++;
+                    is = 3;
+                }
                 z->free += is == 0;
                 if (is != 0) {
                     frame_model_run(v, z, run, pfn);
@@ -159,12 +203,13 @@ static inline void frame_model_look(const struct frame_model *m, struct frame_mo
 }
 
 /* Bits of the zone that must serve a request; 0: it must fail. limit: 0 is none. */
-static inline uint32_t frame_model_serves(const struct frame_model *m, uint32_t count,
+static inline uint32_t frame_model_serves(struct frame_model *m, bool given_back, uint32_t count,
                                           uint32_t order, uint32_t limit, bool urgent)
 {
     struct frame_model_survey v;
     uint64_t above = 0;
-    frame_model_look(m, &v);
+    frame_model_keepers(m);
+    frame_model_look(m, given_back, &v);
     if (v.free < count + (urgent ? 0 : m->marks.min)) {
         return 0;
     }
@@ -177,6 +222,22 @@ static inline uint32_t frame_model_serves(const struct frame_model *m, uint32_t 
         }
     }
     return 0;
+}
+
+/* True if this CPU's list, or the stock, has a frame for a request of one. */
+static inline bool frame_model_pops(const struct frame_model *m, uint32_t limit, bool zero)
+{
+    limit = limit == 0 ? 52 : limit;
+    if (zero && m->f->stock_count != 0) {
+        kc_pa_t pa = kc_frame_index_pa(m->f, m->f->stock);
+        if (frame_model_bits(kc_pa_raw(pa) >> KC_FRAME_LOG2) <= limit) {
+            return true;
+        }
+    }
+    uint32_t cpu = kc_plat_cpu();
+    const struct kc_frame_cpu *c = cpu < m->f->cpu_count ? &m->f->cpu[cpu] : NULL;
+    uint32_t count = c != NULL ? kc_mag_count(&c->mag) : 0;
+    return count != 0 && frame_model_bits(c->entry[count - 1].pfn) <= limit;
 }
 
 static inline void frame_model_mark(struct frame_model *m, struct frame_model_block *b, int used)
@@ -232,7 +293,8 @@ static inline void frame_model_check_zones(struct frame_model *m,
     }
     struct kc_frame_stats s;
     kc_frame_stats(m->f, &s);
-    MODEL_REQUIRE(frames == s.frame_count && v->free == s.free_frames);
+    MODEL_REQUIRE(frames == s.frame_count && v->free + v->kept == s.free_frames);
+    MODEL_REQUIRE(v->kept == s.kept_frames + s.stock_frames);
 }
 
 /* Sound, and the counts are the model's. */
@@ -241,8 +303,10 @@ static inline void frame_model_check(struct frame_model *m)
     struct kc_frame_stats s;
     struct frame_model_survey v;
     MODEL_REQUIRE(kc_frames_check(m->f, NULL) == KC_OK);
-    frame_model_look(m, &v);
+    frame_model_keepers(m);
+    frame_model_look(m, false, &v);
     frame_model_check_zones(m, &v);
+    v.largest = v.largest < 0 && v.kept != 0 ? 0 : v.largest;
     kc_frame_stats(m->f, &s);
     MODEL_REQUIRE(s.used_frames == m->used_frames);
     MODEL_REQUIRE(s.free_frames + s.used_frames == s.frame_count);
@@ -263,6 +327,16 @@ static inline uint16_t frame_model_owner(uint32_t x)
     return owner == KC_FRAME_OWNER_BAD ? KC_FRAME_OWNER_TEST : owner;
 }
 
+/* Is zero if it was said to be, and is not then. */
+static inline void frame_model_use(kc_pa_t pa, uint32_t count, bool zero)
+{
+    uint64_t *word = kc_plat_ram(pa);
+    for (uint32_t i = 0; i < count * (KC_FRAME_BYTES / sizeof(*word)); i += i % 512 == 0 ? 1 : 73) {
+        MODEL_REQUIRE(!zero || word[i] == 0);
+        word[i] = ~(uint64_t)i;
+    }
+}
+
 static inline void frame_model_alloc(struct frame_model *m, struct kc_bytes *o, bool run)
 {
     static const uint32_t limits[] = {0, 0, 0, 31, 32, 33, 34, 52};
@@ -275,7 +349,8 @@ static inline void frame_model_alloc(struct frame_model *m, struct kc_bytes *o, 
     uint16_t owner = frame_model_owner(x);
     uint32_t limit = limits[y % 8];
     uint32_t flags = KC_FRAME_BELOW(limit) | ((y & 8) != 0 ? KC_FRAME_NO_RECLAIM : 0) |
-                     ((y & 0x30) == 0 ? KC_FRAME_URGENT : 0);
+                     ((y & 0x30) == 0 ? KC_FRAME_URGENT : 0) |
+                     ((y & 0x40) != 0 ? KC_FRAME_ZERO : 0);
     uint32_t order = (x >> 9) % KC_FRAME_ORDERS;
     uint32_t count = 1u << order;
     uint32_t align = order;
@@ -290,20 +365,31 @@ static inline void frame_model_alloc(struct frame_model *m, struct kc_bytes *o, 
         order = kc_log2_ceil(count) > align ? kc_log2_ceil(count) : align;
     }
     bool urgent = (flags & KC_FRAME_URGENT) != 0;
-    uint32_t before = frame_model_serves(m, count, order, limit, urgent);
+    bool zero = (flags & KC_FRAME_ZERO) != 0;
+    bool pops = order == 0 && frame_model_pops(m, limit, zero);
+    uint32_t first = frame_model_serves(m, false, count, order, limit, urgent);
+    bool before = pops || frame_model_serves(m, true, count, order, limit, urgent) != 0;
     uint32_t asked = m->asked;
     kc_status_t status = run ? kc_frame_alloc_run(m->f, count, align, flags, owner, &pa)
                              : kc_frame_alloc(m->f, order, flags, owner, &pa);
     /* The reclaimer was asked if, and only if, that was needed and allowed; then it counts. */
-    MODEL_REQUIRE(m->asked - asked == (before == 0 && (flags & KC_FRAME_NO_RECLAIM) == 0));
-    uint32_t serves = frame_model_serves(m, count, order, limit, urgent);
-    MODEL_REQUIRE((status == KC_OK) == (serves != 0));
+    MODEL_REQUIRE(m->asked - asked == (!before && (flags & KC_FRAME_NO_RECLAIM) == 0));
+    uint32_t serves = frame_model_serves(m, true, count, order, limit, urgent);
+    /* A frame out of the list is no part of what the marks are about. */
+    bool listed = order == 0 && (m->f->cpu_count != 0 || zero);
+    MODEL_REQUIRE(status == KC_OK ? listed || serves != 0 : serves == 0);
+    MODEL_REQUIRE(!before || status == KC_OK);
     if (status != KC_OK) {
         MODEL_REQUIRE(status == KC_ERR_NOMEM && kc_pa_raw(pa) == 1);
+        MODEL_REQUIRE(order != 0 || !frame_model_pops(m, limit, zero));
         return;
     }
     MODEL_REQUIRE(kc_pa_is_aligned(pa, (uint64_t)KC_FRAME_BYTES << order));
-    MODEL_REQUIRE(frame_model_bits(kc_pa_raw(pa) >> KC_FRAME_LOG2) == serves);
+    uint32_t bits = frame_model_bits(kc_pa_raw(pa) >> KC_FRAME_LOG2);
+    MODEL_REQUIRE(limit == 0 || bits <= limit);
+    MODEL_REQUIRE(bits == (first != 0 ? first : serves) || order == 0);
+    MODEL_REQUIRE(bits == serves || m->f->cpu_count != 0 || m->f->stock_count != 0);
+    frame_model_use(pa, count, zero);
     struct frame_model_block b = {pa, count, run, owner, 1, 0};
     m->block[slot] = b;
     frame_model_mark(m, &m->block[slot], 1);
@@ -331,11 +417,37 @@ static inline void frame_model_marks(struct frame_model *m, uint32_t x)
     m->marks = good ? marks : m->marks;
     uint32_t asked = m->asked;
     uint64_t came = kc_frames_balance(m->f);
-    MODEL_REQUIRE(m->asked - asked == (s.free_frames < m->marks.low));
+    MODEL_REQUIRE(m->asked - asked ==
+                  (s.free_frames - s.kept_frames - s.stock_frames < m->marks.low));
     struct kc_frame_stats now;
     kc_frame_stats(m->f, &now);
     MODEL_REQUIRE(now.free_frames == s.free_frames + came);
     MODEL_REQUIRE(came == 0 || now.free_frames >= m->marks.high || m->hoarded == 0);
+}
+
+/* What there is to do with lists of CPUs. */
+static inline void frame_model_cpus(struct frame_model *m, uint32_t x)
+{
+    struct kc_frame_stats s;
+    struct kc_frame_stats now;
+    uint32_t cpu = kc_plat_cpu();
+    kc_frame_stats(m->f, &s);
+    if (x % 4 == 0 && m->f->cpu_count != 0) {
+        uint32_t kept = cpu < m->f->cpu_count ? kc_mag_count(&m->f->cpu[cpu].mag) : 0;
+        MODEL_REQUIRE(kc_frames_drain(m->f, cpu) == kept && kc_frames_drain(m->f, cpu) == 0);
+        kc_frame_stats(m->f, &now);
+        MODEL_REQUIRE(now.kept_frames == s.kept_frames - kept && now.free_frames == s.free_frames);
+    } else if (x % 4 == 1) {
+        uint32_t want = x / 4 % 8;
+        uint32_t made = kc_frames_prezero(m->f, want);
+        kc_frame_stats(m->f, &now);
+        MODEL_REQUIRE(made <= want && now.stock_frames == s.stock_frames + made);
+        MODEL_REQUIRE(now.stock_frames <= KC_FRAME_STOCK_MAX && now.free_frames == s.free_frames);
+        MODEL_REQUIRE(made == 0 ||
+                      now.free_frames - now.kept_frames - now.stock_frames >= m->marks.low);
+    } else if (m->go != NULL) {
+        m->go(x / 4 % (m->f->cpu_count + 1)); /* the last has no list */
+    }
 }
 
 static inline kc_status_t frame_model_free_call(struct frame_model *m,
@@ -432,6 +544,10 @@ static inline void frame_model_step(struct frame_model *m, struct kc_bytes *o)
     }
     if (what % 64 == 63) {
         frame_model_marks(m, kc_bytes_u32(o));
+        return;
+    }
+    if (what % 64 == 47) {
+        frame_model_cpus(m, kc_bytes_u8(o));
         return;
     }
     if (what % 32 == 31) {

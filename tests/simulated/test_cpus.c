@@ -48,6 +48,7 @@ static struct {
     struct kc_early early;
     struct kc_misuse misuse;
     struct kc_frames frames;
+    struct kc_frame_cpu lists[KC_CPUS_MAX];
     struct kc_cache cache;
     struct kc_heap heap;
     uint64_t seed;
@@ -156,7 +157,7 @@ static struct object swap(uint32_t i, struct object mine)
 
 /* ---- allocators ----------------------------------------------------------------------------- */
 
-static void start_all(void)
+static void start_all(bool with_lists)
 {
     __builtin_memset(&all, 0, sizeof(all));
     all.seed = kc_test_seed();
@@ -164,6 +165,9 @@ static void start_all(void)
     cr_assert(kc_test_ram(RAM_BYTES, &all.info));
     cr_assert_eq(kc_early_init(&all.early, &all.info), KC_OK);
     cr_assert_eq(kc_frames_init(&all.frames, &all.early, &all.misuse), KC_OK);
+    if (with_lists) {
+        cr_assert_eq(kc_frames_set_cpus(&all.frames, all.lists, kc_test_cpus()), KC_OK);
+    }
     struct kc_cache_config cc = {
         .name = "c", .object_bytes = CACHE_OBJECT, .align = GRANULE, .misuse = &all.misuse};
     struct kc_heap_config hc = {.name = "h", .misuse = &all.misuse};
@@ -223,10 +227,78 @@ static void finish_all(void)
 Test(cpus, every_block_has_one_owner)
 {
     cr_assert_geq(kc_test_cpus(), 2);
-    start_all();
+    start_all(false);
     kc_test_on_cpus(hammer, NULL);
     cr_expect_gt(all.handed_over, ROUNDS / 8);
     finish_all();
+}
+
+/* Single frames in lists, freed on another CPU than they were allocated on. */
+Test(cpus, every_block_has_one_owner_with_lists_of_frames)
+{
+    struct kc_frame_stats s;
+    start_all(true);
+    kc_test_on_cpus(hammer, NULL);
+    cr_expect_gt(all.handed_over, ROUNDS / 8);
+    kc_frame_stats(&all.frames, &s);
+    cr_expect(s.kept_frames != 0 || !KC_MAG_IS_USED);
+    for (uint32_t i = 0; i < kc_test_cpus(); i++) {
+        cr_expect_leq(kc_frames_drain(&all.frames, i), KC_FRAME_CPU_KEEPS);
+    }
+    finish_all();
+}
+
+/* All CPUs free one frame at once, again and again; it is given to one of them at a time. */
+static struct {
+    uint64_t pa;      /* atomic: the frame, or 0 */
+    uint32_t done;    /* atomic: CPUs that have freed it */
+    uint32_t granted; /* atomic: frees that were accepted */
+} raced;
+
+static void race(uint32_t cpu, void *arg)
+{
+    kc_pa_t pa;
+    (void)arg;
+    for (uint32_t i = 1; i <= ROUNDS / 16; i++) {
+        if (cpu == 0) {
+            must(kc_frame_alloc(&all.frames, 0, 0, KC_FRAME_OWNER_TEST, &pa) == KC_OK);
+            __atomic_store_n(&raced.pa, kc_pa_raw(pa) + i, __ATOMIC_RELEASE);
+        }
+        uint64_t at;
+        while ((at = __atomic_load_n(&raced.pa, __ATOMIC_ACQUIRE)) % KC_FRAME_BYTES != i) {
+            kc_plat_relax();
+        }
+        if (kc_frame_free(&all.frames, kc_pa(at - i), 0) == KC_OK) {
+            __atomic_fetch_add(&raced.granted, 1, __ATOMIC_RELAXED);
+        }
+        __atomic_fetch_add(&raced.done, 1, __ATOMIC_ACQ_REL);
+        while (__atomic_load_n(&raced.done, __ATOMIC_ACQUIRE) < i * kc_test_cpus()) {
+            kc_plat_relax();
+        }
+    }
+}
+
+Test(cpus, frees_of_one_frame_that_race_give_it_back_once)
+{
+    struct kc_frame_stats s;
+    uint32_t rounds = ROUNDS / 16;
+    start_all(true);
+    __builtin_memset(&raced, 0, sizeof(raced));
+    kc_test_on_cpus(race, NULL);
+    for (uint32_t i = 0; i < kc_test_cpus(); i++) {
+        (void)kc_frames_drain(&all.frames, i);
+    }
+    cr_expect_eq(kc_heap_fini(&all.heap), KC_OK);
+    cr_expect_eq(kc_cache_fini(&all.cache), KC_OK);
+    kc_frame_stats(&all.frames, &s);
+    cr_expect_geq(raced.granted, rounds);
+    cr_expect_gt(kc_misuse_total(&all.misuse), 0);
+    cr_expect_leq(kc_misuse_total(&all.misuse), (uint64_t)rounds * (kc_test_cpus() - 1));
+    cr_expect_eq(all.wrong, 0);
+    cr_expect_eq(s.used_frames, 0);
+    cr_expect_eq(s.free_count, s.alloc_count);
+    cr_expect_eq(kc_frames_check(&all.frames, NULL), KC_OK);
+    cr_expect_eq(kc_frames_fini(&all.frames), KC_OK);
 }
 
 /* Wrong frees race with honest ones: refused, counted, nothing torn. */
@@ -246,7 +318,7 @@ static void misuse(uint32_t cpu, void *arg)
 
 Test(cpus, misuse_races_are_refused)
 {
-    start_all();
+    start_all(true);
     kc_test_on_cpus(misuse, NULL);
     cr_expect_eq(kc_misuse_total(&all.misuse), kc_test_cpus() * (uint64_t)(ROUNDS / 4));
     cr_expect_eq(all.wrong, 0);

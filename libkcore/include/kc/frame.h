@@ -12,6 +12,13 @@
  * many address bits its user has (KC_FRAME_BELOW) and pays no search for it. When memory runs
  * short, whoever has some to spare is asked (*reclaimers*), by *marks* that the embedder sets.
  *
+ * Single frames may be served by *lists of CPUs* (kc_frames_set_cpus()): an allocation pops and a
+ * free pushes, without lock and without atomic read-modify-write, as in kc/mag.h; a few frames move
+ * between a list and the zones at once, under the lock. Without lists, which is the default and
+ * always so at hardening full, every call takes the lock, and which frame comes next depends on
+ * nothing but the order of calls: the deterministic mode. A *stock* of frames that are zero already
+ * is filled when there is time (kc_frames_prezero()).
+ *
  * It is not an allocator for small objects (kc/cache.h, kc/heap.h), and it maps nothing.
  */
 #ifndef KC_FRAME_H
@@ -19,15 +26,21 @@
 
 #include <kc/early.h>
 #include <kc/list.h>
-#include <kc/lock.h>
+#include <kc/mag.h>
 
 KC_EXTERN_C_BEGIN
 
-#define KC_FRAME_LOG2      12u
-#define KC_FRAME_BYTES     (1u << KC_FRAME_LOG2)
-#define KC_FRAME_ORDER_MAX 10u /* greatest block: 2^10 frames, 4 MiB */
-#define KC_FRAME_ORDERS    (KC_FRAME_ORDER_MAX + 1u)
-#define KC_FRAME_RUN_MAX   (1u << KC_FRAME_ORDER_MAX) /* greatest run, in frames */
+#define KC_FRAME_LOG2       12u
+#define KC_FRAME_BYTES      (1u << KC_FRAME_LOG2)
+#define KC_FRAME_ORDER_MAX  10u /* greatest block: 2^10 frames, 4 MiB */
+#define KC_FRAME_ORDERS     (KC_FRAME_ORDER_MAX + 1u)
+#define KC_FRAME_RUN_MAX    (1u << KC_FRAME_ORDER_MAX) /* greatest run, in frames */
+
+#define KC_FRAME_CPU_FRAMES 32u /* frames in the list of a CPU, at most */
+#define KC_FRAME_CPU_MOVE   8u  /* that move between a list and the zones at once */
+/* Published bound: no CPU keeps more free frames from the others. */
+#define KC_FRAME_CPU_KEEPS KC_FRAME_CPU_FRAMES
+#define KC_FRAME_STOCK_MAX 32u /* zero frames kept ready, at most */
 
 /* Flags of an allocation. */
 #define KC_FRAME_ZERO       0x1u /* contents are zero; else they are undefined */
@@ -121,7 +134,28 @@ struct kc_frame_bank {
     uint64_t count;
 };
 
-/* Marks, in frames. All zero: no memory is kept back. */
+/* A free frame in the list of a CPU. Private. */
+struct kc_frame_entry {
+    uint64_t pfn;
+    uint32_t index;
+    uint32_t owner; /* the last one */
+};
+
+/*
+ * What one CPU has: its list, and what it counted without the lock. Placed by the caller, private
+ * member by member.
+ */
+struct kc_frame_cpu {
+    struct kc_mag mag;
+    uint32_t word; /* in the records of its frames (src/mem/frame_priv.h) */
+    uint32_t unused;
+    size_t allocs, frees; /* atomic, relaxed, as are the owners: written by its CPU alone */
+    struct kc_frame_entry entry[KC_FRAME_CPU_FRAMES];
+    uint32_t owner[KC_FRAME_OWNER_COUNT]; /* to be added to owner_frames, modulo 2^32 */
+} __attribute__((aligned(KC_LINE_BYTES)));
+
+/* Marks, in frames. All zero: no memory is kept back. Frames that CPUs or the stock keep count as
+ * if they were not free. */
 struct kc_frame_marks {
     uint64_t min;  /* free frames that only KC_FRAME_URGENT may use */
     uint64_t low;  /* with fewer free, kc_frames_balance() has work; min or more */
@@ -179,6 +213,13 @@ struct kc_frames {
     uint64_t fail_after; /* fault injection: allocations that still succeed, or UINT64_MAX */
     uint64_t fail_times; /* and how many then fail */
     struct kc_frame_marks marks;
+    struct kc_frame_cpu *cpu; /* lists of CPUs 0 to cpu_count - 1 */
+    uint32_t cpu_count;
+    uint32_t list_zones;  /* atomic: zones whose frames may be in lists */
+    uint32_t faulty;      /* atomic: fail_after is in use, so that all allocations take the lock */
+    uint32_t stock;       /* first frame of the stock, by index */
+    uint32_t stock_count; /* atomic: peeked at */
+    uint32_t zeroing;     /* frames on their way into the stock */
     struct kc_list reclaimers; /* in the order in which they are asked */
     uint32_t reclaiming;       /* atomic: bit of each CPU that asks them now */
     uint32_t deaf;             /* bit of each CPU whose next call gets nothing: an injected fault */
@@ -199,12 +240,14 @@ struct kc_frame_stats {
     uint64_t frame_count; /* handed out by this allocator, free or not */
     uint64_t free_frames;
     uint64_t used_frames;
-    uint64_t peak_frames;                  /* most used at a time */
-    uint64_t fresh_frames;                 /* of the free: never touched yet, records included */
+    uint64_t peak_frames;  /* most used at a time; here what CPUs keep counts as used */
+    uint64_t fresh_frames; /* of the free: never touched yet, records included */
     uint64_t free_blocks[KC_FRAME_ORDERS]; /* maximal free blocks by order; fresh ones included */
     uint64_t alloc_count, free_count, fail_count; /* calls since init */
     uint64_t table_bytes;                         /* memory that records and spans took */
     uint64_t bad_frames;                          /* out of use: see KC_FRAME_OWNER_BAD */
+    uint64_t kept_frames;                         /* of the free: in lists of CPUs */
+    uint64_t stock_frames;                        /* of the free: zero already */
     uint64_t reclaim_count, reclaimed_frames;     /* times that reclaimers were asked; what came */
     struct kc_frame_marks marks;
     /*
@@ -219,8 +262,9 @@ struct kc_frame_order_stats {
     uint64_t free_blocks; /* maximal ones; fresh ones included */
     uint64_t splits;      /* of a block of this order, in two */
     uint64_t merges;      /* of two blocks of this order, into one */
-    uint64_t allocs;      /* requests that a block of this order met; a run needs the next power */
-    uint64_t fails;       /* requests that failed, and might have used this zone before others */
+    uint64_t allocs; /* requests that a block of this order met; a run needs the next power. With
+                        lists of CPUs, order 0: frames that moved into a list, or past it */
+    uint64_t fails;  /* requests that failed, and might have used this zone before others */
     uint16_t unusable_permille; /* as in struct kc_frame_stats, of the zone's free frames */
     /*
      * Why a request of this order would fail here: towards 0 for want of memory, towards 1000
@@ -232,7 +276,7 @@ struct kc_frame_order_stats {
 struct kc_frame_zone_stats {
     uint32_t bits;   /* every byte of the zone lies below 2^bits */
     int32_t largest; /* order of the largest free block; -1: nothing is free */
-    uint64_t frame_count, free_frames, fresh_frames;
+    uint64_t frame_count, free_frames, fresh_frames; /* free: not those in lists or in the stock */
     struct kc_frame_order_stats order[KC_FRAME_ORDERS];
 };
 
@@ -282,12 +326,60 @@ KC_NODISCARD kc_status_t kc_frames_add(struct kc_frames *f, kc_pa_t base, uint64
 
 /**
  * End it. The memory is nobody's then; the records are not given back. Frames that are out of use
- * (KC_FRAME_OWNER_BAD) do not count as allocated; reclaimers are forgotten.
+ * (KC_FRAME_OWNER_BAD) do not count as allocated; reclaimers and lists of CPUs are forgotten.
  *
  * Errors:  KC_ERR_STATE  frames are still allocated (misuse BUSY); nothing changed
  * Context: nobody else uses it
  */
 KC_NODISCARD kc_status_t kc_frames_fini(struct kc_frames *f);
+
+/* ---- lists of CPUs, and the stock of zero frames -------------------------------------------- */
+
+/**
+ * Give CPUs 0 to count - 1 a list each, in place of those they had, which are drained.
+ *
+ * lists   count of them, zero or garbage, aligned to KC_LINE_BYTES; NULL where count is 0
+ * count   0 to KC_CPUS_MAX; 0: no CPU has a list. At hardening full none has, whatever count is.
+ *
+ * Frames below 4 GiB are in no list where there is memory above: they are for those who can use no
+ * other. So are blocks of more than one frame, and frames that are freed as a run.
+ *
+ * What a CPU keeps is not asked for by others: an allocation may fail while up to
+ * KC_FRAME_CPU_KEEPS frames are in the list of each other CPU. Its own list and the stock it uses
+ * up before it asks a reclaimer. An embedder for whom that matters adds a reclaimer that makes its
+ * CPUs drain.
+ *
+ * Owner:   lists are the allocator's until the next call, or kc_frames_fini()
+ * Errors:  KC_ERR_ARG    f is NULL, or lists is NULL and count is not 0
+ *          KC_ERR_ALIGN  lists is not aligned
+ *          KC_ERR_RANGE  count is above KC_CPUS_MAX
+ * Cost:    O(CPUs * KC_FRAME_CPU_KEEPS * ORDER_MAX)
+ * Context: nobody else uses the allocator meanwhile
+ */
+KC_NODISCARD kc_status_t kc_frames_set_cpus(struct kc_frames *f, struct kc_frame_cpu *lists,
+                                            uint32_t count);
+
+/**
+ * Bring what a CPU keeps back to the zones, where it merges.
+ *
+ * cpu      any number; one without a list keeps nothing
+ *
+ * Returns the number of frames that came back.
+ * Cost:    at most KC_FRAME_CPU_KEEPS * ORDER_MAX merges; one lock hold
+ * Context: on that CPU, pinned; or on another when that CPU is off and was seen to be
+ */
+uint32_t kc_frames_drain(struct kc_frames *f, uint32_t cpu);
+
+/**
+ * Make up to so many free frames zero and keep them ready for KC_FRAME_ZERO of order 0, which is
+ * O(1) as long as there are any. For idle loops. The stock takes no frame below the mark `low`, and
+ * goes back when memory is short. At hardening full there is none: free frames hold the pattern.
+ *
+ * Returns how many it made: fewer than `frames` if KC_FRAME_STOCK_MAX are ready, or memory is
+ * short. Cost:    KC_FRAME_BYTES of writing a frame, without the lock; two lock holds a frame
+ * Context: any
+ */
+uint32_t kc_frames_prezero(struct kc_frames *f, uint32_t frames);
 
 /* ---- blocks --------------------------------------------------------------------------------- */
 
@@ -313,6 +405,8 @@ KC_NODISCARD kc_status_t kc_frames_fini(struct kc_frames *f);
  * Cost:    at most ORDER_MAX splits; once for each 2^ORDER_MAX frames of RAM ever, also their
  *          records are written. One lock hold. ZERO, and hardening full: beside that O(bytes),
  *          without the lock. If memory is short: what the reclaimers cost, and a second attempt.
+ *          Order 0 with a list: no lock and O(1), but once in KC_FRAME_CPU_MOVE at most a lock hold
+ *          in which so many frames are taken
  * Context: any, interrupts included; not with a lock held that a reclaimer takes, but with
  *          NO_RECLAIM
  */
@@ -331,7 +425,10 @@ KC_NODISCARD kc_status_t kc_frame_alloc(struct kc_frames *f, uint32_t order, uin
  *          KC_ERR_PERM   WRONG_OWNER: the block is claimed (kc_frame_claim), or out of use
  *          KC_ERR_ARG    WRONG_SIZE: the block has another order
  * Cost:    at most ORDER_MAX merges; one lock hold. Hardening full: a second one, and O(bytes)
- *          without the lock
+ *          without the lock. Order 0 with a list: O(log spans), no lock, but once in
+ *          KC_FRAME_CPU_MOVE at most one hold in which so many frames merge. Two wrong frees of a
+ *          frame at the same instant on two CPUs may both be accepted then; it is reported
+ *          (DOUBLE_FREE) when the second entry comes up, and handed out once
  * Context: any, interrupts included
  */
 kc_status_t kc_frame_free(struct kc_frames *f, kc_pa_t pa, uint32_t order);
@@ -363,7 +460,8 @@ kc_status_t kc_frame_free_run(struct kc_frames *f, kc_pa_t pa, uint32_t count);
 /* ---- references and pins -------------------------------------------------------------------- */
 
 /**
- * One more reference to the block whose first byte is pa.
+ * One more reference to the block whose first byte is pa. Here as for a pin, the caller holds one
+ * or knows who does: with lists of CPUs, a free on another CPU does not wait for it.
  *
  * Errors:  KC_ERR_QUOTA  65535 are held
  *          others        as kc_frame_free() (misuse), but for WRONG_SIZE and BUSY
@@ -513,13 +611,21 @@ void kc_frame_info(struct kc_frames *f, kc_pa_t pa, struct kc_frame_info *out);
 /** Owner of the frame at pa; KC_FRAME_OWNER_NONE where it is free or foreign. */
 uint16_t kc_frame_owner_of(struct kc_frames *f, kc_pa_t pa);
 
-/** Frames that the owner holds now; 0 for an owner out of range. */
+/**
+ * Frames that the owner holds now; 0 for an owner out of range. With lists, of what other CPUs do
+ * meanwhile some may be counted and some not, here as in kc_frame_stats().
+ */
 uint64_t kc_frame_owner_frames(struct kc_frames *f, uint16_t owner);
 
 /** Name of a built-in owner for people, static storage; "other" for the rest. */
 const char *kc_frame_owner_name(uint16_t owner);
 
-/** One consistent snapshot of the counts. Cost: O(zones); one lock hold. */
+/**
+ * One consistent snapshot of the counts, but for what other CPUs do with their lists meanwhile. On
+ * a 32-bit machine the counts of calls of each CPU's list are modulo 2^32.
+ *
+ * Cost: O(zones + CPUs); one lock hold.
+ */
 void kc_frame_stats(struct kc_frames *f, struct kc_frame_stats *out);
 
 /**
@@ -569,6 +675,7 @@ struct kc_frame_fault {
  *
  * Errors:  KC_ERR_CORRUPT  an invariant is broken
  * Cost:    O(frames ever touched); holds the lock meanwhile
+ * Context: with lists of CPUs, nobody allocates or frees meanwhile
  */
 KC_NODISCARD kc_status_t kc_frames_check(struct kc_frames *f, struct kc_frame_fault *where);
 

@@ -50,23 +50,28 @@
  *      blocks[o] is the length of list o, and bit o of mask is set if and only if it is not 0.
  *  F5  No two buddies are free (but for two of the greatest order).
  *  F6  A FREE head has no owner, and in its word the last one, or 0. A USED head has an owner, one
- *      reference or more (at hardening full, none and no pins: it is leaving), and data 0. A
- * CLAIMED head has an owner and data that is not 0. F7  An inner record has kind 0; its data is 0
- * and its word is a last owner, or 0, unless its block is CLAIMED. F8  free_frames of a zone is
- * what its FREE blocks and fresh chunks hold, fresh_frames what the latter do; owner_frames[o] is
- * what the blocks of owner o hold; frame_count is all of them, and that of a zone all of its spans.
- * The zones' free_frames sum up to the allocator's. F9  Known ranges do not meet, and each span
- * lies in one.
+ *      reference or more (at hardening full, none and no pins: it is leaving), and data 0, or is
+ *      kept (F10 to F12). A CLAIMED head has an owner and data that is not 0. F7  An inner record
+ * has kind 0; its data is 0 and its word is a last owner, or 0, unless its block is CLAIMED. F8
+ * free_frames of a zone is what its FREE blocks and fresh chunks hold, fresh_frames what the latter
+ * do; owner_frames[o] is what the blocks of owner o hold; frame_count is all of them, and that of a
+ * zone all of its spans. The zones' free_frames sum up to the allocator's. owner_frames is with
+ * what lists counted, modulo 2^32; frame_count counts what is kept, too. F9  Known ranges do not
+ * meet, and each span lies in one. F10 A kept frame is a USED head of order 0 without references;
+ * its owner is the last one, or 0. F11 The list of a CPU has an entry for each frame that says so
+ * in its word, and no other; no entry twice. F12 Frames kept as zero are those of the stock, linked
+ * by u.link.next, and as many more as are on their way there.
  *
  * Cost and locking. One lock, rank FRAME, taken with interrupts masked. An operation makes at most
  * ORDER_MAX splits or merges; clearing the records of a chunk, 16 KiB (and at hardening full the
  * pattern in it, 4 MiB), happens once for each chunk ever. Contents are otherwise written outside
  * the lock. kc_frame_find() takes no lock: a map does not change once it is published, `fresh` is
  * published by release after the records are clear, and a head's kind by release after its data.
- * Reclaimers are called without the lock (frame_reclaim.c).
+ * Reclaimers are called without the lock (frame_reclaim.c). Lists of CPUs change without the lock,
+ * and kind and word of their frames with them (frame_cpu.c).
  *
- * Notes to the body are made under the lock, so that allocations and frees of one frame are told in
- * the order in which they happen.
+ * Notes to the body are made under the lock, or while the frame is this CPU's, so that allocations
+ * and frees of one frame are told in the order in which they happen.
  *
  * Sources: D. E. Knuth, The Art of Computer Programming, volume 1, 2.5, algorithms R and S; the
  * two indexes of fragmentation are M. Gorman's (mm/vmstat.c of Linux computes the same), and so is
@@ -122,23 +127,27 @@ static kc_status_t judge(const struct kc_frames *f, kc_pa_t pa, uint32_t order,
     }
     uint32_t head = frame_head(f, s, pfn);
     const struct kc_frame *r = kc_frame_at(f, head);
-    uint32_t owner = frame_kind_owner(r->kind);
+    uint32_t kind = frame_load_kind(r);
+    uint32_t word = frame_load_word(r);
+    uint32_t owner = frame_kind_owner(kind);
     uint64_t base = frame_pfn(s, head) << KC_FRAME_LOG2;
-    if (KC_UNLIKELY(frame_kind_state(r->kind) == KC_FRAME_FREE)) {
+    if (KC_UNLIKELY(frame_kind_state(kind) == KC_FRAME_FREE)) {
         return bad_twice(v, pa, base, kc_frame_at(f, at)->word); /* F6, F7 */
+    }
+    if (KC_UNLIKELY(frame_is_kept(kind, word))) {
+        return bad_twice(v, pa, base, owner); /* F10 */
     }
     if (KC_UNLIKELY(base != kc_pa_raw(pa))) {
         return bad(v, KC_ERR_ALIGN, KC_MISUSE_INTERIOR, pa, base, kc_pa_raw(pa), owner);
     }
-    if (KC_UNLIKELY(frame_kind_state(r->kind) == KC_FRAME_CLAIMED)) {
+    if (KC_UNLIKELY(frame_kind_state(kind) == KC_FRAME_CLAIMED)) {
         return bad(v, KC_ERR_PERM, KC_MISUSE_WRONG_OWNER, pa, owner, 0, owner);
     }
-    if (FRAME_FULL && r->word == 0) {
+    if (FRAME_FULL && word == 0) {
         return bad_twice(v, pa, base, owner); /* it is leaving */
     }
-    if (KC_UNLIKELY(order != ORDER_ANY && order != frame_kind_order(r->kind))) {
-        return bad(v, KC_ERR_ARG, KC_MISUSE_WRONG_SIZE, pa, frame_kind_order(r->kind), order,
-                   owner);
+    if (KC_UNLIKELY(order != ORDER_ANY && order != frame_kind_order(kind))) {
+        return bad(v, KC_ERR_ARG, KC_MISUSE_WRONG_SIZE, pa, frame_kind_order(kind), order, owner);
     }
     *span = s;
     *index = head;
@@ -152,8 +161,9 @@ static kc_status_t judge_free(const struct kc_frames *f, kc_pa_t pa, uint32_t or
     kc_status_t status = judge(f, pa, order, span, index, v);
     if (status == KC_OK) {
         const struct kc_frame *r = kc_frame_at(f, *index);
-        if (KC_UNLIKELY(r->word != FRAME_REF_ONE)) {
-            return bad_busy(v, r, pa, FRAME_REF_ONE, r->word);
+        uint32_t word = frame_load_word(r);
+        if (KC_UNLIKELY(word != FRAME_REF_ONE)) {
+            return bad_busy(v, r, pa, FRAME_REF_ONE, word);
         }
     }
     return status;
@@ -189,9 +199,14 @@ static kc_status_t conclude(struct kc_frames *f, uint64_t irq, kc_status_t statu
 
 kc_status_t kc_frames_fini(struct kc_frames *f)
 {
+    struct frame_dropped dropped = {0, 0, 0};
+    for (uint32_t i = 0; i < f->cpu_count; i++) {
+        (void)kc_frames_drain(f, i);
+    }
     uint64_t irq = kc_lock_acquire_irqsave(&f->lock);
     struct verdict v;
     kc_status_t status = KC_OK;
+    (void)kc_frame_priv_cpu_yield(f, &dropped); /* the stock: lists are empty */
     uint64_t used = f->frame_count - f->free_frames - f->owner_frames[KC_FRAME_OWNER_BAD];
     if (used != 0) {
         status = bad(&v, KC_ERR_STATE, KC_MISUSE_BUSY, kc_pa(0), 0, used, KC_FRAME_OWNER_NONE);
@@ -221,6 +236,7 @@ static bool fault_due(struct kc_frames *f, uint32_t flags)
     f->fail_times--;
     if (f->fail_times == 0) {
         f->fail_after = UINT64_MAX;
+        __atomic_store_n(&f->faulty, 0, __ATOMIC_RELAXED);
     }
     return true;
 }
@@ -261,26 +277,56 @@ enum outcome {
     INJECTED /* a test wants it to fail */
 };
 
-/* One try; a failure is counted if it is the last one anyway. */
-static enum outcome attempt(struct kc_frames *f, const struct frame_request *rq, uint32_t number,
-                            bool last, kc_pa_t *out)
+/* Takes what is asked for, wherever it is: kept here, in the zones, or both together. */
+static bool take(struct kc_frames *f, const struct frame_request *rq, kc_pa_t *out, bool *zero,
+                 struct frame_dropped *dropped)
 {
+    *zero = false;
+    if (rq->order == 0 && (f->cpu_count | f->stock_count) != 0 &&
+        kc_frame_priv_cpu_take(f, rq, out, zero, dropped)) {
+        return true;
+    }
+    uint32_t index = kc_frame_priv_take(f, rq);
+    if (KC_UNLIKELY(index == FRAME_NONE) && kc_frame_priv_cpu_yield(f, dropped)) {
+        index = kc_frame_priv_take(f, rq);
+    }
+    if (KC_UNLIKELY(index == FRAME_NONE)) {
+        return false;
+    }
+    f->alloc_count++;
+    *out = frame_pa(frame_pfn_of(f, index));
+    kc_plat_note(KC_NOTE_FRAME_ALLOC, kc_pa_raw(*out), (uint64_t)rq->count << KC_FRAME_LOG2, NULL);
+    return true;
+}
+
+/* One try; a failure is counted if it is the last one anyway. *zero: the contents are. */
+static enum outcome attempt(struct kc_frames *f, const struct frame_request *rq, uint32_t number,
+                            bool last, kc_pa_t *out, bool *zero)
+{
+    struct frame_dropped dropped = {0, 0, 0};
     uint64_t irq = kc_lock_acquire_irqsave(&f->lock);
     enum outcome is = number == 0 && fault_due(f, rq->flags) ? INJECTED : SHORT;
-    uint32_t index = is == INJECTED ? FRAME_NONE : kc_frame_priv_take(f, rq);
-    if (KC_LIKELY(index != FRAME_NONE)) {
+    if (KC_LIKELY(is == SHORT && take(f, rq, out, zero, &dropped))) {
         is = TAKEN;
-        f->alloc_count++;
-        uint64_t used = f->frame_count - f->free_frames;
-        f->peak_frames = used > f->peak_frames ? used : f->peak_frames;
-        *out = frame_pa(frame_pfn_of(f, index));
-        kc_plat_note(KC_NOTE_FRAME_ALLOC, kc_pa_raw(*out), (uint64_t)rq->count << KC_FRAME_LOG2,
-                     NULL);
     } else if (last || is == INJECTED) {
         kc_frame_priv_count_failure(f, rq);
     }
     kc_lock_release_irqrestore(&f->lock, irq);
+    frame_cpu_report(f, &dropped);
     return is;
+}
+
+/* Out of this CPU's list, without the lock; false: to be tried in another way. */
+static bool take_here(struct kc_frames *f, const struct frame_request *rq, kc_pa_t *out)
+{
+    uint64_t irq = kc_plat_irq_save();
+    struct kc_frame_cpu *c = frame_cpu(f);
+    bool stock =
+        (rq->flags & KC_FRAME_ZERO) != 0 && __atomic_load_n(&f->stock_count, __ATOMIC_RELAXED) != 0;
+    bool done = c != NULL && !stock && __atomic_load_n(&f->faulty, __ATOMIC_RELAXED) == 0 &&
+                frame_cpu_pop(f, c, rq, out);
+    kc_plat_irq_restore(irq);
+    return done;
 }
 
 /* ---- hardening full: frames written to while they were free --------------------------------- */
@@ -360,15 +406,22 @@ kc_status_t kc_frame_alloc_run(struct kc_frames *f, uint32_t count, uint32_t ali
     if (status != KC_OK) {
         return status;
     }
+    if (rq.order == 0 && f->cpu_count != 0 && take_here(f, &rq, out)) {
+        if ((flags & KC_FRAME_ZERO) != 0) {
+            __builtin_memset(kc_plat_ram(*out), 0, KC_FRAME_BYTES);
+        }
+        return KC_OK;
+    }
     uint32_t tries = (flags & KC_FRAME_NO_RECLAIM) != 0 ? 1 : 2;
     for (uint32_t i = 0; i < tries;) {
         kc_pa_t pa;
-        enum outcome is = attempt(f, &rq, i, i + 1 == tries, &pa);
+        bool zero;
+        enum outcome is = attempt(f, &rq, i, i + 1 == tries, &pa, &zero);
         if (is == TAKEN) {
             if (FRAME_FULL && !look_over(f, &rq, pa)) {
                 continue; /* ends: there is one frame fewer each time */
             }
-            if ((flags & KC_FRAME_ZERO) != 0) {
+            if ((flags & KC_FRAME_ZERO) != 0 && !zero) {
                 __builtin_memset(kc_plat_ram(pa), 0, (size_t)count << KC_FRAME_LOG2);
             }
             *out = pa;
@@ -400,7 +453,7 @@ static void release(struct kc_frames *f, const struct kc_frame_span *s, uint32_t
     kc_plat_note(KC_NOTE_FRAME_FREE, frame_pfn(s, index) << KC_FRAME_LOG2,
                  (uint64_t)KC_FRAME_BYTES << order, NULL);
     f->owner_frames[owner] -= (uint64_t)1 << order;
-    r->word = owner;
+    frame_store_word(r, owner);
     kc_frame_priv_give(f, s, index, order);
 }
 
@@ -418,7 +471,7 @@ static uint64_t let_go(struct kc_frames *f, uint64_t irq, const struct kc_frame_
 {
     if (FRAME_FULL) {
         struct kc_frame *r = kc_frame_at(f, index);
-        r->word = 0;
+        frame_store_word(r, 0);
         irq = fill_leaving(f, irq, frame_pa(frame_pfn(s, index)),
                            (uint64_t)KC_FRAME_BYTES << frame_kind_order(r->kind));
     }
@@ -431,6 +484,9 @@ kc_status_t kc_frame_free(struct kc_frames *f, kc_pa_t pa, uint32_t order)
 {
     const struct kc_frame_span *s;
     uint32_t index;
+    if (order == 0 && f->cpu_count != 0 && kc_frame_priv_cpu_free(f, pa)) {
+        return KC_OK;
+    }
     /* ORDER_ANY is no order: whoever says it is told the right one. */
     uint32_t said = order > KC_FRAME_ORDER_MAX ? KC_FRAME_ORDERS : order;
     uint64_t irq = kc_lock_acquire_irqsave(&f->lock);
@@ -472,7 +528,7 @@ kc_status_t kc_frame_free_run(struct kc_frames *f, kc_pa_t pa, uint32_t count)
     if (FRAME_FULL && status == KC_OK) {
         for (uint32_t o = KC_FRAME_ORDERS, from = 0; o-- > 0;) {
             if ((count >> o & 1) != 0) {
-                run_record(f, pa, from, &s)->word = 0; /* leaving */
+                frame_store_word(run_record(f, pa, from, &s), 0); /* leaving */
                 from += 1u << o;
             }
         }
@@ -502,10 +558,12 @@ kc_status_t kc_frame_get(struct kc_frames *f, kc_pa_t pa)
     struct verdict v;
     kc_status_t status = judge(f, pa, ORDER_ANY, &s, &index, &v);
     if (status == KC_OK) {
-        if (frame_refs(kc_frame_at(f, index)->word) == FRAME_REF_MAX) {
+        struct kc_frame *r = kc_frame_at(f, index);
+        uint32_t word = frame_load_word(r);
+        if (frame_refs(word) == FRAME_REF_MAX) {
             status = KC_ERR_QUOTA;
         } else {
-            kc_frame_at(f, index)->word += FRAME_REF_ONE;
+            frame_store_word(r, word + FRAME_REF_ONE);
         }
     }
     return conclude(f, irq, status, &v, __func__);
@@ -516,16 +574,23 @@ kc_status_t kc_frame_put(struct kc_frames *f, kc_pa_t pa, bool *freed)
     const struct kc_frame_span *s;
     uint32_t index;
     bool last = false;
+    if (f->cpu_count != 0 && kc_frame_priv_cpu_free(f, pa)) {
+        if (freed != NULL) {
+            *freed = true;
+        }
+        return KC_OK;
+    }
     uint64_t irq = kc_lock_acquire_irqsave(&f->lock);
     struct verdict v;
     kc_status_t status = judge(f, pa, ORDER_ANY, &s, &index, &v);
     if (status == KC_OK) {
-        last = frame_refs(kc_frame_at(f, index)->word) == 1;
+        struct kc_frame *r = kc_frame_at(f, index);
+        uint32_t word = frame_load_word(r);
+        last = frame_refs(word) == 1;
         if (!last) {
-            kc_frame_at(f, index)->word -= FRAME_REF_ONE;
-        } else if (frame_pins(kc_frame_at(f, index)->word) != 0) {
-            const struct kc_frame *r = kc_frame_at(f, index);
-            status = bad_busy(&v, r, pa, 0, frame_pins(r->word));
+            frame_store_word(r, word - FRAME_REF_ONE);
+        } else if (frame_pins(word) != 0) {
+            status = bad_busy(&v, r, pa, 0, frame_pins(word));
         } else {
             irq = let_go(f, irq, s, index);
         }
@@ -544,10 +609,12 @@ kc_status_t kc_frame_pin(struct kc_frames *f, kc_pa_t pa)
     struct verdict v;
     kc_status_t status = judge(f, pa, ORDER_ANY, &s, &index, &v);
     if (status == KC_OK) {
-        if (frame_pins(kc_frame_at(f, index)->word) == FRAME_REF_MAX) {
+        struct kc_frame *r = kc_frame_at(f, index);
+        uint32_t word = frame_load_word(r);
+        if (frame_pins(word) == FRAME_REF_MAX) {
             status = KC_ERR_QUOTA;
         } else {
-            kc_frame_at(f, index)->word += FRAME_PIN_ONE;
+            frame_store_word(r, word + FRAME_PIN_ONE);
         }
     }
     return conclude(f, irq, status, &v, __func__);
@@ -561,11 +628,13 @@ kc_status_t kc_frame_unpin(struct kc_frames *f, kc_pa_t pa)
     struct verdict v;
     kc_status_t status = judge(f, pa, ORDER_ANY, &s, &index, &v);
     if (status == KC_OK) {
-        if (frame_pins(kc_frame_at(f, index)->word) == 0) {
-            status = bad(&v, KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE, pa, 1, 0,
-                         frame_kind_owner(kc_frame_at(f, index)->kind));
+        struct kc_frame *r = kc_frame_at(f, index);
+        uint32_t word = frame_load_word(r);
+        if (frame_pins(word) == 0) {
+            status =
+                bad(&v, KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE, pa, 1, 0, frame_kind_owner(r->kind));
         } else {
-            kc_frame_at(f, index)->word -= FRAME_PIN_ONE;
+            frame_store_word(r, word - FRAME_PIN_ONE);
         }
     }
     return conclude(f, irq, status, &v, __func__);
@@ -600,9 +669,9 @@ void kc_frame_unclaim(struct kc_frames *f, kc_pa_t pa, uint32_t order)
     struct kc_frame *r = kc_frame_at(f, frame_record(s, pfn));
     KC_CHECK(!frame_is_fresh(s, frame_record(s, pfn)) &&
              (r->kind & 0xffffu) == frame_kind(KC_FRAME_CLAIMED, order, 0));
+    frame_store_word(r, FRAME_REF_ONE);
     frame_store_kind(r, frame_kind(KC_FRAME_USED, order, frame_kind_owner(r->kind)));
     frame_store_data(r, 0);
-    r->word = FRAME_REF_ONE;
     for (uint32_t i = 1; i < 1u << order; i++) {
         frame_store_data(&r[i], 0);
         r[i].word = 0;

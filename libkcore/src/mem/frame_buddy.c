@@ -111,7 +111,7 @@ static void mark_used(struct kc_frames *f, uint32_t index, uint32_t order, uint1
 {
     struct kc_frame *r = kc_frame_at(f, index);
     frame_store_data(r, 0);
-    r->word = FRAME_REF_ONE;
+    frame_store_word(r, FRAME_REF_ONE);
     frame_store_kind(r, frame_kind(KC_FRAME_USED, order, owner));
 }
 
@@ -144,8 +144,11 @@ static uint32_t highest(uint32_t zones)
 /*
  * The highest zone first: low memory is for devices. On the way down, `above` counts what the
  * request might have used instead, by which a low zone keeps some back (struct kc_frame_marks).
+ *
+ * A block as zone_take() leaves it, and its zone; its frames count as free no longer.
  */
-uint32_t kc_frame_priv_take(struct kc_frames *f, const struct frame_request *rq)
+KC_INLINE uint32_t take_block(struct kc_frames *f, const struct frame_request *rq,
+                              struct kc_frame_zone **from)
 {
     uint64_t least = (rq->flags & KC_FRAME_URGENT) != 0 ? 0 : f->marks.min;
     if (KC_UNLIKELY(f->free_frames < least + rq->count)) {
@@ -164,15 +167,42 @@ uint32_t kc_frame_priv_take(struct kc_frames *f, const struct frame_request *rq)
         }
         uint32_t index = zone_take(f, z, rq->order);
         if (index != FRAME_NONE) {
-            cut_run(f, z, index, rq);
             z->allocs[rq->order]++;
             z->free_frames -= rq->count;
             f->free_frames -= rq->count;
-            f->owner_frames[rq->owner] += rq->count;
+            uint64_t used = f->frame_count - f->free_frames;
+            f->peak_frames = used > f->peak_frames ? used : f->peak_frames;
+            *from = z;
             return index;
         }
     }
     return FRAME_NONE;
+}
+
+uint32_t kc_frame_priv_take(struct kc_frames *f, const struct frame_request *rq)
+{
+    struct kc_frame_zone *z;
+    uint32_t index = take_block(f, rq, &z);
+    if (index != FRAME_NONE) {
+        cut_run(f, z, index, rq);
+        f->owner_frames[rq->owner] += rq->count;
+    }
+    return index;
+}
+
+uint32_t kc_frame_priv_take_kept(struct kc_frames *f, const struct frame_request *rq, uint32_t word)
+{
+    struct kc_frame_zone *z;
+    uint32_t index = take_block(f, rq, &z);
+    if (index != FRAME_NONE) {
+        struct kc_frame *r = kc_frame_at(f, index);
+        uint32_t last = r->word < KC_FRAME_OWNER_COUNT ? r->word : KC_FRAME_OWNER_NONE;
+        /* Who finds it USED finds it kept. */
+        frame_store_data(r, 0);
+        frame_store_word(r, word);
+        frame_store_kind(r, frame_kind(KC_FRAME_USED, 0, last));
+    }
+    return index;
 }
 
 void kc_frame_priv_count_failure(struct kc_frames *f, const struct frame_request *rq)
@@ -209,7 +239,7 @@ void kc_frame_priv_give(struct kc_frames *f, const struct kc_frame_span *s, uint
             break;
         }
         struct kc_frame *buddy = first + (buddy_pfn - s->pfn);
-        if (buddy->kind != frame_kind(KC_FRAME_FREE, order, KC_FRAME_OWNER_NONE)) {
+        if (frame_load_kind(buddy) != frame_kind(KC_FRAME_FREE, order, KC_FRAME_OWNER_NONE)) {
             break;
         }
         list_del(f, z, buddy, frame_record(s, buddy_pfn), order);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Deep validator of frame: judges F1 to F9 of frame.c and names the first that is broken. */
+/* Deep validator of frame: judges F1 to F12 of frame.c and names the first that is broken. */
 #include "frame_priv.h"
 
 /* What the walk over all records found, to be compared with the counts. */
@@ -9,6 +9,8 @@ struct tally {
     uint64_t free_blocks[KC_FRAME_ZONES][KC_FRAME_ORDERS];
     uint64_t owner_frames[KC_FRAME_OWNER_COUNT];
     uint64_t frames[KC_FRAME_ZONES];
+    uint64_t listed[KC_CPUS_MAX]; /* kept by that CPU */
+    uint64_t zeroed;
 };
 
 static kc_status_t broken(struct kc_frame_fault *where, uint32_t invariant, uint32_t index,
@@ -131,6 +133,26 @@ static kc_status_t check_spans(const struct kc_frames *f, struct kc_frame_fault 
     return status == KC_OK ? check_known(m, where) : status;
 }
 
+/* F10, and the counts for F11 and F12. */
+static kc_status_t check_kept(const struct kc_frames *f, uint32_t index, struct tally *t,
+                              struct kc_frame_fault *where)
+{
+    const struct kc_frame *r = kc_frame_at(f, index);
+    uint32_t keeper = frame_pins(r->word) - 1;
+    if (frame_kind_order(r->kind) != 0 || frame_kind_owner(r->kind) >= KC_FRAME_OWNER_COUNT) {
+        return broken(where, 10, index, 0, r->kind);
+    }
+    if (r->word == FRAME_KEPT_ZERO) {
+        t->zeroed++;
+        return KC_OK;
+    }
+    if (keeper >= f->cpu_count || r->u.data != 0) {
+        return broken(where, 10, index, f->cpu_count, keeper);
+    }
+    t->listed[keeper]++;
+    return KC_OK;
+}
+
 /* F6, and the counts for F8. */
 static kc_status_t check_head(const struct kc_frames *f, uint32_t zone, uint32_t index,
                               struct tally *t, struct kc_frame_fault *where)
@@ -147,6 +169,9 @@ static kc_status_t check_head(const struct kc_frames *f, uint32_t zone, uint32_t
         t->free_blocks[zone][order]++;
         return KC_OK;
     case KC_FRAME_USED:
+        if (frame_is_kept(r->kind, r->word)) {
+            return check_kept(f, index, t, where);
+        }
         if ((frame_refs(r->word) == 0 && !(FRAME_FULL && r->word == 0)) || r->u.data != 0) {
             return broken(where, 6, index, 1, frame_refs(r->word));
         }
@@ -275,16 +300,63 @@ static kc_status_t check_counts(const struct kc_frames *f, const struct tally *t
     for (uint32_t z = 0; z < KC_FRAME_ZONES; z++) {
         all += t->free_frames[z];
     }
+    uint64_t kept = t->zeroed;
+    for (uint32_t i = 0; i < f->cpu_count; i++) {
+        kept += t->listed[i];
+    }
     if (f->free_frames != all) {
         return broken(where, 8, FRAME_NONE, all, f->free_frames);
     }
     for (uint32_t o = 0; o < KC_FRAME_OWNER_COUNT; o++) {
-        if (f->owner_frames[o] != t->owner_frames[o]) {
-            return broken(where, 8, FRAME_NONE, t->owner_frames[o], f->owner_frames[o]);
+        uint64_t counted = kc_frame_priv_owner_frames(f, o);
+        if (counted != t->owner_frames[o]) {
+            return broken(where, 8, FRAME_NONE, t->owner_frames[o], counted);
         }
         all += t->owner_frames[o];
     }
+    all += kept;
     return f->frame_count == all ? KC_OK : broken(where, 8, FRAME_NONE, all, f->frame_count);
+}
+
+/* F11 for one list, the frames that name it having been counted. */
+static kc_status_t check_cpu(const struct kc_frames *f, uint32_t cpu, uint64_t listed,
+                             struct kc_frame_fault *where)
+{
+    const struct kc_frame_cpu *c = &f->cpu[cpu];
+    uint32_t count = kc_mag_count(&c->mag);
+    if (count > KC_FRAME_CPU_FRAMES || count != listed) {
+        return broken(where, 11, FRAME_NONE, listed, count);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        const struct kc_frame_entry *e = &c->entry[i];
+        const struct kc_frame_span *s = frame_span_of(f, e->pfn);
+        if (s == NULL || frame_record(s, e->pfn) != e->index || !frame_entry_is_good(f, c, e)) {
+            return broken(where, 11, e->index, e->pfn, cpu);
+        }
+        for (uint32_t j = 0; j < i; j++) {
+            if (c->entry[j].index == e->index) {
+                return broken(where, 11, e->index, i, j);
+            }
+        }
+    }
+    return KC_OK;
+}
+
+/* F12. */
+static kc_status_t check_stock(const struct kc_frames *f, uint64_t zeroed,
+                               struct kc_frame_fault *where)
+{
+    uint32_t at = f->stock;
+    if (f->stock_count > KC_FRAME_STOCK_MAX || frame_stocked(f) != zeroed) {
+        return broken(where, 12, FRAME_NONE, zeroed, frame_stocked(f));
+    }
+    for (uint32_t i = 0; i < f->stock_count; i++) {
+        if (at >= f->record_count || kc_frame_at(f, at)->word != FRAME_KEPT_ZERO) {
+            return broken(where, 12, at, f->stock_count, i);
+        }
+        at = kc_frame_at(f, at)->u.link.next;
+    }
+    return at == FRAME_NONE ? KC_OK : broken(where, 12, at, FRAME_NONE, at);
 }
 
 static kc_status_t check_all(const struct kc_frames *f, struct kc_frame_fault *where)
@@ -304,7 +376,13 @@ static kc_status_t check_all(const struct kc_frames *f, struct kc_frame_fault *w
             status = check_zone(f, z, &t, where);
         }
     }
-    return status == KC_OK ? check_counts(f, &t, where) : status;
+    if (status == KC_OK) {
+        status = check_counts(f, &t, where);
+    }
+    for (uint32_t i = 0; i < f->cpu_count && status == KC_OK; i++) {
+        status = check_cpu(f, i, t.listed[i], where);
+    }
+    return status == KC_OK ? check_stock(f, t.zeroed, where) : status;
 }
 
 kc_status_t kc_frames_check(struct kc_frames *f, struct kc_frame_fault *where)

@@ -141,7 +141,7 @@ static void make_zones(struct kc_frames *f, uint32_t zones, void *p)
     }
 }
 
-/* Says which spans are a zone's, and which is the greatest. */
+/* Says which spans are a zone's, which is the greatest, and which zones lists may use. */
 static void link_zones(struct kc_frames *f, struct kc_frame_map *m)
 {
     const struct kc_frame_span *span = frame_spans(m);
@@ -159,6 +159,9 @@ static void link_zones(struct kc_frames *f, struct kc_frame_map *m)
     for (i = 1; i < m->span_count; i++) {
         m->main = span[i].count > span[m->main].count ? i : m->main;
     }
+    /* Lists leave memory alone that is kept back, where there is other. */
+    uint32_t above = f->zones & ~((2u << FRAME_ZONE_KEPT) - 1);
+    __atomic_store_n(&f->list_zones, above != 0 ? above : f->zones, __ATOMIC_RELAXED);
 }
 
 /* Banks for so many records from record_count on, which is where a bank begins. */
@@ -191,6 +194,7 @@ void kc_frame_priv_clear(struct kc_frames *f, struct kc_misuse *misuse)
     f->misuse = misuse;
     f->map = &f->empty;
     f->fail_after = UINT64_MAX;
+    f->stock = FRAME_NONE;
 }
 
 /* What the free ranges of early memory need. */

@@ -5,6 +5,7 @@
  *
  *     frame.c          what callers say, judged; blocks, runs, references, claims
  *     frame_buddy.c    lists of free blocks: take, give
+ *     frame_cpu.c      lists of CPUs, and the stock of zero frames
  *     frame_map.c      spans and records: init, fini, memory that is added
  *     frame_reclaim.c  marks and reclaimers
  *     frame_query.c    what is known: blocks, counts, zones
@@ -71,6 +72,19 @@ KC_INLINE uint32_t frame_pins(uint32_t word)
 #define FRAME_REF_MAX 0xffffu
 
 /*
+ * Pins without references: the frame is free, and kept. Which CPU or stock keeps it, the word says;
+ * its owner is the last one.
+ */
+#define FRAME_KEPT_BY(cpu) (FRAME_PIN_ONE * (1u + (cpu)))
+#define FRAME_KEPT_ZERO    (FRAME_PIN_ONE * FRAME_REF_MAX)
+KC_STATIC_ASSERT(KC_CPUS_MAX < FRAME_REF_MAX, "no CPU's word is the stock's");
+
+KC_INLINE bool frame_is_kept(uint32_t kind, uint32_t word)
+{
+    return frame_kind_state(kind) == KC_FRAME_USED && frame_refs(word) == 0 && word != 0;
+}
+
+/*
  * kc_frame_find() reads records without the lock, so whatever it may meet is written by relaxed
  * atomic stores: it may see an old answer, but never a torn one.
  */
@@ -82,6 +96,20 @@ KC_INLINE uint32_t frame_load_kind(const struct kc_frame *r)
 KC_INLINE void frame_store_kind(struct kc_frame *r, uint32_t kind)
 {
     __atomic_store_n(&r->kind, kind, __ATOMIC_RELEASE);
+}
+
+/*
+ * A list's frames change under their CPU without the lock. Whoever finds one reference, the last,
+ * sees all that those did who gave up the others: acquire and release.
+ */
+KC_INLINE uint32_t frame_load_word(const struct kc_frame *r)
+{
+    return __atomic_load_n(&r->word, __ATOMIC_ACQUIRE);
+}
+
+KC_INLINE void frame_store_word(struct kc_frame *r, uint32_t word)
+{
+    __atomic_store_n(&r->word, word, __ATOMIC_RELEASE);
 }
 
 KC_INLINE void frame_store_data(struct kc_frame *r, uint64_t data)
@@ -289,11 +317,114 @@ uint32_t kc_frame_priv_take(struct kc_frames *f, const struct frame_request *rq)
 void kc_frame_priv_give(struct kc_frames *f, const struct kc_frame_span *s, uint32_t index,
                         uint32_t order);
 
+/*
+ * The same for one frame that will be kept, with that word: no owner gets it. The request is of
+ * order 0.
+ */
+uint32_t kc_frame_priv_take_kept(struct kc_frames *f, const struct frame_request *rq,
+                                 uint32_t word);
+
 /* Counts a request that failed. */
 void kc_frame_priv_count_failure(struct kc_frames *f, const struct frame_request *rq);
 
 /* Writes the pattern of free frames over a block that nobody uses: hardening full. */
 void kc_frame_priv_fill(kc_pa_t pa, uint64_t bytes);
+
+/* ---- lists of CPUs (frame_cpu.c) ------------------------------------------------------------ */
+
+/* The list of this CPU, which is pinned, or NULL. */
+KC_INLINE struct kc_frame_cpu *frame_cpu(const struct kc_frames *f)
+{
+    if (!KC_MAG_IS_USED || f->cpu_count == 0) {
+        return NULL;
+    }
+    uint32_t cpu = kc_plat_cpu();
+    return cpu < f->cpu_count ? &f->cpu[cpu] : NULL;
+}
+
+KC_INLINE bool frame_may_list(const struct kc_frames *f, uint32_t zone)
+{
+    return (__atomic_load_n(&f->list_zones, __ATOMIC_RELAXED) >> zone & 1) != 0;
+}
+
+/* One more, or fewer, of a count that only this CPU writes. */
+#define FRAME_COUNT(count, by) \
+    __atomic_store_n((count), __atomic_load_n((count), __ATOMIC_RELAXED) + (by), __ATOMIC_RELAXED)
+
+/* Entries that were of no frame of the list: two frees of it raced. To be reported. */
+struct frame_dropped {
+    uint64_t pa; /* of the last */
+    uint32_t count;
+    uint32_t owner;
+};
+
+/* The frame of an entry is the list's to hand out. */
+KC_INLINE bool frame_entry_is_good(const struct kc_frames *f, const struct kc_frame_cpu *c,
+                                   const struct kc_frame_entry *e)
+{
+    const struct kc_frame *r = kc_frame_at(f, e->index);
+    return frame_load_word(r) == c->word &&
+           (frame_load_kind(r) & 0xffffu) == frame_kind(KC_FRAME_USED, 0, 0);
+}
+
+/*
+ * Hands the topmost frame of the list out, if it is good and in a zone of the request. The CPU is
+ * pinned; the lock need not be held.
+ */
+KC_INLINE bool frame_cpu_pop(struct kc_frames *f, struct kc_frame_cpu *c,
+                             const struct frame_request *rq, kc_pa_t *out)
+{
+    uint32_t count = kc_mag_count(&c->mag);
+    if (KC_UNLIKELY(count == 0)) {
+        return false;
+    }
+    const struct kc_frame_entry *e = &c->entry[count - 1];
+    if (KC_UNLIKELY((rq->zones >> frame_zone_of(e->pfn) & 1) == 0 ||
+                    !frame_entry_is_good(f, c, e))) {
+        return false;
+    }
+    struct kc_frame *r = kc_frame_at(f, e->index);
+    frame_store_kind(r, frame_kind(KC_FRAME_USED, 0, rq->owner));
+    frame_store_word(r, FRAME_REF_ONE);
+    *out = frame_pa(e->pfn);
+    kc_mag_set_count(&c->mag, count - 1);
+    FRAME_COUNT(&c->owner[rq->owner], 1u);
+    FRAME_COUNT(&c->allocs, 1u);
+    kc_plat_note(KC_NOTE_FRAME_ALLOC, kc_pa_raw(*out), KC_FRAME_BYTES, NULL);
+    return true;
+}
+
+/*
+ * Hands a frame out of the stock (*zero) or of this CPU's list, which is filled before if it is
+ * empty; false if neither serves the request, which is of order 0. The lock is held.
+ */
+bool kc_frame_priv_cpu_take(struct kc_frames *f, const struct frame_request *rq, kc_pa_t *out,
+                            bool *zero, struct frame_dropped *dropped);
+
+/* Gives the zones what the stock and this CPU keep. False: nothing. The lock is held. */
+bool kc_frame_priv_cpu_yield(struct kc_frames *f, struct frame_dropped *dropped);
+
+/* Frees a frame into this CPU's list; false if it is none that may go there, nothing was done. */
+bool kc_frame_priv_cpu_free(struct kc_frames *f, kc_pa_t pa);
+
+/* Says so if entries were dropped. The lock is not held. */
+KC_COLD void kc_frame_priv_cpu_tell(struct kc_frames *f, const struct frame_dropped *dropped);
+KC_INLINE void frame_cpu_report(struct kc_frames *f, const struct frame_dropped *dropped)
+{
+    if (KC_UNLIKELY(dropped->count != 0)) {
+        kc_frame_priv_cpu_tell(f, dropped);
+    }
+}
+
+/* Frames in lists, and in the stock or on their way there. */
+uint64_t kc_frame_priv_cpu_kept(const struct kc_frames *f);
+KC_INLINE uint64_t frame_stocked(const struct kc_frames *f)
+{
+    return (uint64_t)f->stock_count + f->zeroing;
+}
+
+/* Frames of an owner, as CPUs counted. */
+uint64_t kc_frame_priv_owner_frames(const struct kc_frames *f, uint32_t owner);
 
 /* An allocator without memory (frame_map.c). */
 void kc_frame_priv_clear(struct kc_frames *f, struct kc_misuse *misuse);

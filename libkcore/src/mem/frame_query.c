@@ -9,13 +9,16 @@ static void describe(const struct kc_frames *f, const struct kc_frame_span *s, u
                      struct kc_frame_info *out)
 {
     const struct kc_frame *r = kc_frame_at(f, head);
-    bool used = frame_kind_state(r->kind) == KC_FRAME_USED;
+    uint32_t kind = frame_load_kind(r);
+    uint32_t word = frame_load_word(r);
+    bool kept = frame_is_kept(kind, word);
+    bool used = frame_kind_state(kind) == KC_FRAME_USED && !kept;
     out->base = frame_pa(frame_pfn(s, head));
-    out->order = frame_kind_order(r->kind);
-    out->state = frame_kind_state(r->kind);
-    out->owner = (uint16_t)frame_kind_owner(r->kind);
-    out->refs = used ? (uint16_t)frame_refs(r->word) : 0;
-    out->pins = used ? (uint16_t)frame_pins(r->word) : 0;
+    out->order = frame_kind_order(kind);
+    out->state = kept ? KC_FRAME_FREE : frame_kind_state(kind);
+    out->owner = kept ? KC_FRAME_OWNER_NONE : (uint16_t)frame_kind_owner(kind);
+    out->refs = used ? (uint16_t)frame_refs(word) : 0;
+    out->pins = used ? (uint16_t)frame_pins(word) : 0;
 }
 
 void kc_frame_info(struct kc_frames *f, kc_pa_t pa, struct kc_frame_info *out)
@@ -53,7 +56,7 @@ uint64_t kc_frame_owner_frames(struct kc_frames *f, uint16_t owner)
         return 0;
     }
     uint64_t irq = kc_lock_acquire_irqsave(&f->lock);
-    uint64_t n = f->owner_frames[owner];
+    uint64_t n = kc_frame_priv_owner_frames(f, owner);
     kc_lock_release_irqrestore(&f->lock, irq);
     return n;
 }
@@ -87,8 +90,11 @@ void kc_frame_stats(struct kc_frames *f, struct kc_frame_stats *out)
     __builtin_memset(out, 0, sizeof(*out));
     uint64_t irq = kc_lock_acquire_irqsave(&f->lock);
     out->frame_count = f->frame_count;
-    out->free_frames = f->free_frames;
-    out->used_frames = f->frame_count - f->free_frames;
+    out->kept_frames = kc_frame_priv_cpu_kept(f);
+    out->stock_frames = frame_stocked(f);
+    out->free_blocks[0] = out->kept_frames + out->stock_frames;
+    out->free_frames = f->free_frames + out->free_blocks[0];
+    out->used_frames = f->frame_count - out->free_frames;
     out->peak_frames = f->peak_frames;
     for (uint32_t left = f->zones; left != 0; left &= left - 1) {
         const struct kc_frame_zone *z = f->zone[__builtin_ctz(left)];
@@ -101,6 +107,10 @@ void kc_frame_stats(struct kc_frames *f, struct kc_frame_stats *out)
     }
     out->alloc_count = f->alloc_count;
     out->free_count = f->free_count;
+    for (uint32_t i = 0; i < f->cpu_count; i++) {
+        out->alloc_count += __atomic_load_n(&f->cpu[i].allocs, __ATOMIC_RELAXED);
+        out->free_count += __atomic_load_n(&f->cpu[i].frees, __ATOMIC_RELAXED);
+    }
     out->fail_count = f->fail_count;
     out->table_bytes = f->table_bytes;
     out->bad_frames = f->owner_frames[KC_FRAME_OWNER_BAD];
@@ -216,14 +226,15 @@ bool kc_frame_next_used(struct kc_frames *f, uint64_t *cursor, struct kc_frame_i
                 pfn = frame_pfn(s, s->fresh_end);
                 continue;
             }
-            uint32_t kind = kc_frame_at(f, index)->kind;
-            enum kc_frame_state state = frame_kind_state(kind);
+            struct kc_frame_info is;
+            describe(f, s, index, &is);
+            enum kc_frame_state state = is.state;
             found = state == KC_FRAME_USED || state == KC_FRAME_CLAIMED;
             if (found) {
-                describe(f, s, index, out);
+                *out = is;
             }
             /* An inner record here means that blocks merged since the last call: step over it. */
-            pfn += state == KC_FRAME_INNER ? 1 : (uint64_t)1 << frame_kind_order(kind);
+            pfn += state == KC_FRAME_INNER ? 1 : (uint64_t)1 << is.order;
         }
     }
     *cursor = pfn;
@@ -239,6 +250,8 @@ void kc_frames_fail_run(struct kc_frames *f, uint64_t n, uint64_t times)
     f->fail_after = times == 0 ? UINT64_MAX : n;
     f->fail_times = times;
     f->deaf = 0;
+    /* Every allocation is counted: none goes past the lock. */
+    __atomic_store_n(&f->faulty, f->fail_after != UINT64_MAX, __ATOMIC_RELAXED);
     kc_lock_release_irqrestore(&f->lock, irq);
 }
 
