@@ -155,7 +155,7 @@ Test(alloc_threads, every_block_has_one_owner)
     cr_assert_eq(kc_frames_init(&frames, &early, &misuse), KC_OK);
     struct kc_cache_config cc = {
         .name = "c", .object_bytes = 200, .misuse = &misuse, .cpu_count = THREADS};
-    struct kc_heap_config hc = {"h", &misuse, 0, 0, &set};
+    struct kc_heap_config hc = {"h", &misuse, 0, 0, &set, 0};
     /* With one spare, sizes push each other's empty slabs out all the time. */
     struct kc_cache_set_config sc = {"s", members, KC_HEAP_CLASSES, 1, 0, &misuse, THREADS};
     struct kc_pool_config pc = {"p", pool_memory, sizeof(pool_memory), 100, 0, &misuse, 0, THREADS};
@@ -237,7 +237,7 @@ Test(alloc_threads, misuse_races_are_refused)
     cr_assert_eq(host_ram_create(KC_MIB(8), &info), KC_OK);
     cr_assert_eq(kc_early_init(&early, &info), KC_OK);
     cr_assert_eq(kc_frames_init(&frames, &early, &misuse), KC_OK);
-    struct kc_heap_config hc = {"h", &misuse, 0, THREADS, NULL};
+    struct kc_heap_config hc = {"h", &misuse, 0, THREADS, NULL, 0};
     cr_assert_eq(kc_heap_init(&heap, &hc, &frames), KC_OK);
     for (uint32_t i = 0; i < THREADS; i++) {
         thread_seed[i] = kc_random(&seed);
