@@ -59,6 +59,7 @@ enum kc_misuse_kind {
     KC_MISUSE_BUSY,        /* destroyed while something of it is live */
     KC_MISUSE_CORRUPT,     /* its bookkeeping or guard bytes were overwritten */
     KC_MISUSE_LOCK,        /* lock released by another CPU, taken twice, or out of order */
+    KC_MISUSE_OVERUSE,     /* more was taken than was set aside */
     KC_MISUSE_KIND_COUNT
 };
 

@@ -33,6 +33,8 @@ const char *kc_misuse_kind_name(enum kc_misuse_kind k)
         return "corrupt";
     case KC_MISUSE_LOCK:
         return "lock";
+    case KC_MISUSE_OVERUSE:
+        return "overuse";
     case KC_MISUSE_KIND_COUNT:
         break;
     }
