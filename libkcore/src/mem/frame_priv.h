@@ -254,7 +254,7 @@ KC_INLINE uint32_t frame_stretch_order(const struct kc_frame_span *s, uint32_t i
 {
     uint64_t pfn = frame_pfn(s, index);
     uint32_t most = kc_log2_floor(end - index);
-    uint32_t aligned = pfn == 0 ? most : (uint32_t)__builtin_ctzll(pfn);
+    uint32_t aligned = pfn == 0 ? most : kc_log2_floor(pfn & (0 - pfn));
     uint32_t order = aligned < most ? aligned : most;
     return order < KC_FRAME_ORDER_MAX ? order : KC_FRAME_ORDER_MAX;
 }
