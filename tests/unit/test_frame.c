@@ -256,12 +256,14 @@ Test(frame, a_run_grows_and_shrinks_where_it_is)
     for (uint32_t i = 0; i < KC_ARRAY_COUNT(counts); i++) {
         for (uint32_t k = 0; k < KC_ARRAY_COUNT(counts); k++) {
             kc_pa_t pa;
-            cr_assert_eq(kc_frame_alloc_run(&frames, counts[i], KC_FRAME_ORDER_MAX, 0, OWNER, &pa),
+            uint32_t most = counts[i] > counts[k] ? counts[i] : counts[k];
+            cr_assert_eq(kc_frame_alloc_run(&frames, most, KC_FRAME_ORDER_MAX, 0, OWNER, &pa),
                          KC_OK);
             unsigned char *p = kc_plat_ram(pa);
             size_t bytes = (size_t)counts[k] * KC_FRAME_BYTES;
             p[0] = 0x77;
             p[bytes - 1] = 0x77;
+            cr_assert_eq(kc_frame_resize_run(&frames, pa, most, counts[i], 0), KC_OK);
             cr_assert_eq(kc_frame_resize_run(&frames, pa, counts[i], counts[k], KC_FRAME_ZERO),
                          KC_OK);
             cr_assert_eq(p[0], 0x77, "what was there stays");
