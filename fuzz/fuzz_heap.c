@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     kc_misuse_init(&misuse, KC_MISUSE_SILENT);
     FUZZ_REQUIRE(kc_early_init(&early, &info) == KC_OK);
     FUZZ_REQUIRE(kc_frames_init(&frames, &early, &misuse) == KC_OK);
-    struct kc_heap_config config = {"fuzz", &misuse, 0, kc_bytes_below(&o, 2), NULL};
+    struct kc_heap_config config = {"fuzz", &misuse, 0, kc_bytes_below(&o, 2), NULL, 0};
     FUZZ_REQUIRE(kc_heap_init(&heap, &config, &frames) == KC_OK);
     heap_model_init(&model, &heap, &misuse);
     model.may_fail = true;

@@ -172,7 +172,7 @@ static void get_arena(struct kc_boot_info *bi)
 static void make_heap(void)
 {
     static struct kc_boot_info bi;
-    const struct kc_heap_config config = {"malloc", &misuse, 0, KC_CPUS_MAX, NULL};
+    const struct kc_heap_config config = {"malloc", &misuse, 0, KC_CPUS_MAX, NULL, 0};
     host_hooks.panic = on_panic;
     host_console_fd = STDERR_FILENO;
     kc_misuse_init(&misuse, policy_wanted());

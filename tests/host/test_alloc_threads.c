@@ -8,8 +8,9 @@
 
 #include <pthread.h>
 
-#include <kc/heap.h>
+#include <kc/account.h>
 #include <kc/pool.h>
+#include <kc/reserve.h>
 
 #include <host.h>
 #include <host_ram.h>
@@ -155,7 +156,7 @@ Test(alloc_threads, every_block_has_one_owner)
     cr_assert_eq(kc_frames_init(&frames, &early, &misuse), KC_OK);
     struct kc_cache_config cc = {
         .name = "c", .object_bytes = 200, .misuse = &misuse, .cpu_count = THREADS};
-    struct kc_heap_config hc = {"h", &misuse, 0, 0, &set};
+    struct kc_heap_config hc = {"h", &misuse, 0, 0, &set, 0};
     /* With one spare, sizes push each other's empty slabs out all the time. */
     struct kc_cache_set_config sc = {"s", members, KC_HEAP_CLASSES, 1, 0, &misuse, THREADS};
     struct kc_pool_config pc = {"p", pool_memory, sizeof(pool_memory), 100, 0, &misuse, 0, THREADS};
@@ -237,7 +238,7 @@ Test(alloc_threads, misuse_races_are_refused)
     cr_assert_eq(host_ram_create(KC_MIB(8), &info), KC_OK);
     cr_assert_eq(kc_early_init(&early, &info), KC_OK);
     cr_assert_eq(kc_frames_init(&frames, &early, &misuse), KC_OK);
-    struct kc_heap_config hc = {"h", &misuse, 0, THREADS, NULL};
+    struct kc_heap_config hc = {"h", &misuse, 0, THREADS, NULL, 0};
     cr_assert_eq(kc_heap_init(&heap, &hc, &frames), KC_OK);
     for (uint32_t i = 0; i < THREADS; i++) {
         thread_seed[i] = kc_random(&seed);
@@ -254,6 +255,100 @@ Test(alloc_threads, misuse_races_are_refused)
     cr_expect_eq(kc_misuse_total(&misuse), 2 * THREADS * (uint64_t)ROUNDS);
     cr_expect_eq(kc_heap_check(&heap, NULL), KC_OK);
     cr_expect_eq(kc_heap_fini(&heap), KC_OK);
+    cr_expect_eq(kc_frames_fini(&frames), KC_OK);
+    host_ram_destroy();
+}
+
+/* ---- accounts, reserves, and blocks that change where they are --------------------------------
+ */
+
+#define SPARES 8u
+
+static struct kc_account account;
+static struct kc_account_owner owner[THREADS];
+static uint64_t table[1024];
+static struct kc_reserve reserve;
+static void *spare[SPARES];
+
+/* Each has two of the reserve at most, so that it must hold; and some of its own account. */
+static void *accounting(void *arg)
+{
+    uint32_t me = (uint32_t)(uintptr_t)arg;
+    uint64_t seed = thread_seed[me];
+    void *mine[16] = {NULL};
+    void *kept[2] = {NULL};
+    host_cpu_set(me);
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        uint64_t x = kc_random(&seed) >> 8;
+        uint32_t at = x % KC_ARRAY_COUNT(mine);
+        size_t size = 1 + (x >> 16) % ((x >> 12 & 3) == 0 ? 60000 : 300);
+        uint32_t is = THREADS;
+        if (mine[at] == NULL) {
+            note_wrong(kc_account_alloc(&account, me, size, 0, &mine[at]) == KC_ERR_ARG);
+        } else if ((x >> 8 & 1) != 0) {
+            note_wrong(!kc_account_owner_of(&account, mine[at], &is) || is != me);
+            note_wrong(kc_account_resize(&account, mine[at], size, 0, &mine[at]) == KC_ERR_PERM);
+        } else {
+            note_wrong(kc_account_free(&account, mine[at]) != KC_OK);
+            mine[at] = NULL;
+        }
+        at = (x >> 9) % KC_ARRAY_COUNT(kept);
+        if (kept[at] == NULL) {
+            kept[at] = kc_reserve_alloc(&reserve, (uint32_t)(x >> 10) & KC_HEAP_ATOMIC);
+            note_wrong(kept[at] == NULL);
+        } else {
+            note_wrong(kc_reserve_free(&reserve, kept[at]) != KC_OK);
+            kept[at] = NULL;
+        }
+        if (x % 512 == 0) {
+            (void)kc_heap_trim(&heap, x >> 40);
+        }
+    }
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(mine); i++) {
+        note_wrong(kc_account_free(&account, mine[i]) != KC_OK);
+    }
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(kept); i++) {
+        note_wrong(kc_reserve_free(&reserve, kept[i]) != KC_OK);
+    }
+    return NULL;
+}
+
+Test(alloc_threads, accounts_and_reserves_over_one_heap)
+{
+    pthread_t thread[THREADS];
+    uint64_t seed = kc_test_seed();
+    kc_misuse_init(&misuse, KC_MISUSE_SILENT);
+    wrong = 0;
+    cr_assert_eq(host_ram_create(KC_MIB(2), &info), KC_OK);
+    cr_assert_eq(kc_early_init(&early, &info), KC_OK);
+    cr_assert_eq(kc_frames_init(&frames, &early, &misuse), KC_OK);
+    struct kc_heap_config hc = {"h", &misuse, 0, THREADS, NULL, 2 * KC_HEAP_KEEP_MIN};
+    cr_assert_eq(kc_heap_init(&heap, &hc, &frames), KC_OK);
+    struct kc_account_config ac = {"a", owner, table, THREADS, KC_ARRAY_COUNT(table), &misuse};
+    cr_assert_eq(kc_account_init(&account, &ac, &heap), KC_OK);
+    struct kc_reserve_config rc = {"r", 9000, SPARES, 0, spare, &misuse};
+    cr_assert_eq(kc_reserve_init(&reserve, &rc, &heap), KC_OK);
+    for (uint32_t i = 0; i < THREADS; i++) {
+        thread_seed[i] = kc_random(&seed);
+        cr_assert_eq(kc_account_set_quota(&account, i, 400000), KC_OK);
+    }
+    for (uint32_t i = 1; i < THREADS; i++) {
+        cr_assert_eq(pthread_create(&thread[i], NULL, accounting, (void *)(uintptr_t)i), 0);
+    }
+    (void)accounting(NULL);
+    for (uint32_t i = 1; i < THREADS; i++) {
+        cr_assert_eq(pthread_join(thread[i], NULL), 0);
+    }
+    host_cpu_set(0);
+    cr_expect_eq(wrong, 0);
+    cr_expect_eq(kc_misuse_total(&misuse), 0);
+    cr_expect_eq(kc_account_check(&account, NULL), KC_OK);
+    cr_expect_eq(kc_reserve_check(&reserve, NULL), KC_OK);
+    cr_expect_eq(kc_heap_check(&heap, NULL), KC_OK);
+    cr_expect_eq(kc_account_fini(&account), KC_OK);
+    cr_expect_eq(kc_reserve_fini(&reserve), KC_OK);
+    cr_expect_eq(kc_heap_fini(&heap), KC_OK);
+    cr_expect_eq(kc_frames_check(&frames, NULL), KC_OK);
     cr_expect_eq(kc_frames_fini(&frames), KC_OK);
     host_ram_destroy();
 }

@@ -50,6 +50,7 @@ struct frame_model {
     struct kc_frame_reclaimer reclaimer;
     struct frame_model_block hoard[FRAME_MODEL_HOARD]; /* what the reclaimer can give back */
     uint32_t hoarded, asked;                           /* blocks; times it was asked */
+    uint32_t longer;                                   /* runs that grew where they were */
     uint8_t kept[FRAME_MODEL_FRAMES];                  /* enum frame_model_keeper */
     void (*go)(uint32_t cpu);                          /* to that CPU; NULL: there is one */
 };
@@ -474,6 +475,34 @@ static inline void frame_model_free(struct frame_model *m, struct frame_model_bl
     b->count = 0;
 }
 
+/*
+ * A run is made longer or shorter where it is. Shorter always works; longer only where the frames
+ * behind are free and the start is aligned for it, and never breaks what is as it was.
+ */
+static inline void frame_model_resize(struct frame_model *m, struct frame_model_block *b,
+                                      uint32_t x)
+{
+    struct frame_model_block old = *b;
+    uint32_t at = frame_model_at(m, kc_pa_raw(b->pa) >> KC_FRAME_LOG2);
+    b->count = (x & 1) != 0 ? 1 + x / 2 % (2 * old.count) : 1 + x / 2 % KC_FRAME_RUN_MAX;
+    b->count = b->count > KC_FRAME_RUN_MAX ? KC_FRAME_RUN_MAX : b->count;
+    bool room = kc_pa_is_aligned(b->pa, (uint64_t)KC_FRAME_BYTES << kc_log2_floor(b->count));
+    for (uint32_t i = old.count; i < b->count; i++) {
+        room = room && at + i < m->frames && m->used[at + i] == 0;
+    }
+    kc_status_t status = kc_frame_resize_run(m->f, b->pa, old.count, b->count, KC_FRAME_URGENT);
+    MODEL_REQUIRE(b->count > old.count || status == KC_OK);
+    if (status == KC_OK) {
+        MODEL_REQUIRE(room);
+        frame_model_mark(m, &old, 0);
+        frame_model_mark(m, b, 1);
+        m->longer += b->count > old.count;
+        return;
+    }
+    MODEL_REQUIRE(status == KC_ERR_NOMEM);
+    b->count = old.count;
+}
+
 /* Wrong in some way, and each way has one answer. */
 static inline void frame_model_wrong(struct frame_model *m, struct frame_model_block *b, uint32_t x)
 {
@@ -567,6 +596,8 @@ static inline void frame_model_step(struct frame_model *m, struct kc_bytes *o)
         frame_model_free(m, b);
     } else if (what % 8 == 6 && !b->run) {
         frame_model_count(m, b, what / 8);
+    } else if (what % 8 == 6) {
+        frame_model_resize(m, b, kc_bytes_u32(o));
     } else {
         frame_model_wrong(m, b, what / 8 + kc_bytes_below(o, 65536) * 32);
     }

@@ -26,7 +26,8 @@ struct heap_model {
     struct kc_misuse *misuse;
     struct heap_model_block block[HEAP_MODEL_BLOCKS];
     uint64_t live, granted, refused, reports;
-    bool may_fail; /* memory may run out */
+    bool may_fail;  /* memory may run out */
+    uint32_t grown; /* large blocks that grew where they were */
 };
 
 static inline void heap_model_init(struct heap_model *m, struct kc_heap *h,
@@ -87,7 +88,8 @@ static inline void heap_model_alloc(struct heap_model *m, struct heap_model_bloc
     uint32_t x = kc_bytes_below(o, 65536);
     size_t size = heap_model_size(o);
     size_t align = (size_t)1 << (x >> 8) % 16;
-    uint32_t flags = (x & 1) != 0 ? KC_HEAP_ZERO : 0;
+    uint32_t zero = (x & 1) != 0 ? KC_HEAP_ZERO : 0;
+    uint32_t flags = zero | (x >> 4 & KC_HEAP_ATOMIC);
     bool possible = size != 0 && size <= KC_HEAP_SIZE_MAX;
     unsigned char *p;
     switch (x >> 1 & 3) {
@@ -114,7 +116,7 @@ static inline void heap_model_alloc(struct heap_model *m, struct heap_model_bloc
         return;
     }
     MODEL_REQUIRE(possible && kc_is_aligned((uintptr_t)p, align));
-    for (size_t i = 0; flags != 0 && i < kc_heap_usable(m->h, p); i++) {
+    for (size_t i = 0; zero != 0 && i < kc_heap_usable(m->h, p); i++) {
         MODEL_REQUIRE(p[i] == 0);
         i += i > 300 ? 100 : 0;
     }
@@ -153,6 +155,9 @@ static inline void heap_model_free(struct heap_model *m, struct heap_model_block
         m->reports += 2;
         MODEL_REQUIRE(kc_heap_free_sized(m->h, p, b->usable) == KC_OK);
         break;
+    case 2:
+        MODEL_REQUIRE(kc_heap_free_erased(m->h, p) == KC_OK);
+        break;
     default:
         MODEL_REQUIRE(kc_heap_free(m->h, p) == KC_OK);
         break;
@@ -166,25 +171,52 @@ static inline void heap_model_free(struct heap_model *m, struct heap_model_block
     }
 }
 
+/*
+ * Where a block of `have` usable bytes may be after it was resized: small ones stay if and only if
+ * the class does; large ones always when they do not grow, and when they do, if the frames behind
+ * are free, which the model does not know.
+ */
+static inline bool heap_model_may_stay(size_t have, size_t size)
+{
+    return kc_heap_granted(size) == have || (have > KC_HEAP_SMALL_MAX && size > KC_HEAP_SMALL_MAX);
+}
+
+static inline bool heap_model_must_stay(size_t have, size_t size)
+{
+    return heap_model_may_stay(have, size) && kc_heap_granted(size) <= have;
+}
+
 static inline void heap_model_resize(struct heap_model *m, struct heap_model_block *b,
                                      struct kc_bytes *o)
 {
     size_t size = heap_model_size(o);
     uint32_t x = kc_bytes_u8(o);
-    uint32_t flags = (x & 1) != 0 ? KC_HEAP_ZERO : 0;
+    uint32_t flags = x & (KC_HEAP_ZERO | KC_HEAP_ATOMIC | KC_HEAP_ERASE);
     bool possible = size != 0 && size <= KC_HEAP_SIZE_MAX;
+    bool may_move = (x & 16) != 0;
     struct heap_model_block old = *b;
-    unsigned char *p = (unsigned char *)kc_heap_resize(m->h, b->p, size, flags);
+    unsigned char *p = b->p;
+    if (may_move) {
+        p = (unsigned char *)kc_heap_resize(m->h, b->p, size, flags);
+    } else {
+        kc_status_t status = kc_heap_try_resize(m->h, b->p, size, flags);
+        MODEL_REQUIRE(status == (possible ? status == KC_OK ? KC_OK : KC_ERR_NOMEM : KC_ERR_RANGE));
+        p = status == KC_OK ? p : NULL;
+    }
     m->refused += !possible;
     if (p == NULL) {
-        MODEL_REQUIRE(!possible || m->may_fail || size > KC_HEAP_SMALL_MAX);
+        MODEL_REQUIRE(!possible || m->may_fail || size > KC_HEAP_SMALL_MAX || !may_move);
+        MODEL_REQUIRE(!possible || !heap_model_must_stay(old.usable, size));
         heap_model_intact(b, b->p, b->usable);
         return;
     }
     size_t kept = old.usable < size ? old.usable : size;
-    MODEL_REQUIRE(possible && (p == old.p) == (kc_heap_granted(size) == old.usable));
+    MODEL_REQUIRE(possible && (p != old.p || heap_model_may_stay(old.usable, size)));
+    MODEL_REQUIRE(p == old.p || !heap_model_must_stay(old.usable, size));
+    m->grown += p == old.p && kc_heap_usable(m->h, p) > old.usable;
     heap_model_intact(&old, p, kept);
-    for (size_t i = kept; flags != 0 && old.usable < size && i < kc_heap_usable(m->h, p); i++) {
+    for (size_t i = kept;
+         (flags & KC_HEAP_ZERO) != 0 && old.usable < size && i < kc_heap_usable(m->h, p); i++) {
         MODEL_REQUIRE(p[i] == 0);
     }
     heap_model_drop(m, b);
@@ -197,6 +229,11 @@ static inline void heap_model_step(struct heap_model *m, struct kc_bytes *o)
     struct heap_model_block *b = &m->block[kc_bytes_u8(o) % HEAP_MODEL_BLOCKS];
     if (what == 255) {
         (void)kc_heap_shrink(m->h);
+    } else if (what == 254) {
+        uint64_t keep = kc_bytes_below(o, 65536);
+        (void)kc_heap_trim(m->h, keep);
+        /* One CPU: nobody else's magazine holds anything back. */
+        MODEL_REQUIRE(kc_heap_kept(m->h) <= keep);
     } else if (b->p == NULL) {
         heap_model_alloc(m, b, o);
     } else if (what % 4 == 0) {

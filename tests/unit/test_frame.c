@@ -247,6 +247,86 @@ Test(frame, run_wastes_nothing_and_is_freed_as_one)
     cr_assert_eq(now.free_blocks[KC_FRAME_ORDER_MAX], before.free_blocks[KC_FRAME_ORDER_MAX]);
 }
 
+/* Every count to every other, where what follows is free; the rest is one free block again. */
+Test(frame, a_run_grows_and_shrinks_where_it_is)
+{
+    static const uint32_t counts[] = {1, 2, 3, 5, 7, 8, 9, 31, 64, 100, 255, 256, 511, 1023, 1024};
+    struct kc_frame_stats before, now;
+    kc_frame_stats(&frames, &before);
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(counts); i++) {
+        for (uint32_t k = 0; k < KC_ARRAY_COUNT(counts); k++) {
+            kc_pa_t pa;
+            uint32_t most = counts[i] > counts[k] ? counts[i] : counts[k];
+            cr_assert_eq(kc_frame_alloc_run(&frames, most, KC_FRAME_ORDER_MAX, 0, OWNER, &pa),
+                         KC_OK);
+            unsigned char *p = kc_plat_ram(pa);
+            size_t bytes = (size_t)counts[k] * KC_FRAME_BYTES;
+            p[0] = 0x77;
+            p[bytes - 1] = 0x77;
+            cr_assert_eq(kc_frame_resize_run(&frames, pa, most, counts[i], 0), KC_OK);
+            cr_assert_eq(kc_frame_resize_run(&frames, pa, counts[i], counts[k], KC_FRAME_ZERO),
+                         KC_OK);
+            cr_assert_eq(p[0], 0x77, "what was there stays");
+            cr_assert_eq(p[bytes - 1], counts[k] > counts[i] ? 0 : 0x77, "what is new is zero");
+            cr_assert_eq(kc_frame_owner_frames(&frames, OWNER), counts[k]);
+            cr_assert_eq(kc_frames_check(&frames, NULL), KC_OK);
+            cr_assert_eq(kc_frame_free_run(&frames, pa, counts[k]), KC_OK);
+        }
+    }
+    kc_frame_stats(&frames, &now);
+    cr_expect_eq(now.alloc_count, now.free_count);
+    cr_expect_eq(now.free_blocks[KC_FRAME_ORDER_MAX], before.free_blocks[KC_FRAME_ORDER_MAX]);
+}
+
+/*
+ *     | 0 to 7: the run | 8, 9: somebody's |
+ */
+Test(frame, a_run_that_cannot_grow_is_as_it_was)
+{
+    kc_pa_t pa, again;
+    cr_assert_eq(kc_frame_alloc_run(&frames, 10, 4, 0, OWNER, &pa), KC_OK);
+    kc_pa_t next = after(pa, 8 * KC_FRAME_BYTES);
+    cr_assert_eq(kc_frame_free(&frames, pa, 3), KC_OK);
+    cr_assert_eq(kc_frame_alloc_run(&frames, 5, 0, 0, OWNER, &again), KC_OK);
+    cr_assert_eq(kc_pa_raw(again), kc_pa_raw(pa));
+    cr_expect_eq(kc_frame_resize_run(&frames, pa, 5, 6, 0), KC_OK);
+    cr_expect_eq(kc_frame_resize_run(&frames, pa, 6, 8, 0), KC_OK);
+    cr_expect_eq(kc_frame_resize_run(&frames, pa, 8, 9, 0), KC_ERR_NOMEM, "somebody's");
+    cr_expect_eq(kc_frame_owner_frames(&frames, OWNER), 10);
+    EXPECT_MISUSE(kc_frame_resize_run(&frames, pa, 7, 8, 0), KC_ERR_ARG, KC_MISUSE_WRONG_SIZE);
+    cr_expect_eq(kc_frame_resize_run(&frames, next, 2, 16, 0), KC_ERR_NOMEM, "at no place for 16");
+    cr_expect_eq(kc_frame_resize_run(&frames, next, 2, 8, 0), KC_OK);
+    cr_expect_eq(kc_frame_resize_run(&frames, next, 8, 1, 0), KC_OK);
+    cr_expect_eq(kc_frame_resize_run(&frames, pa, 8, 7, 0), KC_OK);
+    /* Marks, an injected fault, and what is no run. */
+    struct kc_frame_stats s;
+    kc_frame_stats(&frames, &s);
+    struct kc_frame_marks marks = {s.free_frames, s.free_frames, s.free_frames, 0, 0};
+    cr_assert_eq(kc_frames_set_marks(&frames, &marks), KC_OK);
+    cr_expect_eq(kc_frame_resize_run(&frames, pa, 7, 8, 0), KC_ERR_NOMEM, "kept back");
+    cr_expect_eq(kc_frame_resize_run(&frames, pa, 7, 8, KC_FRAME_URGENT), KC_OK);
+    kc_frames_fail_after(&frames, 0);
+    cr_expect_eq(kc_frame_resize_run(&frames, next, 1, 2, KC_FRAME_URGENT), KC_ERR_NOMEM);
+    cr_expect_eq(kc_frame_resize_run(&frames, next, 1, 2, KC_FRAME_URGENT), KC_OK);
+    cr_expect_eq(kc_frame_resize_run(&frames, pa, 8, 0, 0), KC_ERR_RANGE);
+    cr_expect_eq(kc_frame_resize_run(&frames, pa, 0, 8, 0), KC_ERR_RANGE);
+    cr_expect_eq(kc_frame_resize_run(&frames, pa, 8, KC_FRAME_RUN_MAX + 1, 0), KC_ERR_RANGE);
+    cr_expect_eq(kc_frame_resize_run(&frames, pa, 8, 7, 0x80), KC_ERR_ARG);
+    EXPECT_MISUSE(kc_frame_resize_run(&frames, kc_pa(0), 1, 2, 0), KC_ERR_RANGE, KC_MISUSE_FOREIGN);
+    cr_expect_eq(kc_frames_check(&frames, NULL), KC_OK);
+    cr_expect_eq(kc_frame_free_run(&frames, pa, 8), KC_OK);
+    EXPECT_MISUSE(kc_frame_resize_run(&frames, pa, 8, 7, 0), KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE);
+    cr_expect_eq(kc_frame_alloc_run(&frames, 8, 0, KC_FRAME_URGENT, KC_FRAME_OWNER_USER, &again),
+                 KC_OK);
+    cr_assert_eq(kc_pa_raw(again), kc_pa_raw(pa));
+    EXPECT_MISUSE(kc_frame_resize_run(&frames, pa, 10, 4, 0), KC_ERR_PERM, KC_MISUSE_WRONG_OWNER);
+    cr_expect_eq(kc_frame_free(&frames, pa, 3), KC_OK);
+    cr_expect_eq(kc_frame_free(&frames, next, 1), KC_OK);
+    struct kc_frame_stats end;
+    kc_frame_stats(&frames, &end);
+    cr_expect_eq(end.used_frames, 0);
+}
+
 Test(frame, runs_of_every_count_and_alignment)
 {
     for (uint32_t count = 1; count <= KC_FRAME_RUN_MAX; count += count < 70 ? 1 : 61) {
@@ -696,6 +776,26 @@ Test(frame, a_frame_written_to_after_its_free_is_taken_out_of_use)
     while (held_count > 0) {
         cr_assert_eq(kc_frame_free(&frames, held[--held_count], 0), KC_OK);
     }
+    cr_expect_eq(kc_frames_fini(&frames), KC_OK);
+}
+
+Test(frame, a_run_does_not_grow_into_what_was_written_to_while_free)
+{
+    kc_pa_t pa;
+    cr_assert_eq(kc_frame_alloc_run(&frames, 8, 3, 0, OWNER, &pa), KC_OK);
+    cr_assert_eq(kc_frame_resize_run(&frames, pa, 8, 4, 0), KC_OK);
+    uint64_t *word = kc_plat_ram(after(pa, 5 * KC_FRAME_BYTES + 80));
+    cr_assert_eq(*word, FRAME_PATTERN);
+    *word ^= 1;
+    struct kc_frame_stats before, now;
+    kc_frame_stats(&frames, &before);
+    EXPECT_MISUSE(kc_frame_resize_run(&frames, pa, 4, 8, 0), KC_ERR_NOMEM, KC_MISUSE_CORRUPT);
+    kc_frame_stats(&frames, &now);
+    cr_expect_eq(now.bad_frames, 1);
+    cr_expect_eq(now.alloc_count, before.alloc_count);
+    cr_expect_eq(kc_frames_check(&frames, NULL), KC_OK);
+    cr_expect_eq(kc_frame_resize_run(&frames, pa, 4, 5, 0), KC_OK, "the frame before it is good");
+    cr_expect_eq(kc_frame_free_run(&frames, pa, 5), KC_OK);
     cr_expect_eq(kc_frames_fini(&frames), KC_OK);
 }
 

@@ -19,7 +19,7 @@ static struct kc_cache members[4];
 
 static kc_status_t make_for(struct kc_heap *h, const char *name, uint32_t cpus)
 {
-    struct kc_heap_config config = {name, &misuse, 0, cpus, NULL};
+    struct kc_heap_config config = {name, &misuse, 0, cpus, NULL, 0};
     return kc_heap_init(h, &config, &frames);
 }
 
@@ -67,7 +67,7 @@ static void expect_nothing_held(void)
 
 Test(heap, init_refuses_what_is_malformed)
 {
-    struct kc_heap_config config = {"test", &misuse, 0, 0, NULL};
+    struct kc_heap_config config = {"test", &misuse, 0, 0, NULL, 0};
     cr_expect_eq(kc_heap_init(NULL, &config, &frames), KC_ERR_ARG);
     cr_expect_eq(kc_heap_init(&other, NULL, &frames), KC_ERR_ARG);
     cr_expect_eq(kc_heap_init(&other, &config, NULL), KC_ERR_ARG);
@@ -90,7 +90,7 @@ Test(heap, init_refuses_what_is_malformed)
  * pass for the heap's. */
 Test(heap, shares_a_set_with_named_caches)
 {
-    struct kc_heap_config config = {"shared", &misuse, 0, 0, &set};
+    struct kc_heap_config config = {"shared", &misuse, 0, 0, &set, 0};
     struct kc_cache *named, *odd;
     struct kc_heap_stats s;
     make_set(3);
@@ -289,6 +289,182 @@ Test(heap, resize_keeps_contents_in_place_where_it_can)
     cr_assert_eq(p[103], 0x77);
     cr_assert_eq(p[299], 0);
     cr_assert_eq(kc_heap_free(&heap, p), KC_OK);
+    expect_nothing_held();
+}
+
+Test(heap, a_large_block_grows_and_shrinks_where_it_is)
+{
+    struct kc_heap_stats s;
+    unsigned char *p = kc_heap_alloc_aligned(&heap, 20 * 4096, 64 * 4096, 0);
+    __builtin_memset(p, 0x77, (size_t)20 * 4096);
+    cr_expect_eq(kc_heap_try_resize(&heap, p, 9 * 4096 - 5, 0), KC_OK);
+    cr_expect_eq(kc_heap_usable(&heap, p), 9 * 4096);
+    kc_heap_stats(&heap, &s);
+    cr_expect_eq(s.large_bytes, 9 * 4096);
+    cr_expect_eq(kc_heap_check(&heap, NULL), KC_OK);
+    EXPECT_MISUSE(kc_heap_free(&heap, p + (size_t)9 * 4096), KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE);
+    EXPECT_MISUSE(kc_heap_free(&heap, p + (size_t)8 * 4096), KC_ERR_ALIGN, KC_MISUSE_INTERIOR);
+    cr_expect_eq(kc_heap_resize(&heap, p, 60 * 4096, KC_HEAP_ZERO), p);
+    cr_expect_eq(kc_heap_check(&heap, NULL), KC_OK);
+    for (uint32_t i = 0; i < 60 * 4096; i++) {
+        cr_assert_eq(p[i], i < 9 * 4096 ? 0x77 : 0);
+    }
+    EXPECT_MISUSE(kc_heap_free(&heap, p + (size_t)59 * 4096), KC_ERR_ALIGN, KC_MISUSE_INTERIOR);
+    cr_expect_eq(kc_heap_try_resize(&heap, p, 8192, 0), KC_ERR_NOMEM, "that would be a class");
+    cr_expect_eq(kc_heap_try_resize(&heap, p, 0, 0), KC_ERR_RANGE);
+    cr_expect_eq(kc_heap_try_resize(&heap, p, 9000, 0x80), KC_ERR_ARG);
+    kc_frames_fail_after(&frames, 0);
+    cr_expect_eq(kc_heap_try_resize(&heap, p, 61 * 4096, 0), KC_ERR_NOMEM);
+    cr_expect_eq(kc_heap_usable(&heap, p), 60 * 4096);
+    unsigned char *q = kc_heap_alloc(&heap, 40, 0);
+    cr_expect_eq(kc_heap_try_resize(&heap, q, 33, 0), KC_OK);
+    cr_expect_eq(kc_heap_try_resize(&heap, q, 41, 0), KC_ERR_NOMEM);
+    cr_expect_eq(kc_heap_try_resize(&heap, q, 32, 0), KC_ERR_NOMEM);
+    EXPECT_MISUSE(kc_heap_try_resize(&heap, q + 1, 40, 0), KC_ERR_ALIGN, KC_MISUSE_INTERIOR);
+    cr_expect_eq(kc_heap_free_sized(&heap, p, 60 * 4096), KC_OK);
+    EXPECT_MISUSE(kc_heap_try_resize(&heap, p, 9000, 0), KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE);
+    cr_expect_eq(kc_heap_free(&heap, q), KC_OK);
+    expect_nothing_held();
+}
+
+/* At hardening full what is freed is overwritten anyway; here nobody else writes. */
+Test(heap, what_is_freed_erased_or_given_up_with_erase_is_zero)
+{
+    unsigned char *p = kc_heap_alloc(&heap, 100, 0);
+    unsigned char *keep = kc_heap_alloc(&heap, 100, 0);
+    __builtin_memset(p, 0x77, 104);
+    cr_expect_eq(kc_heap_free_erased(&heap, p), KC_OK);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(KC_TEST_CRITERION)
+    for (uint32_t i = 0; i < 104; i++) {
+        cr_assert_eq(p[i], 0);
+    }
+#endif
+    unsigned char *q = kc_heap_alloc(&heap, 100, 0);
+    for (uint32_t i = 0; i < 104 && q == p; i++) {
+        cr_assert_eq(q[i], 0, "nobody wrote in between");
+    }
+    __builtin_memset(q, 0x77, 104);
+    unsigned char *large = kc_heap_resize(&heap, q, 5 * 4096, KC_HEAP_ERASE);
+    cr_assert_eq(large[103], 0x77);
+    unsigned char *after = kc_heap_alloc(&heap, 100, 0);
+    for (uint32_t i = 0; i < 104 && after == q; i++) {
+        cr_assert_eq(after[i], 0);
+    }
+    EXPECT_MISUSE(kc_heap_free_erased(&heap, large + 8), KC_ERR_ALIGN, KC_MISUSE_INTERIOR);
+    EXPECT_MISUSE(kc_heap_free_erased(&heap, after + 8), KC_ERR_ALIGN, KC_MISUSE_INTERIOR);
+    cr_assert_eq(large[103], 0x77, "a misuse erases nothing");
+    cr_expect_eq(kc_heap_free_erased(&heap, NULL), KC_OK);
+    cr_expect_eq(kc_heap_free_erased(&heap, large), KC_OK);
+    EXPECT_MISUSE(kc_heap_free_erased(&heap, large), KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE);
+    cr_expect_null(kc_heap_alloc(&heap, 8, KC_HEAP_ERASE), "is of the free");
+    cr_expect_eq(kc_heap_free(&heap, after), KC_OK);
+    cr_expect_eq(kc_heap_free(&heap, keep), KC_OK);
+    expect_nothing_held();
+}
+
+static uint32_t asked;
+
+static uint64_t give_nothing(void *context, uint64_t want)
+{
+    (void)want;
+    asked++;
+    /* A reclaimer may take the locks of heaps. */
+    struct kc_heap_stats s;
+    kc_heap_stats(context, &s);
+    return 0;
+}
+
+/* Memory is short: who asks reclaimers, and who may use what is kept back. */
+Test(heap, flags_say_who_waits_and_who_is_urgent)
+{
+    static const size_t sizes[] = {40, 5000, 50000};
+    struct kc_frame_stats s;
+    struct kc_frame_reclaimer r = {.name = "nothing", .reclaim = give_nothing, .context = &heap};
+    cr_assert_eq(kc_frames_reclaimer_add(&frames, &r), KC_OK);
+    kc_frame_stats(&frames, &s);
+    struct kc_frame_marks marks = {s.free_frames, s.free_frames, s.free_frames, 0, 0};
+    cr_assert_eq(kc_frames_set_marks(&frames, &marks), KC_OK);
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(sizes); i++) {
+        asked = 0;
+        cr_expect_null(kc_heap_alloc(&heap, sizes[i], KC_HEAP_NO_WAIT));
+        cr_expect_eq(asked, 0);
+        cr_expect_null(kc_heap_alloc(&heap, sizes[i], 0));
+        cr_expect_eq(asked, 1);
+        struct kc_heap_stats h;
+        kc_heap_stats(&heap, &h);
+        cr_expect_eq(h.fail_count, 2 * (i + 1));
+        void *p = kc_heap_alloc(&heap, sizes[i], KC_HEAP_ATOMIC | KC_HEAP_ZERO);
+        cr_expect_not_null(p);
+        cr_expect_eq(asked, 1);
+        cr_expect_eq(kc_heap_free(&heap, p), KC_OK);
+    }
+    cr_expect_eq(kc_frames_reclaimer_remove(&frames, &r), KC_OK);
+    expect_nothing_held();
+}
+
+/* Takes and frees a few of every class. */
+static void touch_all_classes(struct kc_heap *h)
+{
+    static void *p[KC_HEAP_CLASSES * 3];
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(p); i++) {
+        p[i] = kc_heap_alloc(h, heap_class_bytes(i % KC_HEAP_CLASSES), 0);
+        cr_assert_not_null(p[i]);
+    }
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(p); i++) {
+        cr_assert_eq(kc_heap_free(h, p[i]), KC_OK);
+    }
+}
+
+/* At hardening full the quarantines of the caches keep slabs beside that. */
+#if KC_HARDENING < KC_HARDENING_FULL
+Test(heap, what_is_kept_stays_within_the_limit)
+{
+    static const size_t keep[] = {KC_HEAP_KEEP_MIN, 3 * KC_HEAP_KEEP_MIN, 16 * KC_HEAP_KEEP_MIN, 0};
+    struct kc_heap_config config = {"kept", &misuse, 0, 0, NULL, KC_HEAP_KEEP_MIN - 1};
+    cr_expect_eq(kc_heap_init(&other, &config, &frames), KC_ERR_RANGE);
+    config.set = &set;
+    make_set(4);
+    cr_expect_eq(kc_heap_init(&other, &config, &frames), KC_ERR_ARG, "the set says");
+    config.set = NULL;
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(keep); i++) {
+        for (config.cpu_count = 0; config.cpu_count < 2; config.cpu_count++) {
+            struct kc_heap_stats s;
+            config.keep_bytes = keep[i];
+            cr_assert_eq(kc_heap_init(&other, &config, &frames), KC_OK);
+            touch_all_classes(&other);
+            (void)kc_cache_set_drain(other.set, 0);
+            kc_heap_stats(&other, &s);
+            cr_expect_eq(s.live, 0);
+            cr_expect_eq(s.kept_bytes, kc_heap_kept(&other));
+            cr_expect_geq(s.kept_bytes, s.frames_bytes);
+            cr_expect_geq(s.frames_bytes, KC_FRAME_BYTES, "not so strict that nothing is kept");
+            cr_expect_leq(s.kept_bytes, keep[i] != 0 ? keep[i] : 64u * KC_HEAP_KEEP_MIN);
+            cr_expect_eq(kc_heap_check(&other, NULL), KC_OK);
+            cr_expect_eq(kc_heap_fini(&other), KC_OK);
+        }
+    }
+    expect_nothing_held();
+}
+#endif
+
+Test(heap, trim_leaves_what_it_is_told_to)
+{
+    cr_assert_eq(kc_heap_fini(&heap), KC_OK);
+    cr_assert_eq(make_for(&heap, "test", 1), KC_OK);
+    touch_all_classes(&heap);
+    uint64_t kept = kc_heap_kept(&heap);
+    cr_assert_gt(kept, 200000);
+    cr_expect_eq(kc_heap_trim(&heap, kept), 0);
+    cr_expect_eq(kc_heap_kept(&heap), kept);
+    cr_expect_gt(kc_heap_trim(&heap, 100000), 0);
+    cr_expect_leq(kc_heap_kept(&heap), 100000);
+    cr_expect_gt(kc_heap_kept(&heap), 50000, "no more than that goes");
+    void *p = kc_heap_alloc(&heap, 3000, 0);
+    cr_expect_gt(kc_heap_trim(&heap, 0), 0);
+    cr_expect_eq(kc_heap_kept(&heap), 0);
+    cr_expect_eq(kc_heap_trim(&heap, 0), 0);
+    cr_expect_eq(kc_heap_check(&heap, NULL), KC_OK);
+    cr_expect_eq(kc_heap_free(&heap, p), KC_OK);
     expect_nothing_held();
 }
 

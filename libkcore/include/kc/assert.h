@@ -62,6 +62,7 @@ enum kc_misuse_kind {
     KC_MISUSE_BOUNDS,      /* an access or a copy leaves the object that it began in */
     KC_MISUSE_AFTER_FREE,  /* an access to an object that is free */
     KC_MISUSE_REFS,        /* references taken from none, given back twice, or too many */
+    KC_MISUSE_OVERUSE,     /* more was taken than was set aside */
     KC_MISUSE_KIND_COUNT
 };
 

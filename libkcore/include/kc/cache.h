@@ -39,7 +39,10 @@ KC_EXTERN_C_BEGIN
 #define KC_CACHE_QUARANTINE    1u /* never used */
 #endif
 
-#define KC_CACHE_ZERO       0x1u /* flag of kc_cache_alloc(): contents are zero */
+/* Flags of kc_cache_alloc(). */
+#define KC_CACHE_ZERO       0x1u /* contents are zero */
+#define KC_CACHE_NO_RECLAIM 0x2u /* as KC_FRAME_NO_RECLAIM, if a slab must be made */
+#define KC_CACHE_URGENT     0x4u /* as KC_FRAME_URGENT */
 
 #define KC_CACHE_KEEP_NONE  0x1u /* flag of a cache: give an empty slab back at once */
 
@@ -189,7 +192,8 @@ KC_NODISCARD kc_status_t kc_cache_fini(struct kc_cache *c);
  * Allocate an object: the one that this CPU freed last, else one from the fullest slab that
  * has one. At hardening full, a random one of that slab.
  *
- * flags   of KC_CACHE_ZERO; refused (NULL) for a cache with a constructor
+ * flags   of KC_CACHE_ZERO, NO_RECLAIM, URGENT; ZERO is refused (NULL) for a cache with a
+ *         constructor
  *
  * Contents are zero, what the constructor or the last user left (with a constructor), or
  * undefined. At hardening full, an object that was written after its free is reported as
@@ -199,7 +203,8 @@ KC_NODISCARD kc_status_t kc_cache_fini(struct kc_cache *c);
  * Owner:   the caller, until kc_cache_free()
  * Cost:    O(1): a pop; or one lock hold in which at most 8 objects move, and when a slab must
  *          be made one kc_frame_alloc(), with the frames' lock within. The constructor runs
- *          for a whole slab. If frames are short: kc_frames_reclaim(), and a second attempt.
+ *          for a whole slab. If frames are short, but for NO_RECLAIM:
+ *          kc_frames_reclaim() and a second attempt.
  * Context: any, interrupts included; the pinned form: see the top
  */
 KC_NODISCARD void *kc_cache_alloc(struct kc_cache *c, uint32_t flags);

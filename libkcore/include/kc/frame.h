@@ -305,6 +305,19 @@ KC_NODISCARD kc_status_t kc_frames_init(struct kc_frames *f, struct kc_early *ea
                                         struct kc_misuse *misuse);
 
 /**
+ * Make one of a range alone, without early memory: several allocators may be side by side.
+ *
+ * base, bytes  as for kc_frames_add(): no other allocator's, which nobody but the caller can know
+ *
+ * Errors:  KC_ERR_ARG    f is NULL, or bytes is 0
+ *          others        as kc_frames_add(); EXISTS and QUOTA do not occur below 16 TiB
+ * Cost:    O(2^ORDER_MAX), at hardening full also O(bytes) of the ends
+ * Context: nobody else uses it
+ */
+KC_NODISCARD kc_status_t kc_frames_init_range(struct kc_frames *f, kc_pa_t base, uint64_t bytes,
+                                              struct kc_misuse *misuse);
+
+/**
  * Memory that came after the start, as of now the allocator's.
  *
  * base, bytes  whole frames; RAM that is mapped where kc_plat_ram() says, as all RAM is. Its
@@ -456,6 +469,30 @@ KC_NODISCARD kc_status_t kc_frame_alloc_run(struct kc_frames *f, uint32_t count,
  * Errors:  as kc_frame_free(); KC_ERR_RANGE also: count is 0 or above KC_FRAME_RUN_MAX (no misuse)
  */
 kc_status_t kc_frame_free_run(struct kc_frames *f, kc_pa_t pa, uint32_t count);
+
+/**
+ * Make a run longer or shorter where it is.
+ *
+ * pa, count   the run, from kc_frame_alloc_run() or as this left it
+ * new_count   frames that it shall have, 1 to KC_FRAME_RUN_MAX. Fewer: the last ones are freed.
+ * More: the frames behind it are taken, if they are free; nobody is asked to give them back. flags
+ * as for kc_frame_alloc_run(), the new frames alone being meant by ZERO
+ *
+ * Owner:   as before, of the new count; freed with that
+ * Errors:  KC_ERR_ARG    an unknown flag
+ *          KC_ERR_RANGE  a count is 0 or above the limit, or KC_FRAME_BELOW() of too few bits; and
+ *                        FOREIGN
+ *          KC_ERR_PERM   WRONG_OWNER also: the run's blocks have several owners
+ *          KC_ERR_NOMEM  more was asked for, and the frames behind are not free, or kept back by
+ *                        marks, or of memory never used before; the run does not start at a
+ *                        multiple of the greatest power of two in new_count; or an injected fault
+ *          others        as kc_frame_free() (misuse)
+ * Cost:    O(ORDER_MAX) blocks taken, cut or merged; one lock hold. ZERO, and hardening full:
+ * beside that O(bytes that come or go), without the lock, which is then held twice Context: any,
+ * interrupts included
+ */
+kc_status_t kc_frame_resize_run(struct kc_frames *f, kc_pa_t pa, uint32_t count, uint32_t new_count,
+                                uint32_t flags);
 
 /* ---- references and pins -------------------------------------------------------------------- */
 

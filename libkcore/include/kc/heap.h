@@ -20,7 +20,15 @@ KC_EXTERN_C_BEGIN
 #define KC_HEAP_ALIGN_MAX  KC_HEAP_SIZE_MAX
 #define KC_HEAP_NAME_CHARS 24u
 
-#define KC_HEAP_ZERO       0x1u /* flag of an allocation: contents are zero, the slack included */
+/* Flags of an allocation. */
+#define KC_HEAP_ZERO    0x1u /* contents are zero, the slack included */
+#define KC_HEAP_NO_WAIT 0x2u /* fail rather than ask the reclaimers of the frames (kc/frame.h) */
+#define KC_HEAP_URGENT  0x4u /* may use what the frames' mark `min` keeps from others */
+#define KC_HEAP_ATOMIC \
+    (KC_HEAP_NO_WAIT | KC_HEAP_URGENT) /* for who can neither wait nor do without */
+#define KC_HEAP_ERASE    0x8u /* of kc_heap_resize() alone: what is given up is erased first */
+
+#define KC_HEAP_KEEP_MIN 32768u /* least keep_bytes: a slab of the greatest order */
 
 struct kc_heap_config {
     const char *name;         /* copied, cut to KC_HEAP_NAME_CHARS - 1; NULL is "" */
@@ -32,6 +40,13 @@ struct kc_heap_config {
      * heap, and its frames and frame_flags are the heap's. NULL: a set of the heap's own.
      */
     struct kc_cache_set *set;
+    /*
+     * Bytes that a set of the heap's own keeps in empty slabs, at most, in all: KC_HEAP_KEEP_MIN or
+     * more; as many classes as it is times KC_HEAP_KEEP_MIN, rounded down to a power of two, keep
+     * one. 0: each class does. With a set, 0: the set says. Beside these, the magazines of each CPU
+     * keep of as many classes at most KC_CACHE_CPU_BYTES and an object.
+     */
+    size_t keep_bytes;
 };
 
 /* The heap. Placed by the caller, private member by member. */
@@ -57,6 +72,7 @@ struct kc_heap_stats {
     uint64_t live;          /* blocks handed out now */
     uint64_t granted_bytes; /* usable bytes of those */
     uint64_t frames_bytes;  /* held in frames now, slabs' state and empty slabs included */
+    uint64_t kept_bytes;    /* as kc_heap_kept() */
     uint64_t large_live, large_bytes; /* of these, runs of frames */
     uint64_t alloc_count, free_count; /* successes since init */
     uint64_t fail_count;              /* found no memory */
@@ -71,8 +87,9 @@ struct kc_heap_stats {
  * config   read during the call only
  * frames   where memory comes from; outlives the heap
  *
- * Errors:  KC_ERR_ARG    h, config or frames is NULL, an unknown flag, or a set whose frames or
- *                        frame_flags are others
+ * Errors:  KC_ERR_ARG    h, config or frames is NULL, an unknown flag, too many CPUs, CPUs or
+ *                        keep_bytes beside a set, or a set whose frames or frame_flags are others
+ *          KC_ERR_RANGE  keep_bytes is below KC_HEAP_KEEP_MIN, but not 0
  *          KC_ERR_NOMEM  no frames for the structures
  * Context: nobody else uses it
  */
@@ -91,12 +108,12 @@ KC_NODISCARD kc_status_t kc_heap_fini(struct kc_heap *h);
  * Allocate a block of at least size bytes, aligned to KC_HEAP_ALIGN_MIN.
  *
  * size    1 to KC_HEAP_SIZE_MAX. Size 0 is refused: nothing was asked for, nothing is given.
- * flags   of KC_HEAP_ZERO
+ * flags   of KC_HEAP_ZERO, NO_WAIT, URGENT
  *
  * Returns NULL if there is no memory, or for a size or flag outside the limits.
  * Owner:   the caller, until kc_heap_free(), kc_heap_free_sized() or kc_heap_resize()
  * Cost:    as kc_cache_alloc(), or as kc_frame_alloc_run(); ZERO: O(size)
- * Context: any, interrupts included
+ * Context: any, interrupts included; without NO_WAIT, not with a lock held that a reclaimer takes
  */
 KC_NODISCARD void *kc_heap_alloc(struct kc_heap *h, size_t size, uint32_t flags);
 
@@ -141,18 +158,49 @@ kc_status_t kc_heap_free(struct kc_heap *h, void *ptr);
 kc_status_t kc_heap_free_sized(struct kc_heap *h, void *ptr, size_t size);
 
 /**
- * Make a block larger or smaller, in place where its class or its frames allow.
+ * The same, after every usable byte of the block was overwritten with zeros, by stores that a
+ * compiler may not leave out. For keys. A block that is moved by kc_heap_resize() leaves its
+ * contents behind unless that is told KC_HEAP_ERASE.
+ *
+ * Errors:  as kc_heap_free(); nothing is erased then
+ * Cost:    as kc_heap_free(), twice the search, and O(usable bytes)
+ */
+kc_status_t kc_heap_free_erased(struct kc_heap *h, void *ptr);
+
+/**
+ * Make a block larger or smaller, in place where kc_heap_try_resize() can, else elsewhere.
  *
  * ptr     from this heap; NULL allocates
  * size    1 to KC_HEAP_SIZE_MAX; 0 is refused, and frees nothing
- * flags   KC_HEAP_ZERO: bytes beyond the old *usable* size are zero
+ * flags   as kc_heap_alloc(); ZERO: bytes beyond the old *usable* size are zero. KC_HEAP_ERASE: the
+ *         frames and the block that are given up are erased as by kc_heap_free_erased()
  *
- * The first min(old usable, new) bytes are kept. An alignment above KC_HEAP_ALIGN_MIN is not.
+ * The first min(old usable, new) bytes are kept. An alignment above KC_HEAP_ALIGN_MIN is not, where
+ * the block moves.
  *
  * Returns the block, perhaps elsewhere; NULL if refused, if there is no memory, or after misuse (as
  * kc_heap_free()). On NULL the old block is live and as it was.
  */
 KC_NODISCARD void *kc_heap_resize(struct kc_heap *h, void *ptr, size_t size, uint32_t flags);
+
+/**
+ * Make a block larger or smaller where it is, or leave it as it is. Never moves it.
+ *
+ * ptr     a live block of this heap, not NULL
+ * size    1 to KC_HEAP_SIZE_MAX
+ * flags   of KC_HEAP_ZERO, URGENT, ERASE as kc_heap_resize(); it never asks reclaimers
+ *
+ * A small block changes within its class only. Of a large one (a run of frames) the last frames go
+ * back, or the frames behind it are taken if they are free (kc_frame_resize_run()).
+ *
+ * Errors:  KC_ERR_ARG    an unknown flag
+ *          KC_ERR_RANGE  size is outside its limits; and FOREIGN
+ *          KC_ERR_NOMEM  it would have to move
+ *          others        as kc_heap_free() (misuse)
+ * Cost:    small: a search. Large: kc_frame_resize_run(), and O(frames) records
+ * Context: any, interrupts included
+ */
+kc_status_t kc_heap_try_resize(struct kc_heap *h, void *ptr, size_t size, uint32_t flags);
 
 /**
  * Bytes that the owner of a live block may use: at least what was asked for. 0 for NULL and for
@@ -165,6 +213,25 @@ size_t kc_heap_granted(size_t size);
 
 /** Give back all that is free, of the whole set. Returns the number of frames that went. */
 uint64_t kc_heap_shrink(struct kc_heap *h);
+
+/**
+ * Bytes that the heap's set keeps, free, for the next allocations: empty slabs, each counted as the
+ * greatest that its class makes, and objects in magazines. Runs of frames are never kept.
+ *
+ * Cost:    O(classes); a lock hold each
+ * Context: any; while others allocate, of some moment each
+ */
+uint64_t kc_heap_kept(struct kc_heap *h);
+
+/**
+ * Give back what is kept until kc_heap_kept() is at most keep_bytes, or nothing more can go: other
+ * CPUs' magazines stay (kc_cache_set_drain() empties those).
+ *
+ * Returns the number of frames that went.
+ * Cost:    O(classes) kc_cache_shrink()
+ * Context: any, interrupts included
+ */
+uint64_t kc_heap_trim(struct kc_heap *h, uint64_t keep_bytes);
 
 /**
  * Counts; each class is consistent in itself. Those of a shared set are of all that lies in the
@@ -207,6 +274,7 @@ struct kc_heap_fault {
  * Walk everything and judge every invariant of src/mem/heap.c, and those of its classes.
  *
  * Errors:  KC_ERR_CORRUPT  one is broken; *where, if not NULL, says which
+ * Context: nobody allocates or frees meanwhile
  */
 KC_NODISCARD kc_status_t kc_heap_check(struct kc_heap *h, struct kc_heap_fault *where);
 

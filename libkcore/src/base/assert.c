@@ -39,6 +39,8 @@ const char *kc_misuse_kind_name(enum kc_misuse_kind k)
         return "use after free";
     case KC_MISUSE_REFS:
         return "references";
+    case KC_MISUSE_OVERUSE:
+        return "overuse";
     case KC_MISUSE_KIND_COUNT:
         break;
     }

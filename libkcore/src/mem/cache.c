@@ -364,19 +364,22 @@ KC_INLINE void *hand_out(struct kc_cache *c, void *object)
     return object;
 }
 
-/* kc_cache_priv_slab_take(); and once more after the reclaimers were asked, who lock caches. */
-static uint32_t take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n)
+/* kc_cache_priv_slab_take(); and again after the reclaimers, who lock caches, if they may be asked.
+ */
+static uint32_t take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n, uint32_t flags)
 {
     kc_lock_enter(&c->lock);
-    uint32_t count = kc_cache_priv_slab_take(c, out, n);
+    uint32_t count = kc_cache_priv_slab_take(c, out, n, flags);
+    bool done = count != 0 || (flags & KC_CACHE_NO_RECLAIM) != 0;
+    c->fail_count += done && count == 0;
     kc_lock_leave(&c->lock);
-    if (KC_LIKELY(count != 0)) {
+    if (KC_LIKELY(done)) {
         return count;
     }
     uint64_t came = kc_frames_reclaim(c->frames, (uint64_t)1 << c->order_first);
     kc_lock_enter(&c->lock);
     /* If nothing came, somebody may still have given an object back, or a slab. */
-    count = came != 0 || slab_has_free(c) ? kc_cache_priv_slab_take(c, out, n) : 0;
+    count = came != 0 || slab_has_free(c) ? kc_cache_priv_slab_take(c, out, n, flags) : 0;
     c->fail_count += count == 0;
     kc_lock_leave(&c->lock);
     return count;
@@ -416,10 +419,10 @@ static uint32_t first_clobbered(const struct kc_cache *c, const void *object)
 #endif
 
 /* Without a magazine. */
-static void *alloc_alone(struct kc_cache *c, const void *site)
+static void *alloc_alone(struct kc_cache *c, uint32_t flags, const void *site)
 {
     struct kc_cache_entry e;
-    if (take(c, &e, 1) == 0) {
+    if (take(c, &e, 1, flags) == 0) {
         return NULL;
     }
     __atomic_fetch_add(&c->alloc_count, 1, __ATOMIC_RELAXED);
@@ -442,12 +445,13 @@ static KC_COLD void drop_top(struct kc_cache *c, struct kc_cache_cpu *m)
                         0, 0);
 }
 
-static __attribute__((noinline)) void *alloc_slow(struct kc_cache *c, struct kc_cache_cpu *m)
+static __attribute__((noinline)) void *alloc_slow(struct kc_cache *c, struct kc_cache_cpu *m,
+                                                  uint32_t flags)
 {
     if (KC_UNLIKELY(m == &c->none)) {
         m = make_magazine(c, kc_plat_cpu());
         if (m == &c->none) {
-            return alloc_alone(c, __builtin_return_address(0));
+            return alloc_alone(c, flags, __builtin_return_address(0));
         }
     }
     for (;;) {
@@ -455,7 +459,7 @@ static __attribute__((noinline)) void *alloc_slow(struct kc_cache *c, struct kc_
         if (KC_LIKELY(count == 0)) {
             warm(c, m);
             uint32_t n = m->mag.limit < CACHE_REFILL ? m->mag.limit : CACHE_REFILL;
-            count = take(c, cache_entries(m), n);
+            count = take(c, cache_entries(m), n, flags);
             if (count == 0) {
                 return NULL;
             }
@@ -471,16 +475,16 @@ static __attribute__((noinline)) void *alloc_slow(struct kc_cache *c, struct kc_
     }
 }
 
-KC_INLINE void *alloc_here(struct kc_cache *c)
+KC_INLINE void *alloc_here(struct kc_cache *c, uint32_t flags)
 {
     struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
     uint32_t count = kc_mag_count(&m->mag);
     if (KC_UNLIKELY(count == 0)) {
-        return alloc_slow(c, m);
+        return alloc_slow(c, m, flags);
     }
     const struct kc_cache_entry *e = &cache_entries(m)[count - 1];
     if (KC_UNLIKELY(!make_live(e))) {
-        return alloc_slow(c, m);
+        return alloc_slow(c, m, flags);
     }
     kc_mag_set_count(&m->mag, count - 1);
     __atomic_store_n(&m->alloc_count, m->alloc_count + 1, __ATOMIC_RELAXED);
@@ -495,7 +499,7 @@ KC_INLINE void *finish(struct kc_cache *c, void *object, uint32_t flags)
         look_over(c, (unsigned char *)object);
     }
 #endif
-    if (KC_UNLIKELY(flags != 0) && object != NULL) {
+    if (KC_UNLIKELY((flags & KC_CACHE_ZERO) != 0) && object != NULL) {
         __builtin_memset(object, 0, c->object_bytes);
     }
     return object;
@@ -503,12 +507,14 @@ KC_INLINE void *finish(struct kc_cache *c, void *object, uint32_t flags)
 
 KC_INLINE bool flags_fit(const struct kc_cache *c, uint32_t flags)
 {
-    return flags == 0 || (flags == KC_CACHE_ZERO && c->ctor == NULL);
+    return KC_LIKELY(flags == 0) ||
+           ((flags & ~(KC_CACHE_ZERO | KC_CACHE_NO_RECLAIM | KC_CACHE_URGENT)) == 0 &&
+            ((flags & KC_CACHE_ZERO) == 0 || c->ctor == NULL));
 }
 
 void *kc_cache_alloc_pinned(struct kc_cache *c, uint32_t flags)
 {
-    return KC_LIKELY(flags_fit(c, flags)) ? finish(c, alloc_here(c), flags) : NULL;
+    return KC_LIKELY(flags_fit(c, flags)) ? finish(c, alloc_here(c, flags), flags) : NULL;
 }
 
 void *kc_cache_alloc(struct kc_cache *c, uint32_t flags)
@@ -517,7 +523,7 @@ void *kc_cache_alloc(struct kc_cache *c, uint32_t flags)
         return NULL;
     }
     uint64_t irq = kc_plat_irq_save();
-    void *object = alloc_here(c);
+    void *object = alloc_here(c, flags);
     kc_plat_irq_restore(irq);
     return finish(c, object, flags);
 }

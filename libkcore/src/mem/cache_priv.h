@@ -139,7 +139,8 @@ void kc_cache_priv_slab_view_found(const struct kc_cache *c, const struct kc_fra
  * Take up to n (1 or more) free objects of the fullest slab; a new slab if there is none with one.
  * The last entry is of the lowest address. Returns how many; 0: no memory. The lock is held.
  */
-uint32_t kc_cache_priv_slab_take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n);
+uint32_t kc_cache_priv_slab_take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n,
+                                 uint32_t flags);
 
 /*
  * Give an object back to its slab, and the slab to the frames if it is one empty slab too many.

@@ -10,6 +10,8 @@
 #define REST_DENOMINATOR 4u
 #define LIVE_WEIGHED_MAX (1u << 20) /* beyond so many objects, waste alone decides anyway */
 
+KC_STATIC_ASSERT(KC_CACHE_URGENT == KC_FRAME_URGENT && KC_CACHE_NO_RECLAIM == KC_FRAME_NO_RECLAIM,
+                 "flags are handed on");
 KC_STATIC_ASSERT((KC_FRAME_BYTES << KC_CACHE_ORDER_MAX) >= 2 * KC_CACHE_OBJECT_MAX,
                  "every object has a slab");
 KC_STATIC_ASSERT(KC_CACHE_ORDER_MAX <= KC_FRAME_ORDER_MAX, "slabs are blocks");
@@ -84,10 +86,10 @@ static void set_free(struct kc_cache *c, const struct slab_view *v, uint32_t fre
 /* ---- slabs: the lock is held ---------------------------------------------------------------- */
 
 /* Takes frames for one slab of that order; its objects are all free. */
-static bool grow_order(struct kc_cache *c, uint32_t order)
+static bool grow_order(struct kc_cache *c, uint32_t order, uint32_t request)
 {
     /* Reclaimers lock caches: cache.c asks them when it holds no lock. */
-    uint32_t flags = c->frame_flags | KC_FRAME_NO_RECLAIM;
+    uint32_t flags = c->frame_flags | KC_FRAME_NO_RECLAIM | (request & KC_CACHE_URGENT);
 #if KC_HARDENING >= KC_HARDENING_FULL
     flags |= c->ctor == NULL ? KC_FRAME_ZERO : 0;
 #endif
@@ -144,14 +146,14 @@ static uint32_t cheapest(const struct kc_cache *c, uint32_t first, uint32_t last
     return best;
 }
 
-static bool grow(struct kc_cache *c)
+static bool grow(struct kc_cache *c, uint32_t request)
 {
     uint32_t live = c->out < LIVE_WEIGHED_MAX ? (uint32_t)c->out + 1 : LIVE_WEIGHED_MAX;
     uint32_t order = cheapest(c, c->order_first, c->order_more, live);
-    if (grow_order(c, order)) {
+    if (grow_order(c, order, request)) {
         return true;
     }
-    return order > c->order_first && grow_order(c, c->order_first);
+    return order > c->order_first && grow_order(c, c->order_first, request);
 }
 
 /* Gives an empty slab back. */
@@ -286,9 +288,10 @@ KC_INLINE uint32_t next_free(struct kc_cache *c, const struct slab_view *v, uint
 #endif
 }
 
-uint32_t kc_cache_priv_slab_take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n)
+uint32_t kc_cache_priv_slab_take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n,
+                                 uint32_t flags)
 {
-    if (KC_UNLIKELY(!slab_has_free(c)) && !grow(c)) {
+    if (KC_UNLIKELY(!slab_has_free(c)) && !grow(c, flags)) {
         return 0;
     }
     uint32_t bin = 31 - (uint32_t)__builtin_clz(c->bin_mask & ~(1u << CACHE_BIN_FULL));

@@ -508,23 +508,32 @@ static struct kc_frame *run_record(const struct kc_frames *f, kc_pa_t pa, uint32
     return kc_frame_at(f, frame_record(*s, pfn));
 }
 
+/* Judges that all blocks of a run may be freed now. */
+static kc_status_t judge_run(const struct kc_frames *f, kc_pa_t pa, uint32_t count,
+                             struct verdict *v)
+{
+    const struct kc_frame_span *s = NULL;
+    uint32_t index = 0;
+    uint64_t at = kc_pa_raw(pa);
+    kc_status_t status = KC_OK;
+    for (uint32_t o = KC_FRAME_ORDERS; o-- > 0 && status == KC_OK;) {
+        if ((count >> o & 1) != 0) {
+            status = judge_free(f, kc_pa(at), o, &s, &index, v);
+            at += (uint64_t)KC_FRAME_BYTES << o;
+        }
+    }
+    return status;
+}
+
 kc_status_t kc_frame_free_run(struct kc_frames *f, kc_pa_t pa, uint32_t count)
 {
     if (count == 0 || count > KC_FRAME_RUN_MAX) {
         return KC_ERR_RANGE;
     }
     const struct kc_frame_span *s = NULL;
-    uint32_t index = 0;
     struct verdict v;
-    kc_status_t status = KC_OK;
     uint64_t irq = kc_lock_acquire_irqsave(&f->lock);
-    uint64_t at = kc_pa_raw(pa);
-    for (uint32_t o = KC_FRAME_ORDERS; o-- > 0 && status == KC_OK;) {
-        if ((count >> o & 1) != 0) {
-            status = judge_free(f, kc_pa(at), o, &s, &index, &v);
-            at += (uint64_t)KC_FRAME_BYTES << o;
-        }
-    }
+    kc_status_t status = judge_run(f, pa, count, &v);
     if (FRAME_FULL && status == KC_OK) {
         for (uint32_t o = KC_FRAME_ORDERS, from = 0; o-- > 0;) {
             if ((count >> o & 1) != 0) {
@@ -546,6 +555,117 @@ kc_status_t kc_frame_free_run(struct kc_frames *f, kc_pa_t pa, uint32_t count)
         f->free_count++;
     }
     return conclude(f, irq, status, &v, __func__);
+}
+
+/* ---- runs that change where they are --------------------------------------------------------- */
+
+/* Judges the run, and that one owner has it; *s and *index are of its first frame. */
+static kc_status_t judge_resize(const struct kc_frames *f, kc_pa_t pa, uint32_t count,
+                                const struct kc_frame_span **s, uint32_t *index, uint16_t *owner,
+                                struct verdict *v)
+{
+    kc_status_t status = judge_run(f, pa, count, v);
+    if (status != KC_OK) {
+        return status;
+    }
+    const struct kc_frame *first = run_record(f, pa, 0, s);
+    *index = frame_record(*s, kc_pa_raw(pa) >> KC_FRAME_LOG2);
+    *owner = (uint16_t)frame_kind_owner(first->kind);
+    for (uint32_t o = KC_FRAME_ORDERS, from = 0; o-- > 0;) {
+        if ((count >> o & 1) != 0) {
+            const struct kc_frame_span *here;
+            const struct kc_frame *r = run_record(f, pa, from, &here);
+            if (here != *s || frame_kind_owner(r->kind) != *owner) {
+                return bad(v, KC_ERR_PERM, KC_MISUSE_WRONG_OWNER, pa, *owner,
+                           frame_kind_owner(r->kind), *owner);
+            }
+            from += 1u << o;
+        }
+    }
+    return KC_OK;
+}
+
+/* Takes the frames behind a judged run, and makes all of them one. The lock as in let_go(). */
+static kc_status_t lengthen(struct kc_frames *f, uint64_t *irq, const struct kc_frame_span *s,
+                            uint32_t index, uint32_t count, const struct frame_request *more)
+{
+    uint32_t new_count = count + more->count;
+    uint64_t pfn = frame_pfn(s, index);
+    kc_pa_t behind = frame_pa(pfn + count);
+    bool fits = kc_is_aligned(pfn, (uint64_t)1 << kc_log2_floor(new_count));
+    if (!fits || fault_due(f, 0) || !kc_frame_priv_take_at(f, s, index + count, more)) {
+        kc_frame_priv_count_failure(f, more);
+        return KC_ERR_NOMEM;
+    }
+    uint64_t used = f->frame_count - f->free_frames;
+    f->peak_frames = used > f->peak_frames ? used : f->peak_frames;
+    kc_plat_note(KC_NOTE_FRAME_ALLOC, kc_pa_raw(behind), (uint64_t)more->count << KC_FRAME_LOG2,
+                 NULL);
+    if (FRAME_FULL) {
+        f->alloc_count++; /* as long as it is by itself; or look_over() takes it back */
+        kc_lock_release_irqrestore(&f->lock, *irq);
+        bool whole = look_over(f, more, behind);
+        *irq = kc_lock_acquire_irqsave(&f->lock);
+        if (!whole) {
+            return KC_ERR_NOMEM;
+        }
+        f->alloc_count--;
+    }
+    kc_frame_priv_recut(f, s, index, new_count, new_count, more->owner);
+    return KC_OK;
+}
+
+/* Frees the end of a judged run. Returns irq as it is; the lock as in let_go(). */
+static uint64_t shorten(struct kc_frames *f, uint64_t irq, const struct kc_frame_span *s,
+                        uint32_t index, uint32_t count, uint32_t new_count, uint16_t owner)
+{
+    kc_frame_priv_recut(f, s, index, count, new_count, owner);
+    uint32_t end = index + count;
+    if (FRAME_FULL) {
+        for (uint32_t at = index + new_count; at < end;
+             at += 1u << frame_stretch_order(s, at, end)) {
+            kc_frame_at(f, at)->word = 0; /* leaving */
+        }
+        irq = fill_leaving(f, irq, frame_pa(frame_pfn(s, index + new_count)),
+                           (uint64_t)(count - new_count) << KC_FRAME_LOG2);
+    }
+    for (uint32_t at = index + new_count; at < end;) {
+        uint32_t next = at + (1u << frame_stretch_order(s, at, end));
+        release(f, s, at);
+        at = next;
+    }
+    return irq;
+}
+
+kc_status_t kc_frame_resize_run(struct kc_frames *f, kc_pa_t pa, uint32_t count, uint32_t new_count,
+                                uint32_t flags)
+{
+    struct frame_request more;
+    kc_status_t status = judge_request(new_count, 0, flags, KC_FRAME_OWNER_KERNEL, &more);
+    if (status != KC_OK || count == 0 || count > KC_FRAME_RUN_MAX) {
+        return status != KC_OK ? status : KC_ERR_RANGE;
+    }
+    const struct kc_frame_span *s = NULL;
+    uint32_t index = 0;
+    struct verdict v;
+    uint64_t irq = kc_lock_acquire_irqsave(&f->lock);
+    status = judge_resize(f, pa, count, &s, &index, &more.owner, &v);
+    if (status != KC_OK) {
+        return conclude(f, irq, status, &v, __func__);
+    }
+    if (new_count > count) {
+        more.count = new_count - count;
+        more.order = kc_log2_floor(more.count);
+        status = lengthen(f, &irq, s, index, count, &more);
+    } else if (new_count < count) {
+        irq = shorten(f, irq, s, index, count, new_count, more.owner);
+    }
+    kc_lock_release_irqrestore(&f->lock, irq);
+    if (status == KC_OK && new_count > count && (flags & KC_FRAME_ZERO) != 0) {
+        __builtin_memset(kc_plat_ram(kc_pa(kc_pa_raw(pa) + ((uint64_t)count << KC_FRAME_LOG2))), 0,
+                         (size_t)more.count << KC_FRAME_LOG2);
+    }
+    return status;
 }
 
 /* ---- references and pins -------------------------------------------------------------------- */

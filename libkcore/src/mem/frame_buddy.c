@@ -115,6 +115,13 @@ static void mark_used(struct kc_frames *f, uint32_t index, uint32_t order, uint1
     frame_store_kind(r, frame_kind(KC_FRAME_USED, order, owner));
 }
 
+/* Makes a head an inner record (F7). */
+static void make_inner(struct kc_frame *r)
+{
+    frame_store_kind(r, 0);
+    frame_store_data(r, 0);
+}
+
 /* Makes a block into the used blocks of count's digits and free ones behind. */
 static void cut_run(struct kc_frames *f, struct kc_frame_zone *z, uint32_t index,
                     const struct frame_request *rq)
@@ -141,6 +148,19 @@ static uint32_t highest(uint32_t zones)
     return 31u - (uint32_t)__builtin_clz(zones);
 }
 
+/* What the request has to leave of all. */
+static uint64_t min_left(const struct kc_frames *f, const struct frame_request *rq)
+{
+    return (rq->flags & KC_FRAME_URGENT) != 0 ? 0 : f->marks.min;
+}
+
+/* What a zone keeps back from a request that might have used so many frames above it. */
+static uint64_t kept_back(const struct kc_frames *f, uint32_t zone, uint64_t above)
+{
+    bool keeps = zone <= FRAME_ZONE_KEPT && f->marks.keep_log2 != 0;
+    return keeps ? above >> f->marks.keep_log2 : 0;
+}
+
 /*
  * The highest zone first: low memory is for devices. On the way down, `above` counts what the
  * request might have used instead, by which a low zone keeps some back (struct kc_frame_marks).
@@ -150,16 +170,14 @@ static uint32_t highest(uint32_t zones)
 KC_INLINE uint32_t take_block(struct kc_frames *f, const struct frame_request *rq,
                               struct kc_frame_zone **from)
 {
-    uint64_t least = (rq->flags & KC_FRAME_URGENT) != 0 ? 0 : f->marks.min;
-    if (KC_UNLIKELY(f->free_frames < least + rq->count)) {
+    if (KC_UNLIKELY(f->free_frames < min_left(f, rq) + rq->count)) {
         return FRAME_NONE;
     }
     uint64_t above = 0;
     for (uint32_t left = rq->zones & f->zones; left != 0;) {
         uint32_t number = highest(left);
         struct kc_frame_zone *z = f->zone[number];
-        uint64_t kept =
-            number <= FRAME_ZONE_KEPT && f->marks.keep_log2 != 0 ? above >> f->marks.keep_log2 : 0;
+        uint64_t kept = kept_back(f, number, above);
         left &= ~(1u << number);
         above += z->frames;
         if (z->free_frames < kept + rq->count) {
@@ -214,14 +232,94 @@ void kc_frame_priv_count_failure(struct kc_frames *f, const struct frame_request
     }
 }
 
-/* ---- giving --------------------------------------------------------------------------------- */
-
-/* Makes a head an inner record (F7). */
-static void make_inner(struct kc_frame *r)
+/* Makes frames that are in no list into used blocks, the greatest that their place allows. */
+static void mark_stretch(struct kc_frames *f, const struct kc_frame_span *s, uint32_t index,
+                         uint32_t end, uint16_t owner)
 {
-    frame_store_kind(r, 0);
-    frame_store_data(r, 0);
+    while (index < end) {
+        uint32_t o = frame_stretch_order(s, index, end);
+        mark_used(f, index, o, owner);
+        index += 1u << o;
+    }
 }
+
+/* True if the request may have those frames: they are free, and need not be left. */
+static bool may_take_at(const struct kc_frames *f, const struct kc_frame_span *s, uint32_t index,
+                        const struct frame_request *rq)
+{
+    uint64_t span_end = (uint64_t)s->index + s->count;
+    uint64_t end = (uint64_t)index + rq->count;
+    for (uint64_t at = index; at < end;) {
+        if (at >= span_end || frame_is_fresh(s, (uint32_t)at)) {
+            return false;
+        }
+        uint32_t kind = kc_frame_at(f, (uint32_t)at)->kind;
+        if (frame_kind_state(kind) != KC_FRAME_FREE) {
+            return false;
+        }
+        at += (uint64_t)1 << frame_kind_order(kind);
+    }
+    uint64_t above = 0;
+    for (uint32_t left = rq->zones & f->zones & ~((2u << s->zone) - 1); left != 0;
+         left &= left - 1) {
+        above += f->zone[__builtin_ctz(left)]->frames;
+    }
+    return f->free_frames >= min_left(f, rq) + rq->count &&
+           f->zone[s->zone]->free_frames >= kept_back(f, s->zone, above) + rq->count;
+}
+
+bool kc_frame_priv_take_at(struct kc_frames *f, const struct kc_frame_span *s, uint32_t index,
+                           const struct frame_request *rq)
+{
+    struct kc_frame_zone *z = f->zone[s->zone];
+    uint32_t end = index + rq->count;
+    if (!may_take_at(f, s, index, rq)) {
+        return false;
+    }
+    for (uint32_t at = index; at < end;) {
+        struct kc_frame *r = kc_frame_at(f, at);
+        uint32_t order = frame_kind_order(r->kind);
+        uint32_t beyond = at + (1u << order);
+        list_del(f, z, r, at, order);
+        z->cut_from[order]++;
+        z->allocs[beyond <= end ? order : (uint32_t)__builtin_ctz(end - at)]++;
+        make_inner(r);
+        /* What the last block has beyond: its digits ascend from here. */
+        for (uint32_t rest = end; rest < beyond && beyond > end;) {
+            uint32_t o = frame_stretch_order(s, rest, beyond);
+            kc_frame_priv_list_push(f, z, rest, o);
+            rest += 1u << o;
+        }
+        at = beyond;
+    }
+    mark_stretch(f, s, index, end, rq->owner);
+    z->free_frames -= rq->count;
+    f->free_frames -= rq->count;
+    f->owner_frames[rq->owner] += rq->count;
+    return true;
+}
+
+void kc_frame_priv_recut(struct kc_frames *f, const struct kc_frame_span *s, uint32_t index,
+                         uint32_t count, uint32_t run, uint16_t owner)
+{
+    uint32_t at = 0;
+    while (at < count) {
+        struct kc_frame *r = kc_frame_at(f, index + at);
+        at += 1u << frame_kind_order(r->kind);
+        make_inner(r);
+        r->word = 0;
+    }
+    at = 0;
+    for (uint32_t o = KC_FRAME_ORDERS; o-- > 0;) {
+        if ((run >> o & 1) != 0) {
+            mark_used(f, index + at, o, owner);
+            at += 1u << o;
+        }
+    }
+    mark_stretch(f, s, index + run, index + count, owner);
+}
+
+/* ---- giving --------------------------------------------------------------------------------- */
 
 void kc_frame_priv_give(struct kc_frames *f, const struct kc_frame_span *s, uint32_t index,
                         uint32_t order)

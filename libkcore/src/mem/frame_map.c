@@ -376,6 +376,23 @@ kc_status_t kc_frames_add(struct kc_frames *f, kc_pa_t base, uint64_t bytes)
     return status;
 }
 
+kc_status_t kc_frames_init_range(struct kc_frames *f, kc_pa_t base, uint64_t bytes,
+                                 struct kc_misuse *misuse)
+{
+    if (f == NULL) {
+        return KC_ERR_ARG;
+    }
+    kc_frame_priv_clear(f, misuse);
+    f->linear = (uintptr_t)kc_plat_ram(base) - (uintptr_t)kc_pa_raw(base);
+    kc_status_t status = kc_frames_add(f, base, bytes);
+    if (status == KC_OK) {
+        /* So that kc_frame_index() needs no search. */
+        f->table = f->bank[0].first;
+        f->table_count = f->record_count;
+    }
+    return status;
+}
+
 uint32_t kc_frame_index_added(const struct kc_frames *f, const struct kc_frame *record)
 {
     uint32_t banks = __atomic_load_n(&f->bank_count, __ATOMIC_ACQUIRE);

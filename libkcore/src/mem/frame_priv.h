@@ -277,6 +277,16 @@ KC_INLINE uint32_t frame_head(const struct kc_frames *f, const struct kc_frame_s
     }
 }
 
+/* Order of the greatest block that may begin at a record and does not reach beyond `end`. */
+KC_INLINE uint32_t frame_stretch_order(const struct kc_frame_span *s, uint32_t index, uint32_t end)
+{
+    uint64_t pfn = frame_pfn(s, index);
+    uint32_t most = kc_log2_floor(end - index);
+    uint32_t aligned = pfn == 0 ? most : kc_log2_floor(pfn & (0 - pfn));
+    uint32_t order = aligned < most ? aligned : most;
+    return order < KC_FRAME_ORDER_MAX ? order : KC_FRAME_ORDER_MAX;
+}
+
 /* ---- zones and blocks (frame_buddy.c): the lock is held ------------------------------------- */
 
 /* Lists of free blocks of one zone, and what was done with them. */
@@ -312,6 +322,20 @@ void kc_frame_priv_list_push(struct kc_frames *f, struct kc_frame_zone *z, uint3
 
 /* Takes the blocks of a request, marked as used; index of the first record, or FRAME_NONE. */
 uint32_t kc_frame_priv_take(struct kc_frames *f, const struct frame_request *rq);
+
+/*
+ * Takes the frames from that record of the span on, which follows a used block, as used blocks;
+ * false, and nothing is done, if they are not all free or to be left for others.
+ */
+KC_NODISCARD bool kc_frame_priv_take_at(struct kc_frames *f, const struct kc_frame_span *s,
+                                        uint32_t index, const struct frame_request *rq);
+
+/*
+ * Cuts count frames that used blocks tile into the blocks of a run of `run` frames, and behind it
+ * into the greatest that their place allows.
+ */
+void kc_frame_priv_recut(struct kc_frames *f, const struct kc_frame_span *s, uint32_t index,
+                         uint32_t count, uint32_t run, uint16_t owner);
 
 /* Gives a block back that is in no list and nobody's, merging it with its buddies. */
 void kc_frame_priv_give(struct kc_frames *f, const struct kc_frame_span *s, uint32_t index,

@@ -13,8 +13,22 @@
  *     large      | 4 frames: heap, 5 | 1 frame: heap + 1, 4 |       a block of 5 frames
  *
  * Up to 128 bytes a block wastes at most 7 bytes; above, at most an eighth of its class (just above
- * a power of two, an eighth of the size). Above SMALL_MAX it wastes at most one frame less a byte,
- * and that is less than a third of what was asked for.
+ * a power of two, an eighth of the size).
+ *
+ * Above SMALL_MAX it wastes at most one frame less a byte: of what it holds, at most a third just
+ * above 8 KiB, a fifth above 16 KiB, a ninth above 32 KiB; on average over all sizes 14.6 % from 8
+ * to 16 KiB, 7.9 % from 16 to 32, 4.1 % from 32 to 64, and it falls from there. Eight classes to
+ * each doubling would waste 4.1 % on average at any size. But two or three objects of 9 to 16 KiB
+ * fill a slab of eight frames, the greatest, and leave 0 to 31 % of it over, 14.5 % on average: as
+ * much as they save. From 32 KiB on there is nothing to save. So there is no third mechanism in
+ * between.
+ *
+ * The back end of the large, the frames' buddy, coalesces in constant time: a run is one block,
+ * found by a mask of orders and cut at most ORDER_MAX (10) times; at its free at most ORDER_MAX + 1
+ * blocks go back, the digits of its count from the last to the first. Each but the first two merges
+ * at most up to the order of the digit before it, so all of them take at most 3 ORDER_MAX merges
+ * together. ORDER_MAX is a constant of the build: the bound grows neither with RAM nor with what is
+ * live.
  *
  * Alignment needs no second mechanism. Slabs start on a frame and objects lie one class size apart,
  * so an object is aligned to every power of two, up to a frame, that divides its class. Round a
@@ -25,14 +39,19 @@
  *
  * Invariants
  *  H1  Class i, if it was asked for, is a sound cache of the set with objects of
- * heap_class_bytes(i) bytes, and classes ascend; the set is sound.
+ *      heap_class_bytes(i) bytes, and classes ascend; the set is sound.
  *  H2  Of the frame blocks of owner HEAP that carry this heap: each is the first of a run of as
  * many frames as its word says, or a further one, whose word leads back to a first that reaches it.
  *  H3  large_live and large_frames are what those runs add up to.
  *
+ * What is kept. A cache keeps at most one empty slab, and of a set at most as many caches do as it
+ * has spares (C7 in cache.c); a slab has at most KEEP_MIN bytes. So spares * KEEP_MIN bounds what
+ * empty slabs hold, and spares are chosen for that to be keep_bytes at most.
+ *
  * Cost and locking. A small block costs what its cache does. One lock of rank HEAP, interrupts
  * masked, covers claiming and unclaiming large blocks, so that a run found through a record while
- * it is held stays this heap's. To which of the two a pointer belongs is found without a lock, and
+ * it is held stays this heap's. It is not held while frames are asked for that reclaimers may have
+ * to give: those may take it. To which of the two a pointer belongs is found without a lock, and
  * then looked up again under the one that decides.
  */
 #include "cache_priv.h"
@@ -42,6 +61,11 @@ KC_STATIC_ASSERT(KC_HEAP_SMALL_MAX <= KC_CACHE_OBJECT_MAX, "a class fits a cache
 KC_STATIC_ASSERT(KC_HEAP_CLASSES == HEAP_STEP_COUNT + 8 * (13 - HEAP_STEP_LOG2) &&
                      KC_HEAP_SMALL_MAX == 1u << 13,
                  "eight classes to each doubling, up to the greatest");
+#define ALLOC_FLAGS (KC_HEAP_ZERO | KC_HEAP_ATOMIC)
+KC_STATIC_ASSERT(KC_HEAP_ZERO == KC_CACHE_ZERO && KC_HEAP_NO_WAIT == KC_CACHE_NO_RECLAIM &&
+                     KC_HEAP_URGENT == KC_CACHE_URGENT && KC_HEAP_NO_WAIT == KC_FRAME_NO_RECLAIM &&
+                     KC_HEAP_URGENT == KC_FRAME_URGENT,
+                 "flags are handed on");
 KC_STATIC_ASSERT(KC_HEAP_ALIGN_MAX == KC_FRAME_BYTES << KC_FRAME_ORDER_MAX, "runs align so far");
 
 static void raise(struct kc_heap *h, enum kc_misuse_kind kind, const char *where, const void *ptr,
@@ -69,13 +93,21 @@ static void set_name(char *to, const char *from)
 
 #define OWN_FRAMES \
     ((uint32_t)((KC_HEAP_CLASSES * sizeof(struct kc_cache) + KC_FRAME_BYTES - 1) >> KC_FRAME_LOG2))
-#define OWN_SPARES KC_HEAP_CLASSES /* empty slabs kept: one of each class */
+#define OWN_SPARES KC_HEAP_CLASSES /* empty slabs kept where nobody says: one of each class */
 
 KC_STATIC_ASSERT(OWN_SPARES <= KC_CACHE_SPARES_MAX && (OWN_SPARES & (OWN_SPARES - 1)) == 0,
                  "a ring for all classes");
+KC_STATIC_ASSERT(KC_HEAP_KEEP_MIN == KC_FRAME_BYTES << KC_CACHE_ORDER_MAX, "a greatest slab");
+
+/* Classes that may keep an empty slab, so that together they stay within keep_bytes. */
+static uint32_t spares_for(size_t keep_bytes)
+{
+    uint64_t slabs = keep_bytes / KC_HEAP_KEEP_MIN;
+    return keep_bytes == 0 || slabs >= OWN_SPARES ? OWN_SPARES : 1u << kc_log2_floor(slabs);
+}
 
 /* A set of the heap's own, with room for all classes. */
-static kc_status_t own_set(struct kc_heap *h, uint32_t cpu_count)
+static kc_status_t own_set(struct kc_heap *h, uint32_t cpu_count, uint32_t spares)
 {
     kc_pa_t pa;
     kc_status_t status =
@@ -88,7 +120,7 @@ static kc_status_t own_set(struct kc_heap *h, uint32_t cpu_count)
     config.name = h->name;
     config.cache = (struct kc_cache *)kc_plat_ram(pa);
     config.cache_max = KC_HEAP_CLASSES;
-    config.spares = OWN_SPARES;
+    config.spares = spares;
     config.frame_flags = h->frame_flags;
     config.misuse = h->misuse;
     config.cpu_count = cpu_count;
@@ -103,7 +135,7 @@ kc_status_t kc_heap_init(struct kc_heap *h, const struct kc_heap_config *config,
                          struct kc_frames *frames)
 {
     if (h == NULL || config == NULL || frames == NULL || config->cpu_count > KC_CPUS_MAX ||
-        (config->set != NULL && config->cpu_count != 0) ||
+        (config->set != NULL && (config->cpu_count != 0 || config->keep_bytes != 0)) ||
         !kc_frame_is_place(config->frame_flags)) {
         return KC_ERR_ARG;
     }
@@ -111,9 +143,13 @@ kc_status_t kc_heap_init(struct kc_heap *h, const struct kc_heap_config *config,
     if (set != NULL && (set->frames != frames || set->frame_flags != config->frame_flags)) {
         return KC_ERR_ARG;
     }
+    if (config->keep_bytes != 0 && config->keep_bytes < KC_HEAP_KEEP_MIN) {
+        return KC_ERR_RANGE;
+    }
     struct kc_misuse *misuse = config->misuse;
     uint32_t frame_flags = config->frame_flags;
     uint32_t cpu_count = config->cpu_count;
+    uint32_t spares = spares_for(config->keep_bytes);
     __builtin_memset(h, 0, sizeof(*h));
     h->frames = frames;
     h->misuse = misuse;
@@ -121,7 +157,7 @@ kc_status_t kc_heap_init(struct kc_heap *h, const struct kc_heap_config *config,
     h->set = set;
     kc_lock_init(&h->lock, "heap", KC_RANK_HEAP);
     set_name(h->name, config->name);
-    return set != NULL ? KC_OK : own_set(h, cpu_count);
+    return set != NULL ? KC_OK : own_set(h, cpu_count, spares);
 }
 
 kc_status_t kc_heap_fini(struct kc_heap *h)
@@ -188,14 +224,24 @@ static void unclaim_run(struct kc_heap *h, kc_pa_t pa, uint32_t frames)
     }
 }
 
+/* A large block of `from` frames has `to` of them now; the heap's lock is held. */
+static void count_frames(struct kc_heap *h, uint32_t from, uint32_t to)
+{
+    h->large_frames += (uint64_t)to - from;
+    h->large_peak_frames =
+        h->large_frames > h->large_peak_frames ? h->large_frames : h->large_peak_frames;
+}
+
 static void *large_alloc(struct kc_heap *h, size_t size, size_t align, uint32_t flags)
 {
     uint32_t frames = heap_frames_for(size);
     uint32_t order = align <= KC_FRAME_BYTES ? 0 : kc_log2_floor(align) - KC_FRAME_LOG2;
     kc_pa_t pa = kc_pa(0);
-    uint64_t irq = kc_lock_acquire_irqsave(&h->lock);
+    /* Without the lock: reclaimers may take locks of this rank, another heap's or this one's. */
+    uint32_t frame_flags = h->frame_flags | (flags & KC_HEAP_ATOMIC);
     kc_status_t status =
-        kc_frame_alloc_run(h->frames, frames, order, h->frame_flags, KC_FRAME_OWNER_HEAP, &pa);
+        kc_frame_alloc_run(h->frames, frames, order, frame_flags, KC_FRAME_OWNER_HEAP, &pa);
+    uint64_t irq = kc_lock_acquire_irqsave(&h->lock);
     if (status != KC_OK) {
         h->large_fail_count++;
         kc_lock_release_irqrestore(&h->lock, irq);
@@ -204,9 +250,7 @@ static void *large_alloc(struct kc_heap *h, size_t size, size_t align, uint32_t 
     claim_run(h, pa, frames);
     h->large_live++;
     h->large_alloc_count++;
-    h->large_frames += frames;
-    h->large_peak_frames =
-        h->large_frames > h->large_peak_frames ? h->large_frames : h->large_peak_frames;
+    count_frames(h, 0, frames);
     kc_lock_release_irqrestore(&h->lock, irq);
 
     void *block = kc_plat_ram(pa);
@@ -243,10 +287,61 @@ static bool large_free(struct kc_heap *h, void *ptr)
         KC_CHECK(status == KC_OK);
         h->large_live--;
         h->large_free_count++;
-        h->large_frames -= frames;
+        count_frames(h, frames, 0);
     }
     kc_lock_release_irqrestore(&h->lock, irq);
     return frames != 0;
+}
+
+/* Overwrites bytes that somebody is done with: volatile, since nobody reads them again. */
+static void erase(void *ptr, size_t bytes)
+{
+    volatile uint64_t *word = ptr;
+    KC_STATIC_ASSERT(KC_HEAP_ALIGN_MIN == sizeof(*word), "a block is whole words");
+    for (size_t i = 0; i < bytes / sizeof(*word); i++) {
+        word[i] = 0;
+    }
+}
+
+/*
+ * Gives the large block at ptr so many frames where it is. KC_ERR_STATE: it is none (any more).
+ * While the frames change hands the run is not claimed: whoever looks its address up meanwhile, who
+ * has no business there, finds a frame of nobody's.
+ */
+static kc_status_t large_resize(struct kc_heap *h, void *ptr, uint32_t to, uint32_t flags)
+{
+    kc_pa_t pa = kc_frame_ptr_pa(h->frames, ptr);
+    uint64_t irq = kc_lock_acquire_irqsave(&h->lock);
+    uint32_t from = large_frames(h, ptr);
+    if (from == 0) {
+        kc_lock_release_irqrestore(&h->lock, irq);
+        return KC_ERR_STATE;
+    }
+    unsigned char *end = (unsigned char *)ptr + ((size_t)(from < to ? from : to) << KC_FRAME_LOG2);
+    size_t bytes = (size_t)(from < to ? to - from : from - to) << KC_FRAME_LOG2;
+    if (to < from) {
+        if ((flags & KC_HEAP_ERASE) != 0) {
+            erase(end, bytes);
+        }
+        kc_plat_note(KC_NOTE_FREE, (uintptr_t)end, bytes, h);
+    }
+    unclaim_run(h, pa, from);
+    kc_status_t status =
+        kc_frame_resize_run(h->frames, pa, from, to, h->frame_flags | (flags & KC_HEAP_URGENT));
+    bool done = status == KC_OK;
+    KC_CHECK(done || status == KC_ERR_NOMEM);
+    claim_run(h, pa, done ? to : from);
+    if (done) {
+        count_frames(h, from, to);
+    }
+    kc_lock_release_irqrestore(&h->lock, irq);
+    if (done && to > from) {
+        kc_plat_note(KC_NOTE_ALLOC, (uintptr_t)end, bytes, h);
+        if ((flags & KC_HEAP_ZERO) != 0) {
+            __builtin_memset(end, 0, bytes);
+        }
+    }
+    return status;
 }
 
 /* ---- which of the two ----------------------------------------------------------------------- */
@@ -305,7 +400,7 @@ static KC_COLD void *refuse(struct kc_heap *h)
 
 void *kc_heap_alloc(struct kc_heap *h, size_t size, uint32_t flags)
 {
-    if (KC_UNLIKELY(size == 0 || size > KC_HEAP_SIZE_MAX || (flags & ~KC_HEAP_ZERO) != 0)) {
+    if (KC_UNLIKELY(size == 0 || size > KC_HEAP_SIZE_MAX || (flags & ~ALLOC_FLAGS) != 0)) {
         return refuse(h);
     }
     if (KC_UNLIKELY(size > KC_HEAP_SMALL_MAX)) {
@@ -325,7 +420,7 @@ void *kc_heap_alloc(struct kc_heap *h, size_t size, uint32_t flags)
 void *kc_heap_alloc_aligned(struct kc_heap *h, size_t size, size_t align, uint32_t flags)
 {
     if (!kc_is_pow2(align) || align > KC_HEAP_ALIGN_MAX || size == 0 || size > KC_HEAP_SIZE_MAX ||
-        (flags & ~KC_HEAP_ZERO) != 0) {
+        (flags & ~ALLOC_FLAGS) != 0) {
         return refuse(h);
     }
     size_t rounded = (size + align - 1) & ~(align - 1);
@@ -436,39 +531,101 @@ kc_status_t kc_heap_free_sized(struct kc_heap *h, void *ptr, size_t size)
     return kc_heap_free(h, ptr);
 }
 
-void *kc_heap_resize(struct kc_heap *h, void *ptr, size_t size, uint32_t flags)
+kc_status_t kc_heap_free_erased(struct kc_heap *h, void *ptr)
 {
-    if (ptr == NULL) {
-        return kc_heap_alloc(h, size, flags);
+    enum what what;
+    size_t have = ptr == NULL ? 0 : usable(h, ptr, &what);
+    if (have != 0) {
+        erase(ptr, have);
     }
-    if (size == 0 || size > KC_HEAP_SIZE_MAX || (flags & ~KC_HEAP_ZERO) != 0) {
-        return refuse(h);
-    }
+    return kc_heap_free(h, ptr);
+}
+
+/* The live block at ptr; *have: what it may use. Misuse is reported in the name of `where`. */
+static kc_status_t judge_block(struct kc_heap *h, void *ptr, const char *where, enum what *what,
+                               size_t *have)
+{
     struct kc_cache *cache = NULL;
     struct kc_frame_found found;
-    enum what what = look_up(h, ptr, &cache, &found);
-    if (what == WHAT_SMALL && kc_cache_probe(cache, ptr) != KC_OK) {
-        return NULL;
+    *what = look_up(h, ptr, &cache, &found);
+    if (*what == WHAT_SMALL) {
+        kc_status_t status = kc_cache_probe(cache, ptr);
+        if (status != KC_OK) {
+            return status;
+        }
     }
-    size_t have = usable(h, ptr, &what);
-    if (have == 0) {
-        (void)not_a_block(h, what, ptr, __func__);
-        return NULL;
-    }
+    *have = usable(h, ptr, what);
+    return *have != 0 ? KC_OK : not_a_block(h, *what, ptr, where);
+}
+
+/* kc_heap_try_resize() of a judged block; KC_ERR_STATE also: it is one no longer. */
+static kc_status_t in_place(struct kc_heap *h, void *ptr, enum what what, size_t have, size_t size,
+                            uint32_t flags)
+{
     if (kc_heap_granted(size) == have) {
-        return ptr;
+        return KC_OK;
     }
-    void *to = kc_heap_alloc(h, size, flags);
+    if (what != WHAT_LARGE || size <= KC_HEAP_SMALL_MAX) {
+        return KC_ERR_NOMEM;
+    }
+    return large_resize(h, ptr, heap_frames_for(size), flags);
+}
+
+void *kc_heap_resize(struct kc_heap *h, void *ptr, size_t size, uint32_t flags)
+{
+    uint32_t kept_flags = flags & ~KC_HEAP_ERASE;
+    if (ptr == NULL) {
+        return kc_heap_alloc(h, size, kept_flags);
+    }
+    if (size == 0 || size > KC_HEAP_SIZE_MAX || (kept_flags & ~ALLOC_FLAGS) != 0) {
+        return refuse(h);
+    }
+    enum what what;
+    size_t have;
+    if (judge_block(h, ptr, __func__, &what, &have) != KC_OK) {
+        return NULL;
+    }
+    kc_status_t status = in_place(h, ptr, what, have, size, flags);
+    if (status == KC_ERR_STATE) {
+        (void)not_a_block(h, what, ptr, __func__);
+    }
+    if (status != KC_ERR_NOMEM) {
+        return status == KC_OK ? ptr : NULL;
+    }
+    void *to = kc_heap_alloc(h, size, kept_flags);
     if (to == NULL) {
         return NULL;
     }
     __builtin_memcpy(to, ptr, have < size ? have : size);
-    if (kc_heap_free(h, ptr) != KC_OK) {
+    status = (flags & KC_HEAP_ERASE) != 0 ? kc_heap_free_erased(h, ptr) : kc_heap_free(h, ptr);
+    if (status != KC_OK) {
         /* Somebody freed it while we copied, and that is reported; hand out nothing. */
         (void)kc_heap_free(h, to);
         return NULL;
     }
     return to;
+}
+
+kc_status_t kc_heap_try_resize(struct kc_heap *h, void *ptr, size_t size, uint32_t flags)
+{
+    if ((flags & ~(ALLOC_FLAGS | KC_HEAP_ERASE)) != 0) {
+        (void)refuse(h);
+        return KC_ERR_ARG;
+    }
+    if (size == 0 || size > KC_HEAP_SIZE_MAX) {
+        (void)refuse(h);
+        return KC_ERR_RANGE;
+    }
+    enum what what;
+    size_t have;
+    kc_status_t status = judge_block(h, ptr, __func__, &what, &have);
+    if (status == KC_OK) {
+        status = in_place(h, ptr, what, have, size, flags);
+        if (status == KC_ERR_STATE) {
+            (void)not_a_block(h, what, ptr, __func__);
+        }
+    }
+    return status;
 }
 
 size_t kc_heap_usable(struct kc_heap *h, const void *ptr)
@@ -489,6 +646,42 @@ size_t kc_heap_granted(size_t size)
 uint64_t kc_heap_shrink(struct kc_heap *h)
 {
     return kc_cache_set_shrink(h->set);
+}
+
+/* What one cache of the set keeps: an upper bound, since not every slab is of its greatest order.
+ */
+static uint64_t kept_of(struct kc_cache *c)
+{
+    struct kc_cache_stats s;
+    kc_cache_stats(c, &s);
+    return (s.slabs_empty * KC_FRAME_BYTES << c->order_more) + s.kept * s.stride_bytes;
+}
+
+uint64_t kc_heap_kept(struct kc_heap *h)
+{
+    uint64_t bytes = 0;
+    uint32_t count = kc_cache_set_count(h->set);
+    for (uint32_t i = 0; i < count; i++) {
+        bytes += kept_of(&h->set->cache[i]);
+    }
+    return bytes;
+}
+
+uint64_t kc_heap_trim(struct kc_heap *h, uint64_t keep_bytes)
+{
+    uint64_t frames = 0;
+    uint64_t kept = kc_heap_kept(h);
+    uint32_t count = kc_cache_set_count(h->set);
+    for (uint32_t i = 0; i < count && kept > keep_bytes; i++) {
+        struct kc_cache *c = &h->set->cache[i];
+        uint64_t before = kept_of(c);
+        frames += kc_cache_shrink(c);
+        uint64_t after = kept_of(c);
+        /* Others allocate and free meanwhile: what they do counts for the caches that follow. */
+        uint64_t went = before > after ? before - after : 0;
+        kept -= went < kept ? went : kept;
+    }
+    return frames;
 }
 
 /* ---- queries -------------------------------------------------------------------------------- */
@@ -517,6 +710,7 @@ void kc_heap_stats(struct kc_heap *h, struct kc_heap_stats *out)
     out->fail_count = h->large_fail_count;
     out->refused_count = h->refused_count;
     kc_lock_release_irqrestore(&h->lock, irq);
+    out->kept_bytes = kc_heap_kept(h);
     for (uint32_t i = 0; i < KC_HEAP_CLASSES; i++) {
         struct kc_cache_stats c;
         class_stats(h, i, &c);
