@@ -49,6 +49,8 @@ struct cli_options {
     const char *slabinfo;
     const char *log;    /* file for the monitors' reports as JSON lines, or NULL */
     const char *sites;  /* file for what the run needed of each seam site; NULL: none */
+    const char *weaken; /* atomic operations that are taken for relaxed, or NULL */
+    const char *orders; /* file for the list of those, or NULL */
     const char *html;   /* file for the page, or NULL */
     const char *tables; /* file for a dump of the kernel's tables, or NULL */
     const char *svg;    /* file for the memory map as a picture, or NULL */

@@ -13,7 +13,7 @@
 #include "progress.h"
 #include "session.h"
 
-#define RUN_OPTIONS    "jqscrxPpmnSltHV"
+#define RUN_OPTIONS    "jqscrxPpmnSwOltHV"
 #define REPLAY_OPTIONS "jqscrxPiltHV"
 #define REPORT_OPTIONS "oVqscrxPil"
 

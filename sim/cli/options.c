@@ -37,6 +37,8 @@ static const struct option_row rows[] = {
     {"count-sites", 'n', NULL, "count those sites and say so"},
     {"slabinfo", 'i', "FILE", "/proc/slabinfo of the recorded machine"},
     {"sites", 'S', "FILE", "write there what the run needed of each of those sites (tests/mutate)"},
+    {"weaken", 'w', "K[,K...]|ORDER", "take those atomic operations for relaxed (exact; row R1)"},
+    {"orders", 'O', "FILE", "write there which atomic operations state an order (exact)"},
     {"log", 'l', "FILE", "write every report of the monitors there, one JSON line each"},
     {"tables", 't', "FILE", "write the kernel's translation tables at the end there, a line a run"},
     {"output", 'o', "FILE", "where the page goes, also as -o; - is standard output"},
@@ -178,6 +180,12 @@ static const char *apply(struct cli_options *o, char letter, const char *value)
         return NULL;
     case 'S':
         o->sites = value;
+        return NULL;
+    case 'w':
+        o->weaken = value;
+        return NULL;
+    case 'O':
+        o->orders = value;
         return NULL;
     case 'l':
         o->log = value;

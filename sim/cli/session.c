@@ -251,6 +251,7 @@ static enum cli_exit make_monitor(const struct cli_options *o, struct session *o
     struct mon_config config = {.cpu_count = sim_cpus(), .seed = o->seed};
     if (!open_file("log", o->log, &out->log_file) ||
         !open_file("sites", o->sites, &out->sites_file) ||
+        !open_file("orders", o->orders, &out->orders_file) ||
         !open_file("tables", o->tables, &out->tables_file)) {
         return CLI_BAD_INPUT;
     }
@@ -263,6 +264,21 @@ static enum cli_exit make_monitor(const struct cli_options *o, struct session *o
         return CLI_INTERNAL;
     }
     machine_attach(out->monitor);
+    return CLI_GOOD;
+}
+
+static enum cli_exit check_orders(const struct cli_options *o)
+{
+    if ((o->weaken != NULL || o->orders != NULL) && !machine_is_exact()) {
+        cli_say("--%s: memory order is seen at --speed exact alone",
+                o->weaken != NULL ? "weaken" : "orders");
+        return CLI_USAGE;
+    }
+    if (o->weaken != NULL && !machine_weaken(o->weaken)) {
+        cli_say("--weaken %s: expected K[,K...] from 1, acquire, release, acq_rel or seq_cst",
+                o->weaken);
+        return CLI_USAGE;
+    }
     return CLI_GOOD;
 }
 
@@ -375,6 +391,9 @@ enum cli_exit session_run(const struct session_config *config, struct kc_run *ru
     timeline_init(&out->timeline);
     enum cli_exit e = check_plant(config->options);
     if (e == CLI_GOOD) {
+        e = check_orders(config->options);
+    }
+    if (e == CLI_GOOD) {
         e = make_machine(config);
     }
     if (e != CLI_GOOD) {
@@ -393,6 +412,10 @@ bool session_end(struct session *s)
     s->monitor = NULL;
     bool log = close_file("log", &s->log_file);
     bool sites = close_file("sites", &s->sites_file);
+    if (s->orders_file != NULL) {
+        machine_write_orders(s->orders_file);
+    }
+    bool orders = close_file("orders", &s->orders_file);
     bool tables = close_file("tables", &s->tables_file);
     free(s->type);
     s->type = NULL;
@@ -400,7 +423,7 @@ bool session_end(struct session *s)
     memmap_fini(&s->memmap);
     memmap_fini(&s->peak);
     machine_destroy();
-    return log && sites && tables;
+    return log && sites && orders && tables;
 }
 
 /* ---- results -------------------------------------------------------------------------------- */
@@ -462,6 +485,10 @@ static void gather(const struct session_config *config, const struct session *s,
     if (o->mutation.site != 0 && n > 0 && (size_t)n < sizeof(g->repeat)) {
         snprintf(g->repeat + n, sizeof(g->repeat) - (size_t)n, " --mutate %llu:%s",
                  (unsigned long long)o->mutation.site, o->mutation.alter ? "alter" : "drop");
+    }
+    if (o->weaken != NULL) {
+        size_t used = strlen(g->repeat);
+        snprintf(g->repeat + used, sizeof(g->repeat) - used, " --weaken %s", o->weaken);
     }
     g->data = (struct report_data){
         .version = KCORE_VERSION,

@@ -40,6 +40,7 @@ struct session {
     uint64_t sites;    /* mutable seam calls */
     FILE *log_file;    /* --log */
     FILE *sites_file;  /* --sites */
+    FILE *orders_file; /* --orders */
     FILE *tables_file; /* --tables */
     bool mutated;      /* the mutation asked for was reached */
     struct machine_site_info mutation;

@@ -221,7 +221,7 @@ static void touch_page(struct cpu *c, struct window *w, const uint8_t *p, uint64
     uint64_t page = ((uintptr_t)p - (uintptr_t)sim.area) / SIM_PAGE_BYTES;
     struct touch *t = &c->touch[page % TOUCH_SLOTS];
     if (t->tag != page + 1 || t->generation != sim.generation) {
-        *t = (struct touch){page + 1, sim.generation, 0};
+        *t = (struct touch){page + 1, l.pa & ~(uint64_t)PAGE_MASK_LOW, sim.generation, 0};
     }
     t->rights |= write ? 2u : 1u;
 }
@@ -240,6 +240,33 @@ void access_pointer(const void *pointer, size_t n, bool write)
         p += part;
         n -= part;
     }
+}
+
+bool access_pa(const void *p, uint64_t *pa)
+{
+    struct cpu *c = sim.cur;
+    uint64_t offset = (uintptr_t)p - (uintptr_t)sim.area;
+    uint64_t page = offset / SIM_PAGE_BYTES;
+    const struct touch *t = &c->touch[page % TOUCH_SLOTS];
+    if (t->tag == page + 1 && t->generation == sim.generation) {
+        *pa = t->pa + (offset & PAGE_MASK_LOW);
+        return true;
+    }
+    uint64_t va;
+    if (window_of(p, &va) == NULL) {
+        return false;
+    }
+    if (!mmu_is_on(&c->now)) {
+        *pa = va;
+        return true;
+    }
+    uint64_t input = mmu_strip(&c->now, va);
+    const struct tlb_record *r = tlb_find(c, input, mmu_asid(&c->now), true);
+    if (r == NULL) {
+        return sim_pointer_pa(p, pa);
+    }
+    *pa = r->e.pa + (input - r->e.va);
+    return true;
 }
 
 /* ---- queries -------------------------------------------------------------------------------- */

@@ -34,6 +34,7 @@
 #include <time.h>
 
 #include "machine_priv.h"
+#include "race.h"
 
 #define WATCH_SECONDS                                                          \
     60u /* without a step, in native code: the software spins without the seam \
@@ -172,6 +173,7 @@ bool cpu_interrupt(struct cpu *c)
     cpu_sync(c);
     if (ipi) {
         c->ipi = 0;
+        race_ipi_taken();
         if (sim.config.hooks.ipi != NULL) {
             sim.config.hooks.ipi(sim.config.hooks.arg, c->id);
         }
@@ -460,6 +462,7 @@ void machine_run(const machine_cpu_fn *fn, void *const *arg, uint32_t count,
             cpu_start(i, fn[i], arg != NULL ? arg[i] : NULL, false);
         }
     }
+    race_begin();
     new_budget();
     struct cpu *first = choose(NULL);
     if (first != NULL) {
@@ -480,6 +483,7 @@ void machine_run(const machine_cpu_fn *fn, void *const *arg, uint32_t count,
     sim.cur = &sim.cpu[0];
     sim.stopping = false;
     settle_time();
+    race_end();
     tell_same();
     sim.result.steps = sim.steps;
     sim.result.ticks = sim.ticks;

@@ -11,7 +11,8 @@
  *   I2  an access whose page is in the CPU's touch[] has been judged good under this generation;
  *       any other goes through access_pointer().
  *   I3  the baton moves only before an access, never between its judgement and the access itself.
- *   I4  each atomic is performed as what it is, with a memory order at least as strong.
+ *   I4  each atomic is performed as what it is, sequentially consistent; its stated order counts
+ *       for races (race.c), where nothing that the host does could hide that it is too weak.
  *   I5  every access of a program at EL0 goes through user_access(): seen_bytes covers all of the
  *       host's address space, and no page in touch[] was judged for EL0.
  *
@@ -20,9 +21,12 @@
 #include <string.h>
 
 #include "machine_priv.h"
+#include "race.h"
 
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
 #pragma GCC diagnostic ignored "-Wconversion"
+
+#define CALLER __builtin_return_address(0)
 
 const bool sim_exact = true;
 
@@ -45,7 +49,7 @@ static __attribute__((noinline)) void slow(const void *p, size_t n, bool write)
     access_pointer(p, n, write);
 }
 
-static inline __attribute__((always_inline)) void see(const void *p, size_t n, bool write)
+static inline __attribute__((always_inline)) void judge(const void *p, size_t n, bool write)
 {
     uint64_t offset = (uintptr_t)p - (uintptr_t)sim.area;
     if (KC_LIKELY(offset >= sim.seen_bytes)) {
@@ -65,6 +69,13 @@ static inline __attribute__((always_inline)) void see(const void *p, size_t n, b
         return; /* I2 */
     }
     slow(p, n, write);
+}
+
+/* A plain access: judged, then compared with those of other CPUs. */
+static inline __attribute__((always_inline)) void see(const void *p, size_t n, bool write)
+{
+    judge(p, n, write);
+    race_plain(p, n, write, CALLER);
 }
 
 /* ---- plain accesses ------------------------------------------------------------------------- */
@@ -141,18 +152,20 @@ void __tsan_vptr_read(void *p)
 
 /* ---- memory functions (exact_names.h) ------------------------------------------------------- */
 
-static void see_two(const void *a, bool write_a, const void *b, size_t n)
+static void see_two(const void *a, bool write_a, const void *b, size_t n, const void *caller)
 {
-    see(b, n, false);
+    judge(b, n, false);
     second = true;
-    see(a, n, write_a);
+    judge(a, n, write_a);
     second = false;
+    race_plain(b, n, false, caller);
+    race_plain(a, n, write_a, caller);
 }
 
 void *sim_memcpy(void *to, const void *from, size_t n)
 {
     if (n != 0) {
-        see_two(to, true, from, n);
+        see_two(to, true, from, n, CALLER);
         memcpy(to, from, n);
     }
     return to;
@@ -160,7 +173,7 @@ void *sim_memcpy(void *to, const void *from, size_t n)
 void *sim_memmove(void *to, const void *from, size_t n)
 {
     if (n != 0) {
-        see_two(to, true, from, n);
+        see_two(to, true, from, n, CALLER);
         memmove(to, from, n);
     }
     return to;
@@ -178,7 +191,7 @@ int sim_memcmp(const void *a, const void *b, size_t n)
     if (n == 0) {
         return 0;
     }
-    see_two(a, false, b, n);
+    see_two(a, false, b, n, CALLER);
     return memcmp(a, b, n);
 }
 void *__tsan_memcpy(void *to, const void *from, unsigned long n)
@@ -196,33 +209,45 @@ void *__tsan_memset(void *to, int byte, unsigned long n)
 
 /* ---- atomics -------------------------------------------------------------------------------- */
 
-/* Every order is performed as sequentially consistent: at least as strong (I4). */
+static inline __attribute__((always_inline)) void
+done(const volatile void *p, size_t n, enum race_op op, int order, const void *caller)
+{
+    order = order_of(caller, op, order);
+    if (KC_UNLIKELY(race_on)) {
+        race_atomic(p, n, op, order, caller);
+    }
+}
+
 #define FETCH(bits, type, name, op)                                              \
     type __tsan_atomic##bits##_fetch_##name(volatile type *p, type v, int order) \
     {                                                                            \
-        (void)order;                                                             \
-        see((const void *)p, sizeof(type), true);                                \
-        return op(p, v, __ATOMIC_SEQ_CST);                                       \
+        judge((const void *)p, sizeof(type), true);                              \
+        type old = op(p, v, __ATOMIC_SEQ_CST);                                   \
+        done(p, sizeof(type), RACE_RMW, order, CALLER);                          \
+        return old;                                                              \
     }
 
+/* An exchange that fails is a load, of the order stated for that. */
 #define ATOMICS(bits, type)                                                                     \
     type __tsan_atomic##bits##_load(const volatile type *p, int order)                          \
     {                                                                                           \
-        (void)order;                                                                            \
-        see((const void *)p, sizeof(type), false);                                              \
-        return __atomic_load_n(p, __ATOMIC_SEQ_CST);                                            \
+        judge((const void *)p, sizeof(type), false);                                            \
+        type value = __atomic_load_n(p, __ATOMIC_SEQ_CST);                                      \
+        done(p, sizeof(type), RACE_LOAD, order, CALLER);                                        \
+        return value;                                                                           \
     }                                                                                           \
     void __tsan_atomic##bits##_store(volatile type *p, type v, int order)                       \
     {                                                                                           \
-        (void)order;                                                                            \
-        see((const void *)p, sizeof(type), true);                                               \
+        judge((const void *)p, sizeof(type), true);                                             \
         __atomic_store_n(p, v, __ATOMIC_SEQ_CST);                                               \
+        done(p, sizeof(type), RACE_STORE, order, CALLER);                                       \
     }                                                                                           \
     type __tsan_atomic##bits##_exchange(volatile type *p, type v, int order)                    \
     {                                                                                           \
-        (void)order;                                                                            \
-        see((const void *)p, sizeof(type), true);                                               \
-        return __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST);                                     \
+        judge((const void *)p, sizeof(type), true);                                             \
+        type old = __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST);                                 \
+        done(p, sizeof(type), RACE_RMW, order, CALLER);                                         \
+        return old;                                                                             \
     }                                                                                           \
     FETCH(bits, type, add, __atomic_fetch_add)                                                  \
     FETCH(bits, type, sub, __atomic_fetch_sub)                                                  \
@@ -230,24 +255,29 @@ void *__tsan_memset(void *to, int byte, unsigned long n)
     FETCH(bits, type, or, __atomic_fetch_or)                                                    \
     FETCH(bits, type, xor, __atomic_fetch_xor)                                                  \
     FETCH(bits, type, nand, __atomic_fetch_nand)                                                \
+    static inline __attribute__((always_inline)) int exchange##bits(                            \
+        volatile type *p, type *expected, type v, int order, int failure, const void *caller)   \
+    {                                                                                           \
+        judge((const void *)p, sizeof(type), true);                                             \
+        bool good = __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST,        \
+                                                __ATOMIC_SEQ_CST);                              \
+        done(p, sizeof(type), good ? RACE_RMW : RACE_LOAD, good ? order : failure, caller);     \
+        return good;                                                                            \
+    }                                                                                           \
     int __tsan_atomic##bits##_compare_exchange_strong(volatile type *p, type *expected, type v, \
                                                       int order, int failure)                   \
     {                                                                                           \
-        (void)order;                                                                            \
-        (void)failure;                                                                          \
-        see((const void *)p, sizeof(type), true);                                               \
-        return __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST,             \
-                                           __ATOMIC_SEQ_CST);                                   \
+        return exchange##bits(p, expected, v, order, failure, CALLER);                          \
     }                                                                                           \
     int __tsan_atomic##bits##_compare_exchange_weak(volatile type *p, type *expected, type v,   \
                                                     int order, int failure)                     \
     {                                                                                           \
-        return __tsan_atomic##bits##_compare_exchange_strong(p, expected, v, order, failure);   \
+        return exchange##bits(p, expected, v, order, failure, CALLER);                          \
     }                                                                                           \
     type __tsan_atomic##bits##_compare_exchange_val(volatile type *p, type expected, type v,    \
                                                     int order, int failure)                     \
     {                                                                                           \
-        __tsan_atomic##bits##_compare_exchange_strong(p, &expected, v, order, failure);         \
+        exchange##bits(p, &expected, v, order, failure, CALLER);                                \
         return expected;                                                                        \
     }
 
@@ -258,8 +288,10 @@ ATOMICS(64, uint64_t)
 
 void __tsan_atomic_thread_fence(int order)
 {
-    (void)order;
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (race_on) {
+        race_fence(order);
+    }
 }
 void __tsan_atomic_signal_fence(int order)
 {

@@ -204,6 +204,26 @@ uint64_t machine_sites(void);
 /** The call that was mutated; false if the run did not reach it. */
 bool machine_mutated(struct machine_site_info *out);
 
+/* ---- memory order (exact only) -------------------------------------------------------------- */
+
+/**
+ * Take atomic operations of the code under test for relaxed: what they order counts as not ordered,
+ * and row R1 should report. The software's schedule and values do not change. Before machine_run.
+ *
+ * what    numbers of sites "K[,K...]", from 1 in the order in which they are first executed, or all
+ *         of one stated order: "acquire", "release", "acq_rel", "seq_cst"
+ *
+ * Returns false if it is neither.
+ */
+bool machine_weaken(const char *what);
+
+/**
+ * The sites so far, operations that are not relaxed, a line each: number, offset in the program's
+ * image (for addr2line), load, store or rmw, stated order, times executed, "weak" or "-",
+ * function+offset.
+ */
+void machine_write_orders(FILE *to);
+
 /* ---- monitors ------------------------------------------------------------------------------- */
 
 struct monitor;

@@ -87,6 +87,7 @@ struct pending_store {
 
 struct touch {
     uint64_t tag; /* page of the window area, plus one; 0: empty */
+    uint64_t pa;
     uint32_t generation;
     uint32_t rights; /* bit 0 read, bit 1 write */
 };
@@ -202,6 +203,7 @@ struct machine {
     int64_t budget, budget_start;       /* steps until the baton may move */
     uint64_t clean_reads, clean_writes; /* exact accesses that no monitor had to look at */
     uint64_t told_reads, told_writes;   /* those of them that the monitor has counted */
+    uint64_t races_judged, told_races;  /* pairs of accesses of two CPUs; those counted */
     uint64_t random;
     uint64_t walk_random;
     uint64_t entropy;
@@ -332,6 +334,10 @@ void access_fetch(struct cpu *c);
 /** An access through a host pointer, by the code under test or on its behalf: all of p..p+n-1. */
 void access_pointer(const void *p, size_t n, bool write);
 
+/** Physical address that a pointer into a window means; its page has been judged. False: no window.
+ */
+bool access_pa(const void *p, uint64_t *pa);
+
 /** Deliver a fault; returns true if the access may be retried. */
 bool access_deliver(struct cpu *c, const struct machine_fault *f);
 
@@ -398,6 +404,7 @@ bool tell_access(struct cpu *c, const struct tlb_record *r, uint64_t va, uint64_
 /** The access is about to fault, MMU on. */
 void tell_fault(struct cpu *c, uint64_t va, uint32_t bytes, enum sim_access_kind kind, bool el0);
 void tell_note(struct cpu *c, enum kc_note kind, uint64_t base, uint64_t size, const void *owner);
+void tell_race(struct cpu *c, const struct mon_race *r);
 void tell_same(void);
 
 /** Nobody may rely on pages judged before. */

@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include "machine_priv.h"
+#include "race.h"
 
 /* ---- mutation ------------------------------------------------------------------------------- */
 
@@ -122,6 +123,9 @@ uint64_t kc_plat_desc_load(kc_pa_t pa)
         cpu_end(MACHINE_END_FAULT, "descriptor load: misaligned or no RAM there", NULL);
     }
     tell_load(sim.cur, kc_pa_raw(pa));
+    if (race_on) {
+        race_desc(kc_pa_raw(pa), RACE_LOAD, __ATOMIC_RELAXED, __builtin_return_address(0));
+    }
     return value;
 }
 
@@ -137,6 +141,9 @@ void kc_plat_desc_store(kc_pa_t pa, uint64_t value)
         }
         return;
     }
+    if (race_on) {
+        race_desc(kc_pa_raw(pa), RACE_STORE, __ATOMIC_RELAXED, __builtin_return_address(0));
+    }
     do_store(c, kc_pa_raw(pa), value, MON_STORE);
 }
 
@@ -144,6 +151,10 @@ void kc_plat_desc_fill(kc_pa_t pa, uint32_t count, uint64_t value, uint64_t step
 {
     cpu_step(true);
     for (uint32_t i = 0; i < count; i++) {
+        if (race_on) {
+            race_desc(kc_pa_raw(pa) + 8 * (uint64_t)i, RACE_STORE, __ATOMIC_RELAXED,
+                      __builtin_return_address(0));
+        }
         do_store(sim.cur, kc_pa_raw(pa) + 8 * (uint64_t)i, value + i * step, MON_FILL);
     }
 }
@@ -156,6 +167,10 @@ bool kc_plat_desc_cas(kc_pa_t pa, uint64_t *expected, uint64_t value)
         cpu_end(MACHINE_END_FAULT, "descriptor exchange: misaligned or no RAM there", NULL);
     }
     tell_load(sim.cur, kc_pa_raw(pa));
+    if (race_on) {
+        race_desc(kc_pa_raw(pa), old == *expected ? RACE_RMW : RACE_LOAD, __ATOMIC_ACQ_REL,
+                  __builtin_return_address(0));
+    }
     if (old != *expected) {
         *expected = old;
         return false;
@@ -293,6 +308,9 @@ void kc_plat_barrier(enum kc_barrier kind)
     }
     settle_delayed(c);
     if (kind != KC_BARRIER_COUNT) {
+        if (race_on) {
+            race_barrier(kind);
+        }
         tell_barrier(c, kind);
         barrier_effect(c, kind);
     }
@@ -320,6 +338,7 @@ void kc_plat_cache(enum kc_cache_op op, const void *p)
     if (op == KC_DC_ZVA) {
         uint8_t *block = (uint8_t *)((uintptr_t)p & ~(uintptr_t)63);
         access_pointer(block, 64, true);
+        race_plain(block, 64, true, __builtin_return_address(0));
         memset(block, 0, 64);
     }
     /* RAM is coherent here and has no lines: nothing else to do, nothing to lose. */
@@ -390,7 +409,7 @@ void kc_plat_mmio_write(kc_va_t va, uint32_t width, uint64_t value)
 /* ---- user access ---------------------------------------------------------------------------- */
 
 /* Page by page; what lies before the first page that faults is copied. */
-static size_t user_copy(uint8_t *kernel, uint64_t user, size_t n, bool to_user)
+static size_t user_copy(uint8_t *kernel, uint64_t user, size_t n, bool to_user, const void *caller)
 {
     struct cpu *c = sim.cur;
     while (n != 0) {
@@ -402,6 +421,8 @@ static size_t user_copy(uint8_t *kernel, uint64_t user, size_t n, bool to_user)
             !access_do(c, user, to_user ? SIM_WRITE : SIM_READ, true, (uint32_t)part, &l)) {
             return n;
         }
+        race_plain(kernel, part, !to_user,
+                   caller); /* the user's side is for its programs to order */
         uint8_t *at = ram_at(l.pa, part);
         memcpy(to_user ? at : kernel, to_user ? kernel : at, part);
         kernel += part;
@@ -414,13 +435,14 @@ static size_t user_copy(uint8_t *kernel, uint64_t user, size_t n, bool to_user)
 size_t kc_plat_user_read(void *to, kc_uva_t from, size_t n)
 {
     cpu_step(true);
-    return user_copy(to, kc_uva_raw(from), n, false);
+    return user_copy(to, kc_uva_raw(from), n, false, __builtin_return_address(0));
 }
 
 size_t kc_plat_user_write(kc_uva_t to, const void *from, size_t n)
 {
     cpu_step(true);
-    return user_copy((uint8_t *)(uintptr_t)from, kc_uva_raw(to), n, true);
+    return user_copy((uint8_t *)(uintptr_t)from, kc_uva_raw(to), n, true,
+                     __builtin_return_address(0));
 }
 
 /* ---- CPUs ----------------------------------------------------------------------------------- */
@@ -477,7 +499,11 @@ kc_status_t kc_plat_cpu_start(uint32_t cpu, kc_cpu_entry_fn entry, void *arg)
         return KC_ERR_STATE;
     }
     machine_cpu_reset(cpu);
-    return cpu_start(cpu, entry, kc_plat_low(arg), true);
+    kc_status_t st = cpu_start(cpu, entry, kc_plat_low(arg), true);
+    if (st == KC_OK) {
+        race_start(cpu);
+    }
+    return st;
 }
 
 void kc_plat_cpu_off(void)
@@ -492,6 +518,7 @@ void kc_plat_ipi(uint64_t mask)
     for (uint32_t i = 0; i < sim.config.cpus; i++) {
         if ((mask >> i & 1) != 0 && sim.cpu[i].state == CPU_READY) {
             sim.cpu[i].ipi++;
+            race_ipi(i);
         }
     }
 }
@@ -502,6 +529,7 @@ void kc_plat_console(const char *text, size_t n)
 {
     cpu_step(true);
     access_pointer(text, n, false);
+    race_plain(text, n, false, __builtin_return_address(0));
     if (sim.config.hooks.console != NULL) {
         sim.config.hooks.console(sim.config.hooks.arg, text, n);
     } else {

@@ -82,8 +82,20 @@ void tell_same(void)
     if (sim.monitor != NULL && reads + writes != 0) {
         mon_access_same(sim.monitor, reads + writes);
     }
+    if (sim.monitor != NULL && sim.races_judged != sim.told_races) {
+        mon_races_judged(sim.monitor, sim.races_judged - sim.told_races);
+    }
+    sim.told_races = sim.races_judged;
     sim.told_reads = sim.clean_reads;
     sim.told_writes = sim.clean_writes;
+}
+
+void tell_race(struct cpu *c, const struct mon_race *r)
+{
+    (void)c;
+    if (sim.monitor != NULL) {
+        mon_race(sim.monitor, r);
+    }
 }
 
 void tell_cpu(struct cpu *c, bool on)

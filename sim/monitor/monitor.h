@@ -8,10 +8,11 @@
  * the software left out. It decodes from the Arm manual alone (DDI 0487) and shares no code with
  * the library that it judges. It changes nothing in the machine.
  *
- * Rows are those of docs/checks.md. Two kinds of judgement are made:
+ * Rows are those of docs/checks.md. Three kinds of judgement are made:
  *   at steps   from stores, barriers, TLBIs, register writes and notes, at every speed;
  *   at use     at each access, fault and walk that the machine tells of, which is all of them on
  *              the exact machine and only first touches at native speed.
+ *   at races   R1: the exact machine keeps who touched what, and tells of each pair.
  * Which row is of which kind: mon_row_info(), `ksim checks`.
  *
  * Context: all mon_ functions are called with the machine's baton held: one at a time, no locks.
@@ -34,7 +35,8 @@
 /* clang-format off */
 #define MON_ROWS(X) \
     X(T1) X(T2) X(T3) X(T4) X(T5) X(T6) X(T7) X(T8) X(T9) X(T10) X(T11) X(T12) X(T13) X(T14) \
-    X(T15) X(T16) X(T17) X(T18) X(T19) X(T20) X(T21) X(T22) X(T25) X(T26) X(T27) X(T28) X(T30)
+    X(T15) X(T16) X(T17) X(T18) X(T19) X(T20) X(T21) X(T22) X(T25) X(T26) X(T27) X(T28) X(T30) \
+    X(R1)
 /* clang-format on */
 
 enum mon_row {
@@ -59,6 +61,20 @@ struct mon_access {
     bool write;
     bool fetch;
     uint8_t el; /* 0 or 1 */
+};
+
+/* Two accesses of different CPUs, one a write and one plain, that nothing orders. */
+struct mon_race {
+    uint64_t pa;    /* first byte that both touch */
+    char where[60]; /* the same in words, where it is in no RAM: static storage or a stack */
+    bool held; /* the second CPU has read, with a relaxed load, what a release published after */
+    struct {
+        uint32_t cpu;
+        bool write, atomic;
+        uint64_t at;   /* clock */
+        uint32_t code; /* offset in the program, for addr2line */
+        char where[60];
+    } first, second;
 };
 
 enum mon_store_kind {
@@ -263,6 +279,11 @@ void mon_note(struct monitor *m, uint32_t cpu, enum kc_note kind, uint64_t base,
 
 /** Changes with every event that may make an entry stale or a state of affairs a violation. */
 uint64_t mon_epoch(const struct monitor *m);
+
+/** Row R1: such a pair; and how many pairs were compared since, this one included. */
+void mon_race(struct monitor *m, const struct mon_race *r);
+void mon_races_judged(struct monitor *m, uint64_t n);
+bool mon_wants_races(const struct monitor *m);
 
 /** Count accesses that were not told because nothing had changed (mon_access()). */
 void mon_access_same(struct monitor *m, uint64_t n);

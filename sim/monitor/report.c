@@ -82,6 +82,9 @@ static uint64_t dedupe_key(const struct mon_report *r, uint32_t reason)
 {
     uint64_t k = map_hash(r->desc_pa + 1);
     k = map_hash(k ^ ((uint64_t)r->row << 32 | (uint64_t)r->cpu << 16 | reason));
+    if (r->row == MON_R1) { /* a pair of places, whatever memory they meet in */
+        return k & (UINT64_MAX >> 1);
+    }
     return (r->desc_pa == 0 ? map_hash(k ^ r->pa) : k) & (UINT64_MAX >> 1);
 }
 

@@ -121,6 +121,10 @@ static const struct mon_row_info list[] = {
      .when = "cost lint, no violation: a TLBI that takes nothing away, ALL or by ASID where a few "
              "by address would do, a DSB that waits for more than was outstanding",
      .at = "TLBI, DSB", STEPS, .lint = true},
+    {"R1", "data race: two CPUs, one of them writing, and nothing orders them",
+     .when = "two CPUs touch a byte, one writes and one plainly, and no memory order that the "
+             "software states lies between (`docs/simulator.md`)",
+     .at = "every access", .native = "no", .exact = "yes"},
 };
 
 #define LIST_COUNT (sizeof(list) / sizeof(list[0]))

@@ -253,7 +253,10 @@ static void console(void *arg, const char *text, size_t n)
 struct options {
     uint64_t seed;
     uint64_t cpus;
+    const char *orders; /* file for the sites with an order */
     bool random;
+    bool weaken; /* some site was asked for */
+    bool races;  /* judged; --no-races tells what they cost */
 };
 
 static bool make_machine(const struct options *o)
@@ -286,11 +289,25 @@ static bool make_machine(const struct options *o)
     /* The one row that is not judged: the model of pt maps one page here writable and there
        executable, which is for its caller to forbid. pt does what it is asked. */
     mon_set_policy(monitor, MON_T27, MON_OFF);
+    mon_set_policy(monitor, MON_R1,
+                   !o->races   ? MON_OFF
+                   : o->weaken ? MON_PANIC /* the first is enough to tell */
+                               : MON_REPORT);
     machine_attach(monitor);
     machine_boot_info(&info);
     info.range[info.range_count++] = (struct kc_boot_range){
         .base = kc_pa(RANGE_BASE), .size = RANGE_BYTES, .kind = KC_BOOT_RESERVED};
     return true;
+}
+
+static bool write_orders(const char *path)
+{
+    FILE *to = fopen(path, "w");
+    if (to == NULL) {
+        return false;
+    }
+    machine_write_orders(to);
+    return fclose(to) == 0;
 }
 
 static void say_judgements(void)
@@ -353,7 +370,9 @@ static bool verdict(const struct tests *t, const struct machine_result *m)
 static int usage(FILE *to)
 {
     fprintf(to, "usage: unit-exact|unit-native [--tap] [--list] [--seed N] [--cpus N] [--random] "
-                "[SUITE[.NAME]]\n");
+                "[SUITE[.NAME]]\n"
+                "       exact alone: [--no-races] [--orders FILE] "
+                "[--weaken K[,K...]|acquire|release|acq_rel|seq_cst]\n");
     return to == stdout ? 0 : 2;
 }
 
@@ -363,6 +382,14 @@ static bool takes_value(const char *word, const char *value, struct options *o)
 {
     if (strcmp(word, "--seed") == 0) {
         return number(value, &o->seed);
+    }
+    if (strcmp(word, "--weaken") == 0) {
+        o->weaken = true;
+        return machine_weaken(value);
+    }
+    if (strcmp(word, "--orders") == 0) {
+        o->orders = value;
+        return true;
     }
     return strcmp(word, "--cpus") == 0 && number(value, &o->cpus) && o->cpus >= 1 &&
            o->cpus <= SIM_CPUS_MAX;
@@ -378,6 +405,8 @@ static int parse(int argc, char **argv, struct options *o, struct kc_test_run *r
             run->list = true;
         } else if (strcmp(argv[i], "--random") == 0) {
             o->random = true;
+        } else if (strcmp(argv[i], "--no-races") == 0) {
+            o->races = false;
         } else if (more && takes_value(argv[i], argv[i + 1], o)) {
             i++;
         } else if (strcmp(argv[i], "--help") == 0) {
@@ -393,7 +422,7 @@ static int parse(int argc, char **argv, struct options *o, struct kc_test_run *r
 
 int main(int argc, char **argv)
 {
-    struct options o = {.seed = machine_host_ns(), .cpus = 1};
+    struct options o = {.seed = machine_host_ns(), .cpus = 1, .races = true};
     struct tests t = {.boot = KC_ERR_STATE, .main = KC_ERR_STATE};
     struct machine_result m;
     const char *asked = getenv("KC_TEST_SEED");
@@ -417,6 +446,10 @@ int main(int argc, char **argv)
     machine_run(fn, arg, 1, &m);
     say_judgements();
     machine_attach(NULL);
+    if (o.orders != NULL && !write_orders(o.orders)) {
+        fprintf(stderr, "cannot write %s\n", o.orders);
+        return 2;
+    }
     bool good = verdict(&t, &m) && t.result.failed == 0;
     mon_destroy(monitor);
     machine_destroy();

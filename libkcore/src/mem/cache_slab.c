@@ -259,7 +259,8 @@ bool kc_cache_priv_slab_init(struct kc_cache *c, uint32_t slab_order)
 KC_INLINE void set_entry(const struct kc_cache *c, const struct slab_view *v, uint32_t i,
                          struct kc_cache_entry *e)
 {
-    e->object = v->base + (size_t)i * c->stride;
+    /* A free on another CPU may be looking through this magazine (is_kept() in cache.c). */
+    __atomic_store_n(&e->object, (void *)(v->base + (size_t)i * c->stride), __ATOMIC_RELAXED);
 #if KC_MAG_HAS_STATE
     uint32_t bytes_offset = c->shape[v->order].bytes_offset;
     e->state = bytes_offset == 0 ? NULL : v->base + bytes_offset + i;
