@@ -16,7 +16,7 @@ struct score_world score_world;
 bool score_world_make(void)
 {
     struct score_world *w = &score_world;
-    struct kc_heap_config heap = {"subject", &w->misuse, 0, 0, NULL};
+    struct kc_heap_config heap = {"subject", &w->misuse, 0, 0, NULL, 0};
     kc_misuse_init(&w->misuse, KC_MISUSE_SILENT);
     w->moat_count = 0;
     return kc_early_init(&w->early, score_env.info) == KC_OK &&

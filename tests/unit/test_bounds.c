@@ -14,7 +14,7 @@ static struct kc_cache cache;
 
 static void set_up(void)
 {
-    struct kc_heap_config hc = {"test", &misuse, 0, 1, NULL};
+    struct kc_heap_config hc = {"test", &misuse, 0, 1, NULL, 0};
     struct kc_cache_config cc = {
         .name = "test", .object_bytes = 93, .misuse = &misuse, .cpu_count = 1};
     cr_assert(kc_test_ram(KC_MIB(8), &info));

@@ -46,7 +46,7 @@ static void set_up(void)
     struct kc_pt_config pc = {.format = {KC_A64_STAGE1, 12, 48, 40, 0, 0, 0},
                               .source = {.frames = &frames},
                               .any_asid = true};
-    struct kc_heap_config hc = {"test", &misuse, 0, 0, NULL};
+    struct kc_heap_config hc = {"test", &misuse, 0, 0, NULL, 0};
     struct kc_fence_config fc = config();
     struct kc_aspace_config ac = {.kind = KC_ASPACE_KERNEL,
                                   .name = "kernel",

@@ -20,7 +20,11 @@ KC_EXTERN_C_BEGIN
  * size class, and the arena): five frames or so are left, of which each size class in use takes
  * one. What they take does not grow but for 16 bytes a frame.
  */
+#if KC_HARDENING >= KC_HARDENING_FULL || KC_CPUS_MAX > 8
+#define KC_ARENA_BYTES_MIN 131072u /* what the heap keeps for itself is greater there */
+#else
 #define KC_ARENA_BYTES_MIN 65536u
+#endif
 
 /* Arenas that know of each other. Placed by the caller, private member by member. */
 struct kc_arena_set {
