@@ -178,7 +178,9 @@ static inline void heap_model_free(struct heap_model *m, struct heap_model_block
  */
 static inline bool heap_model_may_stay(size_t have, size_t size)
 {
-    return kc_heap_granted(size) == have || (have > KC_HEAP_SMALL_MAX && size > KC_HEAP_SMALL_MAX);
+    /* A run of one frame or two, as a great alignment gets, looks like a class. */
+    bool may_be_run = have > KC_HEAP_SMALL_MAX || have % KC_FRAME_BYTES == 0;
+    return kc_heap_granted(size) == have || (may_be_run && size > KC_HEAP_SMALL_MAX);
 }
 
 static inline bool heap_model_must_stay(size_t have, size_t size)

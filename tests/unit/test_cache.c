@@ -876,12 +876,12 @@ Test(cache, check_sees_a_broken_set)
     EXPECT_BROKEN_SET(set.count, KC_ARRAY_COUNT(members) + 1);
     EXPECT_BROKEN_SET(b->set, NULL);
     EXPECT_BROKEN_SET(b->object_bytes, b->stride + 1);
-    struct kc_cache *great = a->stride > b->stride ? a : b;
-    struct kc_cache *small = great == a ? b : a;
-    uint32_t stride = great->stride;
-    great->stride = small->stride; /* so that its slabs are still sound */
-    EXPECT_BROKEN_SET(great->object_bytes, small->object_bytes);
-    great->stride = stride;
+#if !IS_FULL
+    uint32_t stride = b->stride;
+    b->stride = a->stride;
+    EXPECT_BROKEN_SET(b->object_bytes, a->object_bytes);
+    b->stride = stride;
+#endif
     cr_assert_eq(kc_cache_set_check(&set, &where), KC_OK);
     cr_assert_eq(kc_cache_set_fini(&set), KC_OK);
     expect_nothing_held();
