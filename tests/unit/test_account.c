@@ -223,7 +223,7 @@ Test(account, random_operations_agree_with_the_model)
                 block[i].p = p;
                 block[i].usable = kc_heap_usable(&heap, p);
                 cr_assert_eq(block[i].usable, kc_heap_granted(size));
-                sum[owner] += block[i].usable - old;
+                sum[owner] = sum[owner] + block[i].usable - old;
             }
             cr_assert_eq(block[i].p[0], i);
             cr_assert_eq(block[i].p[(old < size ? old : size) - 1], i);
