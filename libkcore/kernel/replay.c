@@ -329,7 +329,8 @@ static void do_alloc(struct kc_replay *r, struct cpu_state *c, const struct plan
     s->failed = object == NULL && e->requested != 0;
     s->address = (uint64_t)(uintptr_t)object;
     if (object != NULL) {
-        s->granted = t->cache != NULL ? t->cache->object_bytes : (uint32_t)kc_heap_granted(e->requested);
+        s->granted =
+            t->cache != NULL ? t->cache->object_bytes : (uint32_t)kc_heap_granted(e->requested);
         pattern_write(object, e->requested, stamp_of(e->slot, p->ticket)); /* I4 */
     }
     account_alloc(r, e, s);
