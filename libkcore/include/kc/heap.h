@@ -44,7 +44,8 @@ struct kc_heap_config {
      * Bytes that a set of the heap's own keeps in empty slabs, at most, in all: KC_HEAP_KEEP_MIN or
      * more; as many classes as it is times KC_HEAP_KEEP_MIN, rounded down to a power of two, keep
      * one. 0: each class does. With a set, 0: the set says. Beside these, the magazines of each CPU
-     * keep of as many classes at most KC_CACHE_CPU_BYTES and an object.
+     * keep of as many classes at most KC_CACHE_CPU_BYTES and an object; and at hardening full the
+     * quarantine of each class KC_CACHE_QUARANTINE objects, whose slabs are not empty meanwhile.
      */
     size_t keep_bytes;
 };

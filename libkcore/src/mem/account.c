@@ -10,7 +10,7 @@
  *     line    | e | e | e | - | - | - | - | - |
  *
  * Of its two lines an entry goes to the emptier, and is never moved. With two choices the fullest
- * of n lines has O(log log n) more than the average, so the table fills to nine tenths before a
+ * of n lines has O(log log n) more than the average, so the table fills far before a
  * block finds both of its lines full, and no call looks at more than 16 places: a table that probes
  * further would never refuse, but have no bound.
  *

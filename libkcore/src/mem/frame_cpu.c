@@ -35,7 +35,7 @@
  * 2^32 is right whatever its parts have become.
  *
  * Cost. Under the lock at most 8 takes or gives; where memory is short, or a CPU drains, as many as
- * it and the stock keep. A finished free or allocation on the fast path is about 60 instructions.
+ * it and the stock keep. On the fast path a pop or a push, after the judgement of the pointer.
  */
 #include "frame_priv.h"
 
