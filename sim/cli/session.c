@@ -189,7 +189,7 @@ static void on_measured(void *ctx, struct kc_kernel *k, struct kc_replay *replay
 
 /* ---- putting it together -------------------------------------------------------------------- */
 
-static enum cli_exit make_machine(const struct session_config *config)
+static enum cli_exit make_machine(const struct session_config *config, const struct kc_run *run)
 {
     const struct cli_options *o = config->options;
     struct machine_config mc;
@@ -202,6 +202,8 @@ static enum cli_exit make_machine(const struct session_config *config)
     /* A block of its own, which the run takes apart, where there is room for that. */
     mc.text_bytes = mc.ram_bytes >= ROOMY_BYTES ? KC_MIB(2) : KC_KIB(64);
     mc.program_bytes = KC_KIB(4);
+    mc.measures = run->latency;
+    mc.measures_bytes = sizeof run->latency;
     mc.hooks = (struct machine_hooks){
         .arg = &kernel,
         .fault = on_fault,
@@ -394,7 +396,7 @@ enum cli_exit session_run(const struct session_config *config, struct kc_run *ru
         e = check_orders(config->options);
     }
     if (e == CLI_GOOD) {
-        e = make_machine(config);
+        e = make_machine(config, run);
     }
     if (e != CLI_GOOD) {
         return e;

@@ -96,6 +96,10 @@ struct machine_config {
     uint64_t program_bytes; /* pretended code of programs at EL0, behind it; 0: none */
     uint32_t switch_mean;   /* steps between chosen switches, about; 0: a mix of short and long */
     uint64_t stuck_limit; /* waits in a row, on all CPUs together, that count as deadlock; 0: 2 M */
+    /* Memory of the host that the kernel writes host time into, none if NULL. R1 does not judge it:
+     * which of its bytes are touched, and so the count of judgements, would depend on time. */
+    const void *measures;
+    size_t measures_bytes;
     struct machine_hooks hooks;
 };
 

@@ -328,6 +328,9 @@ void race_access(const void *pointer, size_t n, enum race_kind kind, const void 
     if (sim.cur->user.inside) {
         return; /* a program's races are its own */
     }
+    if ((uintptr_t)p - (uintptr_t)sim.config.measures < sim.config.measures_bytes) {
+        return;
+    }
     while (n != 0) {
         size_t part = SIM_PAGE_BYTES - (size_t)((uintptr_t)p & PAGE_MASK_LOW);
         part = part < n ? part : n;

@@ -297,14 +297,14 @@ def json_has_the_keys_and_types_of_the_schema():
 
 def checks_lists_the_rows_of_the_design():
     doc = json.loads(ksim("checks", "--json").stdout)
-    assert doc["schema"] == "kcore.checks/1" and [r["row"] for r in doc["rows"]] == [f"T{i}" for i in range(1, 31)]
+    assert doc["schema"] == "kcore.checks/1" and [r["row"] for r in doc["rows"]] == [f"T{i}" for i in range(1, 31)] + ["R1"]
     judged = {r["row"] for r in doc["rows"] if r["not_yet"] is None}
     assert judged == set(document("run", "boot")["judgements"])
     assert {r["row"] for r in doc["rows"] if r["lint"]} == {"T30"}
     # What is said to be planted is: each row that has a story reports it (FIRST_ROWS are planted below).
     assert {r["row"] for r in doc["rows"] if r["plant"]} == judged - {"T25"} >= set(FIRST_ROWS)
     words = ksim("checks").stdout.decode().splitlines()
-    assert len(words) == 30 and sum("not yet: " in w for w in words) == 30 - len(judged)
+    assert len(words) == 31 and sum("not yet: " in w for w in words) == 31 - len(judged)
     refused(USAGE, "too many", "checks", "T1")
 
 

@@ -97,7 +97,8 @@ struct kc_frame {
         uint64_t data; /* CLAIMED: the claimer's; room enough for a pointer */
     } u;
     uint32_t kind; /* state, order and owner in one word, so that one load sees all of them */
-    uint32_t word; /* USED: references (low half) and pins (high half); CLAIMED: the claimer's */
+    uint32_t word; /* USED: references (low half) and pins (high half); CLAIMED: the claimer's, who
+                      stores it atomically: anybody may ask about any frame meanwhile */
 };
 #define KC_FRAME_RECORD_BYTES 16u
 KC_STATIC_ASSERT(sizeof(struct kc_frame) == KC_FRAME_RECORD_BYTES, "at most 16 bytes a frame");

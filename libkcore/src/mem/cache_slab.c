@@ -74,7 +74,7 @@ static void set_free(struct kc_cache *c, const struct slab_view *v, uint32_t fre
 {
     uint32_t from = slab_bin(v->objects, v->record->word);
     uint32_t to = slab_bin(v->objects, free);
-    v->record->word = free;
+    __atomic_store_n(&v->record->word, free, __ATOMIC_RELAXED);
     if (from != to) {
         bin_del(c, v, from);
         bin_add(c, v, to);
@@ -109,7 +109,7 @@ static bool grow_order(struct kc_cache *c, uint32_t order, uint32_t request)
         __builtin_memset(v.base + c->shape[order].bytes_offset, KC_MAG_FREE, v.objects);
     }
 #endif
-    record->word = v.objects;
+    __atomic_store_n(&record->word, v.objects, __ATOMIC_RELAXED);
     if (c->ctor != NULL) {
         for (uint32_t i = 0; i < v.objects; i++) {
             c->ctor(v.base + (size_t)i * c->stride);

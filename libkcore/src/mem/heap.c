@@ -207,7 +207,7 @@ static void claim_run(struct kc_heap *h, kc_pa_t pa, uint32_t frames)
             kc_pa_t part = kc_pa(kc_pa_raw(pa) + ((uint64_t)at << KC_FRAME_LOG2));
             uint64_t data = heap_claim_data(h) | (at == 0 ? 0 : HEAP_FURTHER);
             struct kc_frame *r = kc_frame_claim(h->frames, part, o, data);
-            r->word = at == 0 ? frames : at;
+            __atomic_store_n(&r->word, at == 0 ? frames : at, __ATOMIC_RELAXED);
             at += 1u << o;
         }
     }
