@@ -80,6 +80,18 @@ static void became_live(void *p, size_t n, uint32_t watch)
 #endif
 }
 
+static void became_defined(void *p, size_t n, uint32_t watch)
+{
+    if ((watch & HOST_WATCH_ASAN) != 0) {
+        __asan_unpoison_memory_region(p, n);
+    }
+#if HAVE_VALGRIND
+    if ((watch & HOST_WATCH_MEMCHECK) != 0) {
+        (void)VALGRIND_MAKE_MEM_DEFINED(p, n);
+    }
+#endif
+}
+
 /*
  * The least range that holds all that was ever made dead, as first and last byte: so that
  * forgetting a terabyte of RAM, of which a page was used, does not write an eighth of a terabyte of
@@ -146,6 +158,9 @@ void host_note(enum kc_note kind, uint64_t base, uint64_t size, const void *owne
     switch (kind) {
     case KC_NOTE_ALLOC:
         became_live((void *)(uintptr_t)base, (size_t)size, watch);
+        break;
+    case KC_NOTE_DEFINED:
+        became_defined((void *)(uintptr_t)base, (size_t)size, watch);
         break;
     case KC_NOTE_FREE:
         became_dead((void *)(uintptr_t)base, (size_t)size, watch);

@@ -99,7 +99,7 @@ static void copy_to_freed(struct score *s)
 static bool holds(const unsigned char *p, size_t n, unsigned char value)
 {
     size_t count = 0;
-    kc_plat_note(KC_NOTE_ALLOC, (uintptr_t)p, n, NULL);
+    kc_plat_note(KC_NOTE_DEFINED, (uintptr_t)p, n, NULL);
     for (size_t i = 0; i < n; i++) {
         count += ((const volatile unsigned char *)p)[i] == value;
     }

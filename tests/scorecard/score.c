@@ -176,7 +176,7 @@ void score_poke(struct score *s, void *p, size_t n, unsigned char value)
         score_end(s);
         return;
     }
-    kc_plat_note(KC_NOTE_ALLOC, (uintptr_t)b, n, NULL);
+    kc_plat_note(KC_NOTE_DEFINED, (uintptr_t)b, n, NULL);
     score_promise(s, s->log_count + n <= SCORE_LOG_MAX, "the case overwrites too much");
     for (size_t i = 0; i < n && s->log_count < SCORE_LOG_MAX; i++) {
         s->log[s->log_count].p = b + i;
@@ -192,7 +192,7 @@ static unsigned char flooded[SCORE_FLOOD_MAX];
 __attribute__((noinline, no_sanitize("address"))) static void flood(unsigned char *p, size_t n,
                                                                     unsigned char value)
 {
-    kc_plat_note(KC_NOTE_ALLOC, (uintptr_t)p, n, NULL);
+    kc_plat_note(KC_NOTE_DEFINED, (uintptr_t)p, n, NULL);
     for (size_t i = 0; i < n; i++) {
         flooded[i] = load(p + i);
         store(p + i, value);
@@ -217,7 +217,7 @@ void score_peek(struct score *s, void *p, size_t n)
     score_begin(s, SCORE_ACCESS);
     unsigned char *b = (unsigned char *)score_touch(s, p, n, false);
     if (b != NULL) {
-        kc_plat_note(KC_NOTE_ALLOC, (uintptr_t)b, n, NULL);
+        kc_plat_note(KC_NOTE_DEFINED, (uintptr_t)b, n, NULL);
         for (size_t i = 0; i < n; i++) {
             (void)load(b + i);
         }
@@ -283,8 +283,12 @@ static void put_back(struct score *s)
     while (s->log_count > 0) {
         s->log_count--;
         if (s->a->touch == NULL) {
+            kc_plat_note(KC_NOTE_DEFINED, (uintptr_t)s->log[s->log_count].p, 1, NULL);
             store(s->log[s->log_count].p, s->log[s->log_count].was);
         }
+    }
+    if (s->flood != NULL) {
+        kc_plat_note(KC_NOTE_DEFINED, (uintptr_t)s->flood, s->flood_bytes, NULL);
     }
     for (size_t i = 0; s->flood != NULL && i < s->flood_bytes; i++) {
         store(s->flood + i, flooded[i]);

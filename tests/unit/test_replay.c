@@ -433,6 +433,7 @@ static void scribble(uint32_t at)
         }
         uint8_t *p = kc_plat_ram(info.base);
         uint32_t like = 0;
+        kc_plat_note(KC_NOTE_DEFINED, (uintptr_t)p, KC_FRAME_BYTES, NULL);
         for (uint32_t i = 1; i < KC_FRAME_BYTES; i++) {
             like = p[i] == p[i - 1] && p[i] != 0 ? like + 1 : 0;
             if (like == 100) {

@@ -133,6 +133,7 @@ enum kc_at {
  */
 enum kc_note {
     KC_NOTE_ALLOC,         /* ptr: these bytes became one live object; contents undefined */
+    KC_NOTE_DEFINED,       /* ptr: whoever is given these bytes may rely on what they hold */
     KC_NOTE_FREE,          /* ptr: the object is dead; nobody may touch it */
     KC_NOTE_FRAME_ALLOC,   /* pa: frames handed out, aligned and sized in frames */
     KC_NOTE_FRAME_FREE,    /* pa: frames given back; no TLB may reach them any more */

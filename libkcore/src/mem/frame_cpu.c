@@ -121,6 +121,7 @@ static bool take_zero(struct kc_frames *f, const struct frame_request *rq, kc_pa
     f->owner_frames[rq->owner]++;
     f->alloc_count++;
     kc_plat_note(KC_NOTE_FRAME_ALLOC, kc_pa_raw(*out), KC_FRAME_BYTES, NULL);
+    kc_plat_note(KC_NOTE_DEFINED, (uintptr_t)kc_plat_ram(*out), KC_FRAME_BYTES, NULL);
     return true;
 }
 
