@@ -111,6 +111,12 @@ void kc_test_ram_release_body(void)
             kc_plat_note(KC_NOTE_TABLE_FREE, pa, SIM_PAGE_BYTES, NULL);
         }
     }
+    /* What a register, or a table by hand, still made one of. */
+    for (uint64_t pa = RANGE_BASE; pa < RANGE_BASE + RANGE_BYTES; pa += SIM_PAGE_BYTES) {
+        if (mon_is_table(monitor, pa)) {
+            kc_plat_note(KC_NOTE_FRAME_FREE, pa, SIM_PAGE_BYTES, NULL);
+        }
+    }
 }
 
 bool kc_test_is_test_thread_body(void)
