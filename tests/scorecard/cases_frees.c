@@ -107,10 +107,12 @@ static void close_by(struct score *s)
     for (uint32_t i = 0; i < s->held_count; i++) {
         uintptr_t at = (uintptr_t)s->held[i];
         last = at > last ? at : last;
-        bool one_frame = at / 4096 == (at + 2 * apart) / 4096;
-        if (one_frame && score_held(s, at + apart) == NULL &&
-            score_held(s, at + 2 * apart) != NULL) {
-            free = at + apart;
+    }
+    /* Between two that were: behind the last there may be no block. */
+    for (uint32_t i = 0; i < s->held_count; i++) {
+        uintptr_t at = (uintptr_t)s->held[i] + apart;
+        if (at < last && at / 4096 == last / 4096 && score_held(s, at) == NULL) {
+            free = at;
         }
     }
     (void)score_free(s, (void *)(free != 0 ? free : last + apart));

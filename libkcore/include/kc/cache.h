@@ -111,19 +111,23 @@ struct kc_cache_store {
     uint32_t unused;
 };
 
-/* The cache. Placed by the caller, private member by member. */
+/*
+ * The cache. Placed by the caller, private member by member. The first members are what calls that a
+ * magazine serves look at, and what a free by address does.
+ */
 struct kc_cache {
-    struct kc_cache_cpu none;              /* of CPUs without a magazine */
     struct kc_cache_cpu *cpu[KC_CPUS_MAX]; /* of each CPU: its own, or &none */
-    struct kc_lock lock;
     struct kc_frames *frames;
-    struct kc_misuse *misuse;
-    struct kc_cache_set *set; /* that it belongs to; NULL: none */
     void (*ctor)(void *object);
-    uint32_t stride;  /* bytes from object to object */
+    uint32_t object_bytes;
     uint32_t inverse; /* of the stride's odd part, modulo 2^32; kc_mag_quotient() */
     uint32_t shift;   /* of the stride: its trailing zeros */
-    uint32_t object_bytes;
+    uint32_t stride;  /* bytes from object to object */
+    struct kc_cache_shape shape[KC_CACHE_ORDERS];
+    struct kc_cache_cpu none; /* of CPUs without a magazine */
+    struct kc_lock lock;
+    struct kc_misuse *misuse;
+    struct kc_cache_set *set; /* that it belongs to; NULL: none */
     uint32_t cpu_count;
     struct kc_cache_store store; /* of its magazines, if it is in no set */
     uint16_t flags;
@@ -131,7 +135,6 @@ struct kc_cache {
     uint8_t order_first; /* of slabs while few objects live */
     uint8_t order_more;  /* the greatest, when many do */
     uint8_t in_ring;     /* atomic: the set lets it keep an empty slab */
-    struct kc_cache_shape shape[KC_CACHE_ORDERS];
     /* Lists of slabs by first frame record: empty, then eighths of fullness, then full. */
     uint32_t bin[KC_CACHE_BINS + 2u];
     uint32_t bin_mask; /* bit b: bin b is not empty */

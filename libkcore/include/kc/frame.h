@@ -112,6 +112,7 @@ struct kc_frame_span {
     uint32_t fresh_end; /* ORDER_MAX; fresh only grows */
     uint32_t zone;
     uint32_t unused;
+    struct kc_frame *first; /* record of the first */
 };
 
 /* Head of a list of all spans; the rest is in src/mem/frame_priv.h. Private. */
@@ -119,7 +120,8 @@ struct kc_frame_map {
     uint32_t span_count;
     uint32_t span_max;    /* room for so many */
     uint32_t known_count; /* ranges of RAM that were ever known */
-    uint32_t main;        /* the greatest span, which lookups try first */
+    uint32_t unused;
+    struct kc_frame_span *main; /* the greatest span, which lookups try first */
 };
 
 struct kc_frame_zone; /* lists of free blocks and their counts; private to src/mem/frame*.c */
@@ -548,6 +550,7 @@ struct kc_frame_found {
     struct kc_frame *record; /* first record of the block */
     uint64_t data;           /* as claimed */
     kc_pa_t base;            /* first byte of the block */
+    uint64_t offset;         /* bytes from there to the address asked for */
     uint32_t order;
     uint16_t owner;
 };
@@ -560,7 +563,7 @@ struct kc_frame_found {
  * that lock.
  *
  * Returns false if pa lies in no claimed block.
- * Cost:    O(log spans), and as many loads as the order of the block
+ * Cost:    O(1) in the greatest span, else O(log spans)
  */
 KC_NODISCARD bool kc_frame_find(const struct kc_frames *f, kc_pa_t pa, struct kc_frame_found *out);
 

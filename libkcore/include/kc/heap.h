@@ -118,6 +118,9 @@ KC_NODISCARD kc_status_t kc_heap_fini(struct kc_heap *h);
  */
 KC_NODISCARD void *kc_heap_alloc(struct kc_heap *h, size_t size, uint32_t flags);
 
+/** The same for a caller who is pinned to the CPU (kc/pool.h, "forms"): it masks no interrupts. */
+KC_NODISCARD void *kc_heap_alloc_pinned(struct kc_heap *h, size_t size, uint32_t flags);
+
 /**
  * The same, at a multiple of align.
  *
@@ -147,8 +150,11 @@ KC_NODISCARD void *kc_heap_alloc_array(struct kc_heap *h, size_t count, size_t s
  */
 kc_status_t kc_heap_free(struct kc_heap *h, void *ptr);
 
+/** The same for a caller who is pinned to the CPU. */
+kc_status_t kc_heap_free_pinned(struct kc_heap *h, void *ptr);
+
 /**
- * The same, stating the size.
+ * The same as kc_heap_free(), stating the size.
  *
  * size    any size from the one last asked for up to kc_heap_usable()
  *

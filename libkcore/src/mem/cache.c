@@ -226,24 +226,25 @@ KC_INLINE void warm(struct kc_cache *c, struct kc_cache_cpu *m)
     }
 }
 
+/* The slab of an object of this cache, and which object of it that is. */
+KC_INLINE uint32_t view_of(const struct kc_cache *c, const void *object, struct slab_view *v)
+{
+    slab_view_of(c, kc_frame_ptr_pa(c->frames, object), v);
+    return cache_index(c, (uint32_t)((const unsigned char *)object - v->base));
+}
+
 /* Ends the quarantine of the n objects that are in it longest. As kc_cache_priv_slab_give(); the
  * lock is held. */
 bool kc_cache_priv_release(struct kc_cache *c, uint32_t n)
 {
     bool spare = false;
     for (; n > 0; n--) {
-        kc_pa_t pa = kc_frame_ptr_pa(c->frames, c->quarantine[0]);
-        struct kc_frame_found found;
         struct slab_view v;
-        bool claimed = kc_frame_find(c->frames, pa, &found);
-        KC_CHECK(claimed);
-        kc_cache_priv_slab_view_found(c, &found, &v);
+        uint32_t object = view_of(c, c->quarantine[0], &v);
         c->quarantined--;
         __builtin_memmove(&c->quarantine[0], &c->quarantine[1],
                           c->quarantined * sizeof(c->quarantine[0]));
-        spare =
-            kc_cache_priv_slab_give(c, &v, cache_index(c, (uint32_t)kc_pa_diff(pa, found.base))) ||
-            spare;
+        spare = kc_cache_priv_slab_give(c, &v, object) || spare;
     }
     return spare;
 }
@@ -269,34 +270,6 @@ static bool is_kept(const struct kc_cache *c, const void *object)
     return false;
 }
 
-KC_INLINE void push(struct kc_cache_cpu *m, uint32_t count, void *object, uint8_t *state)
-{
-    struct kc_cache_entry *e = &cache_entries(m)[count];
-    __atomic_store_n(&e->object, object, __ATOMIC_RELAXED);
-#if KC_MAG_HAS_STATE
-    e->state = state;
-#else
-    (void)state;
-#endif
-    kc_mag_set_count(&m->mag, count + 1);
-}
-
-/* Makes the entry's object live; false if it is not free as it should be. */
-KC_INLINE bool make_live(const struct kc_cache_entry *e)
-{
-#if KC_MAG_HAS_STATE
-    if (e->state != NULL) {
-        if (KC_UNLIKELY(*e->state != KC_MAG_FREE)) {
-            return false;
-        }
-        *e->state = KC_MAG_LIVE;
-    }
-#else
-    (void)e;
-#endif
-    return true;
-}
-
 void kc_cache_priv_flush(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t n)
 {
     uint32_t count = kc_mag_count(&m->mag);
@@ -304,14 +277,8 @@ void kc_cache_priv_flush(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t n)
     n = n < count ? n : count;
     kc_lock_enter(&c->lock);
     for (; n > 0; n--) {
-        const void *object = cache_entries(m)[--count].object;
-        kc_pa_t pa = kc_frame_ptr_pa(c->frames, object);
-        struct kc_frame_found found;
         struct slab_view v;
-        bool claimed = kc_frame_find(c->frames, pa, &found);
-        KC_CHECK(claimed);
-        kc_cache_priv_slab_view_found(c, &found, &v);
-        uint32_t i = cache_index(c, (uint32_t)kc_pa_diff(pa, found.base));
+        uint32_t i = view_of(c, cache_entries(m)[--count].object, &v);
         KC_CHECK(!slab_is_free(&v, i));
         spare = kc_cache_priv_slab_give(c, &v, i) || spare;
     }
@@ -340,9 +307,8 @@ uint32_t kc_cache_drain(struct kc_cache *c, uint32_t cpu)
 
 /* ---- allocation ------------------------------------------------------------------------------ */
 
-#if KC_HARDENING >= KC_HARDENING_FULL
-/* Looks over an object just taken: it was cleared when it was freed. */
-static void look_over(struct kc_cache *c, unsigned char *object)
+#if CACHE_IS_FULL
+void kc_cache_priv_look_over(struct kc_cache *c, unsigned char *object)
 {
     uint32_t at = 0;
     while (at < c->object_bytes && object[at] == 0) {
@@ -354,15 +320,6 @@ static void look_over(struct kc_cache *c, unsigned char *object)
     }
 }
 #endif
-
-/* What everybody does with an object that is handed out. */
-KC_INLINE void *hand_out(struct kc_cache *c, void *object)
-{
-    if (KC_LIKELY(c->ctor == NULL)) {
-        kc_plat_note(KC_NOTE_ALLOC, (uintptr_t)object, c->object_bytes, c);
-    }
-    return object;
-}
 
 /* kc_cache_priv_slab_take(); and again after the reclaimers, who lock caches, if they may be asked.
  */
@@ -389,13 +346,9 @@ static uint32_t take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n,
 /* The site of the last call for an object, which is of this cache. */
 static uintptr_t *site_of(const struct kc_cache *c, const void *object)
 {
-    struct kc_frame_found found;
     struct slab_view v;
-    kc_pa_t pa = kc_frame_ptr_pa(c->frames, object);
-    bool claimed = kc_frame_find(c->frames, pa, &found);
-    KC_CHECK(claimed);
-    kc_cache_priv_slab_view_found(c, &found, &v);
-    return slab_site(c, &v, cache_index(c, (uint32_t)kc_pa_diff(pa, found.base)));
+    uint32_t i = view_of(c, object, &v);
+    return slab_site(c, &v, i);
 }
 
 /* Guards an object that is handed out. */
@@ -426,13 +379,13 @@ static void *alloc_alone(struct kc_cache *c, uint32_t flags, const void *site)
         return NULL;
     }
     __atomic_fetch_add(&c->alloc_count, 1, __ATOMIC_RELAXED);
-    bool was_free = make_live(&e);
+    bool was_free = cache_make_live(&e);
     KC_CHECK(was_free);
 #if CACHE_IS_FULL
     guard(c, e.object, site);
 #endif
     (void)site;
-    return hand_out(c, e.object);
+    return cache_hand_out(c, e.object);
 }
 
 /* The topmost entry is of an object that is not free: two wrong frees of it raced. It is dropped.
@@ -445,13 +398,13 @@ static KC_COLD void drop_top(struct kc_cache *c, struct kc_cache_cpu *m)
                         0, 0);
 }
 
-static __attribute__((noinline)) void *alloc_slow(struct kc_cache *c, struct kc_cache_cpu *m,
-                                                  uint32_t flags)
+void *kc_cache_priv_alloc_slow(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t flags,
+                               const void *site)
 {
     if (KC_UNLIKELY(m == &c->none)) {
         m = make_magazine(c, kc_plat_cpu());
         if (m == &c->none) {
-            return alloc_alone(c, flags, __builtin_return_address(0));
+            return alloc_alone(c, flags, site);
         }
     }
     for (;;) {
@@ -465,44 +418,11 @@ static __attribute__((noinline)) void *alloc_slow(struct kc_cache *c, struct kc_
             }
             kc_mag_set_count(&m->mag, count);
         }
-        const struct kc_cache_entry *e = &cache_entries(m)[count - 1];
-        if (KC_LIKELY(make_live(e))) {
-            kc_mag_set_count(&m->mag, count - 1);
-            __atomic_store_n(&m->alloc_count, m->alloc_count + 1, __ATOMIC_RELAXED);
-            return hand_out(c, e->object);
+        if (KC_LIKELY(cache_make_live(&cache_entries(m)[count - 1]))) {
+            return cache_pop(c, m, count);
         }
         drop_top(c, m);
     }
-}
-
-KC_INLINE void *alloc_here(struct kc_cache *c, uint32_t flags)
-{
-    struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
-    uint32_t count = kc_mag_count(&m->mag);
-    if (KC_UNLIKELY(count == 0)) {
-        return alloc_slow(c, m, flags);
-    }
-    const struct kc_cache_entry *e = &cache_entries(m)[count - 1];
-    if (KC_UNLIKELY(!make_live(e))) {
-        return alloc_slow(c, m, flags);
-    }
-    kc_mag_set_count(&m->mag, count - 1);
-    __atomic_store_n(&m->alloc_count, m->alloc_count + 1, __ATOMIC_RELAXED);
-    return hand_out(c, e->object);
-}
-
-/* What does not need the CPU any more. */
-KC_INLINE void *finish(struct kc_cache *c, void *object, uint32_t flags)
-{
-#if KC_HARDENING >= KC_HARDENING_FULL
-    if (object != NULL && c->ctor == NULL) {
-        look_over(c, (unsigned char *)object);
-    }
-#endif
-    if (KC_UNLIKELY((flags & KC_CACHE_ZERO) != 0) && object != NULL) {
-        __builtin_memset(object, 0, c->object_bytes);
-    }
-    return object;
 }
 
 KC_INLINE bool flags_fit(const struct kc_cache *c, uint32_t flags)
@@ -514,7 +434,9 @@ KC_INLINE bool flags_fit(const struct kc_cache *c, uint32_t flags)
 
 void *kc_cache_alloc_pinned(struct kc_cache *c, uint32_t flags)
 {
-    return KC_LIKELY(flags_fit(c, flags)) ? finish(c, alloc_here(c, flags), flags) : NULL;
+    return KC_LIKELY(flags_fit(c, flags))
+               ? cache_finish(c, cache_alloc(c, flags, CACHE_SITE), flags)
+               : NULL;
 }
 
 void *kc_cache_alloc(struct kc_cache *c, uint32_t flags)
@@ -523,9 +445,9 @@ void *kc_cache_alloc(struct kc_cache *c, uint32_t flags)
         return NULL;
     }
     uint64_t irq = kc_plat_irq_save();
-    void *object = alloc_here(c, flags);
+    void *object = cache_alloc(c, flags, CACHE_SITE);
     kc_plat_irq_restore(irq);
-    return finish(c, object, flags);
+    return cache_finish(c, object, flags);
 }
 
 /* ---- free ------------------------------------------------------------------------------------ */
@@ -586,17 +508,6 @@ static struct finding find(struct kc_cache *c, const void *ptr)
     return x;
 }
 
-/* Told before the object can be another CPU's. */
-KC_INLINE void tell_free(struct kc_cache *c, void *ptr)
-{
-    if (KC_LIKELY(c->ctor == NULL)) {
-#if KC_HARDENING >= KC_HARDENING_FULL
-        __builtin_memset(ptr, 0, c->object_bytes);
-#endif
-        kc_plat_note(KC_NOTE_FREE, (uintptr_t)ptr, c->object_bytes, c);
-    }
-}
-
 /* Under the lock: for CPUs without a magazine, and for whatever is no live object. */
 static __attribute__((noinline)) kc_status_t free_alone(struct kc_cache *c, void *ptr,
                                                         const void *site)
@@ -615,12 +526,12 @@ static __attribute__((noinline)) kc_status_t free_alone(struct kc_cache *c, void
 #if CACHE_IS_FULL
     uint32_t clobbered = first_clobbered(c, ptr);
     *slab_site(c, &x.v, x.object) = (uintptr_t)site;
-    tell_free(c, ptr);
+    cache_tell_free(c, ptr);
     bool spare = c->quarantined == CACHE_QUARANTINE && kc_cache_priv_release(c, 1);
     c->quarantine[c->quarantined++] = ptr;
 #else
     (void)site;
-    tell_free(c, ptr);
+    cache_tell_free(c, ptr);
     if (x.state != NULL) {
         *x.state = KC_MAG_FREE;
     }
@@ -639,36 +550,29 @@ static __attribute__((noinline)) kc_status_t free_alone(struct kc_cache *c, void
     return KC_OK;
 }
 
-/* True if the object lies free in its slab, whose block was found; asked without the lock. */
-static bool is_home(const struct kc_cache *c, const struct kc_frame_found *found, uint32_t object)
-{
-    struct slab_view v;
-    slab_view_make(c, found->record, found->base, found->order, &v);
-    return slab_is_free(&v, object);
-}
-
 /*
  * An object that is in its slab's map or in a magazine is no live one. The magazines are looked
  * through first: an object that leaves one for the map is in the map before it leaves
  * (kc_cache_priv_flush).
  */
-KC_INLINE bool free_is_sound(const struct kc_cache *c, const struct kc_frame_found *found,
-                             uint32_t object, const void *ptr, const uint8_t *state)
+KC_INLINE bool free_is_sound(const struct kc_cache *c, const struct slab_view *v, uint32_t object,
+                             const void *ptr, const uint8_t *state)
 {
 #if KC_MAG_HAS_STATE
     if (KC_LIKELY(state != NULL)) {
         return *state == KC_MAG_LIVE;
     }
-    return !is_kept(c, ptr) && !is_home(c, found, object);
+    return !is_kept(c, ptr) && !slab_is_free(v, object);
 #else
+    (void)c;
     (void)ptr;
     (void)state;
-    return !is_home(c, found, object);
+    return !slab_is_free(v, object);
 #endif
 }
 
 /* The magazine is full, or not made yet. Returns it with room, or `none`. */
-static __attribute__((noinline)) struct kc_cache_cpu *free_slow(struct kc_cache *c,
+static __attribute__((noinline)) struct kc_cache_cpu *make_room(struct kc_cache *c,
                                                                 struct kc_cache_cpu *m)
 {
     if (KC_UNLIKELY(m == &c->none)) {
@@ -685,51 +589,55 @@ static __attribute__((noinline)) struct kc_cache_cpu *free_slow(struct kc_cache 
     return m;
 }
 
-kc_status_t kc_cache_priv_free_found(struct kc_cache *c, const struct kc_frame_found *found,
-                                     void *ptr)
+kc_status_t kc_cache_priv_free_slow(struct kc_cache *c, void *ptr, const void *site)
 {
     struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
-    const struct kc_cache_shape *shape = &c->shape[found->order];
-    unsigned char *base = (unsigned char *)kc_plat_ram(found->base);
-    uint32_t object = cache_index(c, (uint32_t)((unsigned char *)ptr - base));
-    uint8_t *state = shape->bytes_offset == 0 ? NULL : base + shape->bytes_offset + object;
-    if (KC_UNLIKELY(object >= shape->objects || c->cpu_count == 0 ||
-                    !free_is_sound(c, found, object, ptr, state))) {
-        return free_alone(c, ptr, __builtin_return_address(0));
+    struct kc_frame_found found;
+    if (KC_UNLIKELY(!frame_find(c->frames, kc_frame_ptr_pa(c->frames, ptr), &found) ||
+                    found.data != (uintptr_t)c)) {
+        return free_alone(c, ptr, site);
+    }
+    struct slab_view v;
+    slab_view_make(c, found.record, found.base, found.order, &v);
+    uint32_t object = cache_index(c, (uint32_t)found.offset);
+    uint8_t *state = object < v.objects ? state_at(c, &v, object) : NULL;
+    if (KC_UNLIKELY(object >= v.objects || c->cpu_count == 0 ||
+                    !free_is_sound(c, &v, object, ptr, state))) {
+        return free_alone(c, ptr, site);
     }
     if (KC_UNLIKELY(kc_mag_count(&m->mag) >= m->mag.limit)) {
-        m = free_slow(c, m);
+        m = make_room(c, m);
         if (m == &c->none) {
-            return free_alone(c, ptr, __builtin_return_address(0));
+            return free_alone(c, ptr, site);
         }
     }
-    tell_free(c, ptr);
-#if KC_MAG_HAS_STATE
-    if (KC_LIKELY(state != NULL)) {
+    cache_tell_free(c, ptr);
+    if (state != NULL) {
         *state = KC_MAG_FREE;
     }
-#endif
-    push(m, kc_mag_count(&m->mag), ptr, state);
+    cache_push(m, kc_mag_count(&m->mag), ptr, state);
     return KC_OK;
+}
+
+KC_INLINE kc_status_t free_here(struct kc_cache *c, void *ptr, const void *site)
+{
+    struct kc_frame_found found;
+    if (KC_LIKELY(frame_find(c->frames, kc_frame_ptr_pa(c->frames, ptr), &found) &&
+                  found.owner == KC_FRAME_OWNER_CACHE && found.data == (uintptr_t)c)) {
+        return cache_free(c, &found, ptr, site);
+    }
+    return ptr == NULL ? KC_OK : free_alone(c, ptr, site);
 }
 
 kc_status_t kc_cache_free_pinned(struct kc_cache *c, void *ptr)
 {
-    struct kc_frame_found found;
-    if (KC_UNLIKELY(ptr == NULL)) {
-        return KC_OK;
-    }
-    if (KC_UNLIKELY(!kc_frame_find(c->frames, kc_frame_ptr_pa(c->frames, ptr), &found) ||
-                    found.owner != KC_FRAME_OWNER_CACHE || found.data != (uintptr_t)c)) {
-        return free_alone(c, ptr, __builtin_return_address(0));
-    }
-    return kc_cache_priv_free_found(c, &found, ptr);
+    return free_here(c, ptr, CACHE_SITE);
 }
 
 kc_status_t kc_cache_free(struct kc_cache *c, void *ptr)
 {
     uint64_t irq = kc_plat_irq_save();
-    kc_status_t status = kc_cache_free_pinned(c, ptr);
+    kc_status_t status = free_here(c, ptr, CACHE_SITE);
     kc_plat_irq_restore(irq);
     return status;
 }

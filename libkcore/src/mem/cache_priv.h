@@ -6,6 +6,8 @@
 
 #include <kc/cache.h>
 
+#include "frame_priv.h"
+
 #define CACHE_NONE      UINT32_MAX /* no slab: end of a list */
 
 #define CACHE_BIN_EMPTY 0u
@@ -57,10 +59,16 @@ KC_INLINE void slab_view_make(const struct kc_cache *c, struct kc_frame *record,
                                        : (struct slab *)(void *)(v->base + shape->state_offset);
 }
 
+/* True if the object lies free in the slab. */
+KC_INLINE bool slab_is_home(const struct slab *slab, uint32_t object)
+{
+    uint32_t word = __atomic_load_n(&slab->map[object / 32], __ATOMIC_ACQUIRE);
+    return (word >> object % 32 & 1) != 0;
+}
+
 KC_INLINE bool slab_is_free(const struct slab_view *v, uint32_t object)
 {
-    uint32_t word = __atomic_load_n(&v->slab->map[object / 32], __ATOMIC_ACQUIRE);
-    return (word >> object % 32 & 1) != 0;
+    return slab_is_home(v->slab, object);
 }
 
 /* A free without the lock asks for its own object's bit: so words are stored whole. */
@@ -131,9 +139,14 @@ KC_INLINE bool slab_has_free(const struct kc_cache *c)
     return (c->bin_mask & ~(1u << CACHE_BIN_FULL)) != 0;
 }
 
-/* The slab in which that claimed block is. */
-void kc_cache_priv_slab_view_found(const struct kc_cache *c, const struct kc_frame_found *found,
-                                   struct slab_view *v);
+/* The slab in which that address is; it is in one of this cache (KC_CHECK). */
+KC_INLINE void slab_view_of(const struct kc_cache *c, kc_pa_t pa, struct slab_view *v)
+{
+    struct kc_frame_found found;
+    bool claimed = frame_find(c->frames, pa, &found);
+    KC_CHECK(claimed && found.data == (uintptr_t)c);
+    slab_view_make(c, found.record, found.base, found.order, v);
+}
 
 /*
  * Take up to n (1 or more) free objects of the fullest slab; a new slab if there is none with one.
@@ -171,10 +184,6 @@ KC_INLINE uintptr_t *slab_site(const struct kc_cache *c, const struct slab_view 
 /* Ends the quarantine of n objects; as kc_cache_priv_slab_give(). The lock is held. */
 bool kc_cache_priv_release(struct kc_cache *c, uint32_t n);
 
-/* kc_cache_free_pinned() for a pointer into a slab of the cache, whose block was found. */
-kc_status_t kc_cache_priv_free_found(struct kc_cache *c, const struct kc_frame_found *found,
-                                     void *ptr);
-
 /* Brings up to n objects of this CPU's magazine back. Pinned, no lock held. */
 void kc_cache_priv_flush(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t n);
 
@@ -185,5 +194,142 @@ void kc_cache_priv_set_spare(struct kc_cache_set *s, struct kc_cache *c);
  */
 void kc_cache_priv_set_touch(struct kc_cache_set *s, struct kc_cache *c, struct kc_cache_cpu *m,
                              uint32_t cpu);
+
+/* ---- calls that a magazine serves: inline, for cache.c and heap.c; the CPU is pinned ----------
+ */
+
+/* Who called, for reports at hardening full. */
+#if CACHE_IS_FULL
+#define CACHE_SITE __builtin_return_address(0)
+#else
+#define CACHE_SITE NULL
+#endif
+
+/* What a magazine cannot serve at once. A free: ptr lies in a slab of c, when last seen. */
+void *kc_cache_priv_alloc_slow(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t flags,
+                               const void *site);
+kc_status_t kc_cache_priv_free_slow(struct kc_cache *c, void *ptr, const void *site);
+
+/* What everybody does with an object that is handed out. */
+KC_INLINE void *cache_hand_out(struct kc_cache *c, void *object)
+{
+    if (KC_LIKELY(c->ctor == NULL)) {
+        kc_plat_note(KC_NOTE_ALLOC, (uintptr_t)object, c->object_bytes, c);
+    }
+    return object;
+}
+
+/* Told before the object can be another CPU's. */
+KC_INLINE void cache_tell_free(struct kc_cache *c, void *ptr)
+{
+    if (KC_LIKELY(c->ctor == NULL)) {
+#if CACHE_IS_FULL
+        __builtin_memset(ptr, 0, c->object_bytes);
+#endif
+        kc_plat_note(KC_NOTE_FREE, (uintptr_t)ptr, c->object_bytes, c);
+    }
+}
+
+/* Makes the entry's object live; false if it is not free as it should be. */
+KC_INLINE bool cache_make_live(const struct kc_cache_entry *e)
+{
+#if KC_MAG_HAS_STATE
+    if (e->state != NULL) {
+        if (KC_UNLIKELY(*e->state != KC_MAG_FREE)) {
+            return false;
+        }
+        *e->state = KC_MAG_LIVE;
+    }
+#else
+    (void)e;
+#endif
+    return true;
+}
+
+KC_INLINE void cache_push(struct kc_cache_cpu *m, uint32_t count, void *object, uint8_t *state)
+{
+    struct kc_cache_entry *e = &cache_entries(m)[count];
+    __atomic_store_n(&e->object, object, __ATOMIC_RELAXED);
+#if KC_MAG_HAS_STATE
+    e->state = state;
+#else
+    (void)state;
+#endif
+    kc_mag_set_count(&m->mag, count + 1);
+}
+
+/* Hands out the topmost object, which was free; count is what there are. */
+KC_INLINE void *cache_pop(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t count)
+{
+    kc_mag_set_count(&m->mag, count - 1);
+    __atomic_store_n(&m->alloc_count, m->alloc_count + 1, __ATOMIC_RELAXED);
+    return cache_hand_out(c, cache_entries(m)[count - 1].object);
+}
+
+/* An object of c; flags are good. */
+KC_INLINE void *cache_alloc(struct kc_cache *c, uint32_t flags, const void *site)
+{
+    struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
+#if KC_MAG_IS_USED
+    uint32_t count = kc_mag_count(&m->mag);
+    if (KC_LIKELY(count != 0 && cache_make_live(&cache_entries(m)[count - 1]))) {
+        return cache_pop(c, m, count);
+    }
+#endif
+    return kc_cache_priv_alloc_slow(c, m, flags, site);
+}
+
+#if CACHE_IS_FULL
+/* Looks over an object just taken: it was cleared when it was freed. */
+void kc_cache_priv_look_over(struct kc_cache *c, unsigned char *object);
+#endif
+
+/* What does not need the CPU any more. */
+KC_INLINE void *cache_finish(struct kc_cache *c, void *object, uint32_t flags)
+{
+#if CACHE_IS_FULL
+    if (object != NULL && c->ctor == NULL) {
+        kc_cache_priv_look_over(c, (unsigned char *)object);
+    }
+#endif
+    if (KC_UNLIKELY((flags & KC_CACHE_ZERO) != 0) && object != NULL) {
+        __builtin_memset(object, 0, c->object_bytes);
+    }
+    return object;
+}
+
+/* Frees ptr, which lies in the block that was found, which is a slab of c. */
+KC_INLINE kc_status_t cache_free(struct kc_cache *c, const struct kc_frame_found *found, void *ptr,
+                                 const void *site)
+{
+#if KC_MAG_IS_USED
+    struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
+    const struct kc_cache_shape *shape = &c->shape[found->order];
+    uint32_t object = cache_index(c, (uint32_t)found->offset);
+    uint32_t count = kc_mag_count(&m->mag);
+    unsigned char *base = (unsigned char *)ptr - found->offset;
+    uint8_t *state = NULL;
+    bool sound = object < shape->objects && count < m->mag.limit;
+#if KC_MAG_HAS_STATE
+    state = base + shape->bytes_offset + object;
+    sound = sound && shape->bytes_offset != 0 && *state == KC_MAG_LIVE;
+#else
+    const struct slab *slab = (const struct slab *)(const void *)(base + shape->state_offset);
+    slab = shape->state_offset == 0 ? (const struct slab *)(const void *)&found->record[1] : slab;
+    sound = sound && !slab_is_home(slab, object);
+#endif
+    if (KC_LIKELY(sound)) {
+        cache_tell_free(c, ptr);
+#if KC_MAG_HAS_STATE
+        *state = KC_MAG_FREE;
+#endif
+        cache_push(m, count, ptr, state);
+        return KC_OK;
+    }
+#else
+    (void)found;
+#endif
+    return kc_cache_priv_free_slow(c, ptr, site);
+}
 
 #endif

@@ -19,19 +19,25 @@ KC_STATIC_ASSERT(KC_FRAME_BYTES << KC_CACHE_ORDER_MAX <= UINT16_MAX, "struct kc_
 
 /* ---- bins: the lock is held ----------------------------------------------------------------- */
 
-void kc_cache_priv_slab_view_found(const struct kc_cache *c, const struct kc_frame_found *found,
-                                   struct slab_view *v)
+/* State of the slab with that first frame record, which is a slab of this cache (KC_CHECK). */
+KC_INLINE struct slab *slab_at(const struct kc_cache *c, uint32_t index)
 {
-    KC_CHECK(found->data == (uintptr_t)c);
-    slab_view_make(c, found->record, found->base, found->order, v);
+    struct kc_frame *record = kc_frame_at(c->frames, index);
+    KC_CHECK(record->u.data == (uintptr_t)c);
+    uint32_t offset = c->shape[frame_kind_order(record->kind)].state_offset;
+    if (offset == 0) {
+        return (struct slab *)(void *)&record[1];
+    }
+    unsigned char *base = (unsigned char *)kc_plat_ram(frame_pa(frame_pfn_of(c->frames, index)));
+    return (struct slab *)(void *)(base + offset);
 }
 
 static void view_of_index(const struct kc_cache *c, uint32_t index, struct slab_view *v)
 {
-    struct kc_frame_found found;
-    bool claimed = kc_frame_find(c->frames, kc_frame_index_pa(c->frames, index), &found);
-    KC_CHECK(claimed);
-    kc_cache_priv_slab_view_found(c, &found, v);
+    struct kc_frame *record = kc_frame_at(c->frames, index);
+    kc_pa_t base = frame_pa(frame_pfn_of(c->frames, index));
+    KC_CHECK(record->u.data == (uintptr_t)c);
+    slab_view_make(c, record, base, frame_kind_order(record->kind), v);
 }
 
 static void bin_add(struct kc_cache *c, const struct slab_view *v, uint32_t bin)
@@ -40,9 +46,7 @@ static void bin_add(struct kc_cache *c, const struct slab_view *v, uint32_t bin)
     v->slab->next = first;
     v->slab->prev = CACHE_NONE;
     if (first != CACHE_NONE) {
-        struct slab_view other;
-        view_of_index(c, first, &other);
-        other.slab->prev = v->index;
+        slab_at(c, first)->prev = v->index;
     }
     c->bin[bin] = v->index;
     c->bin_mask |= 1u << bin;
@@ -50,22 +54,21 @@ static void bin_add(struct kc_cache *c, const struct slab_view *v, uint32_t bin)
 
 static void bin_del(struct kc_cache *c, const struct slab_view *v, uint32_t bin)
 {
-    struct slab_view other;
-    if (v->slab->prev == CACHE_NONE) {
+    uint32_t next = v->slab->next;
+    uint32_t prev = v->slab->prev;
+    if (prev == CACHE_NONE) {
         KC_CHECK(c->bin[bin] == v->index);
-        c->bin[bin] = v->slab->next;
+        c->bin[bin] = next;
+        c->bin_mask &= ~((uint32_t)(next == CACHE_NONE) << bin);
     } else {
-        view_of_index(c, v->slab->prev, &other);
-        KC_CHECK(other.slab->next == v->index);
-        other.slab->next = v->slab->next;
+        struct slab *before = slab_at(c, prev);
+        KC_CHECK(before->next == v->index);
+        before->next = next;
     }
-    if (v->slab->next != CACHE_NONE) {
-        view_of_index(c, v->slab->next, &other);
-        KC_CHECK(other.slab->prev == v->index);
-        other.slab->prev = v->slab->prev;
-    }
-    if (c->bin[bin] == CACHE_NONE) {
-        c->bin_mask &= ~(1u << bin);
+    if (next != CACHE_NONE) {
+        struct slab *behind = slab_at(c, next);
+        KC_CHECK(behind->prev == v->index);
+        behind->prev = prev;
     }
 }
 

@@ -29,6 +29,8 @@
  * after the other until the record there is no inner one. Between the head and the frame all
  * candidates lie in the block, hence are inner, so the first that is not is the head. That takes as
  * many loads as the block's order, needs no writes at allocation, and judges any address at all.
+ * Who claims a block writes to all its records anyway, and so says in each how great it is: then
+ * the head is one step away (frame_find()).
  *
  * The last owner. When a block is freed, its head's word becomes its owner, and stays when that
  * record becomes an inner one, until a block begins there again (or a claimer has use of it). So a
@@ -51,16 +53,19 @@
  *  F5  No two buddies are free (but for two of the greatest order).
  *  F6  A FREE head has no owner, and in its word the last one, or 0. A USED head has an owner, one
  *      reference or more (at hardening full, none and no pins: it is leaving), and data 0, or is
- *      kept (F10 to F12). A CLAIMED head has an owner and data that is not 0. F7  An inner record
- * has kind 0; its data is 0 and its word is a last owner, or 0, unless its block is CLAIMED. F8
- * free_frames of a zone is what its FREE blocks and fresh chunks hold, fresh_frames what the latter
- * do; owner_frames[o] is what the blocks of owner o hold; frame_count is all of them, and that of a
- * zone all of its spans. The zones' free_frames sum up to the allocator's. owner_frames is with
- * what lists counted, modulo 2^32; frame_count counts what is kept, too. F9  Known ranges do not
- * meet, and each span lies in one. F10 A kept frame is a USED head of order 0 without references;
- * its owner is the last one, or 0. F11 The list of a CPU has an entry for each frame that says so
- * in its word, and no other; no entry twice. F12 Frames kept as zero are those of the stock, linked
- * by u.link.next, and as many more as are on their way there.
+ *      kept (F10 to F12). A CLAIMED head has an owner and data that is not 0.
+ *  F7  An inner record has kind 0; its data is 0 and its word is a last owner, or 0. But in a
+ *      CLAIMED block its kind has the block's order, and data and word are the claimer's.
+ *  F8  free_frames of a zone is what its FREE blocks and fresh chunks hold, fresh_frames what the
+ *      latter do; owner_frames[o] is what the blocks of owner o hold; frame_count is all of them,
+ *      and that of a zone all of its spans. The zones' free_frames sum up to the allocator's.
+ *      owner_frames is with what lists counted, modulo 2^32; frame_count counts what is kept, too.
+ *  F9  Known ranges do not meet, and each span lies in one.
+ *  F10 A kept frame is a USED head of order 0 without references; its owner is the last one, or 0.
+ *  F11 The list of a CPU has an entry for each frame that says so in its word, and no other; no
+ *      entry twice.
+ *  F12 Frames kept as zero are those of the stock, linked by u.link.next, and as many more as are
+ *      on their way there.
  *
  * Cost and locking. One lock, rank FRAME, taken with interrupts masked. An operation makes at most
  * ORDER_MAX splits or merges; clearing the records of a chunk, 16 KiB (and at hardening full the
@@ -772,8 +777,10 @@ struct kc_frame *kc_frame_claim(struct kc_frames *f, kc_pa_t pa, uint32_t order,
     KC_CHECK(status == KC_OK && order <= KC_FRAME_ORDER_MAX && data != 0);
     struct kc_frame *r = kc_frame_at(f, index);
     frame_store_data(r, data);
-    for (uint32_t i = 0; i < 1u << order; i++) {
-        r[i].word = 0; /* of further ones: a last owner (F7) */
+    r->word = 0;
+    for (uint32_t i = 1; i < 1u << order; i++) {
+        r[i].word = 0; /* was a last owner (F7) */
+        frame_store_kind(&r[i], frame_kind(KC_FRAME_INNER, order, 0));
     }
     frame_store_kind(r, frame_kind(KC_FRAME_CLAIMED, order, frame_kind_owner(r->kind)));
     kc_lock_release_irqrestore(&f->lock, irq);
@@ -793,29 +800,22 @@ void kc_frame_unclaim(struct kc_frames *f, kc_pa_t pa, uint32_t order)
     frame_store_kind(r, frame_kind(KC_FRAME_USED, order, frame_kind_owner(r->kind)));
     frame_store_data(r, 0);
     for (uint32_t i = 1; i < 1u << order; i++) {
+        frame_store_kind(&r[i], 0);
         frame_store_data(&r[i], 0);
         r[i].word = 0;
     }
     kc_lock_release_irqrestore(&f->lock, irq);
 }
 
+struct kc_frame *kc_frame_priv_record(const struct kc_frames *f, uint64_t pfn)
+{
+    const struct kc_frame_span *s = frame_span_of(f, pfn);
+    return s == NULL || frame_is_fresh(s, frame_record(s, pfn))
+               ? NULL
+               : s->first + (uint32_t)(pfn - s->pfn);
+}
+
 bool kc_frame_find(const struct kc_frames *f, kc_pa_t pa, struct kc_frame_found *out)
 {
-    uint64_t pfn = kc_pa_raw(pa) >> KC_FRAME_LOG2;
-    const struct kc_frame_span *s = frame_span_of(f, pfn);
-    if (s == NULL || frame_is_fresh(s, frame_record(s, pfn))) {
-        return false;
-    }
-    uint32_t index = frame_head(f, s, pfn);
-    struct kc_frame *r = kc_frame_at(f, index);
-    uint32_t kind = frame_load_kind(r);
-    if (frame_kind_state(kind) != KC_FRAME_CLAIMED) {
-        return false;
-    }
-    out->record = r;
-    out->data = __atomic_load_n(&r->u.data, __ATOMIC_RELAXED);
-    out->base = frame_pa(frame_pfn(s, index));
-    out->order = frame_kind_order(kind);
-    out->owner = (uint16_t)frame_kind_owner(kind);
-    return true;
+    return frame_find(f, pa, out);
 }

@@ -233,8 +233,9 @@ static kc_status_t check_blocks(const struct kc_frames *f, const struct kc_frame
         }
         bool claimed = frame_kind_state(r->kind) == KC_FRAME_CLAIMED;
         for (uint32_t i = 1; i < frames; i++) {
-            if (r[i].kind != 0) {
-                return broken(where, 7, (uint32_t)index + i, 0, r[i].kind);
+            uint32_t kind = claimed ? frame_kind(KC_FRAME_INNER, order, 0) : 0;
+            if (r[i].kind != kind) {
+                return broken(where, 7, (uint32_t)index + i, kind, r[i].kind);
             }
             if (!claimed && (r[i].u.data != 0 || r[i].word >= KC_FRAME_OWNER_COUNT)) {
                 return broken(where, 7, (uint32_t)index + i, 0, r[i].word);

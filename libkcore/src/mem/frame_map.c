@@ -93,6 +93,7 @@ static void fill_span(struct kc_frames *f, struct kc_frame_span *s, struct frame
     s->index = (uint32_t)f->record_count;
     s->zone = frame_zone_of(pfn);
     s->unused = 0;
+    s->first = kc_frame_at(f, s->index);
     s->fresh = frame_record(s, first_chunk);
     s->fresh_end = frame_record(s, last_chunk);
     place->pfn = pfn;
@@ -144,7 +145,7 @@ static void make_zones(struct kc_frames *f, uint32_t zones, void *p)
 /* Says which spans are a zone's, which is the greatest, and which zones lists may use. */
 static void link_zones(struct kc_frames *f, struct kc_frame_map *m)
 {
-    const struct kc_frame_span *span = frame_spans(m);
+    struct kc_frame_span *span = frame_spans(m);
     uint32_t i = 0;
     for (uint32_t left = f->zones; left != 0; left &= left - 1) {
         uint32_t number = (uint32_t)__builtin_ctz(left);
@@ -155,9 +156,9 @@ static void link_zones(struct kc_frames *f, struct kc_frame_map *m)
         }
         z->span_end = i;
     }
-    m->main = 0;
+    m->main = &span[0];
     for (i = 1; i < m->span_count; i++) {
-        m->main = span[i].count > span[m->main].count ? i : m->main;
+        m->main = span[i].count > m->main->count ? &span[i] : m->main;
     }
     /* Lists leave memory alone that is kept back, where there is other. */
     uint32_t above = f->zones & ~((2u << FRAME_ZONE_KEPT) - 1);
@@ -192,6 +193,7 @@ void kc_frame_priv_clear(struct kc_frames *f, struct kc_misuse *misuse)
     kc_lock_init(&f->lock, "frames", KC_RANK_FRAME);
     kc_list_init(&f->reclaimers);
     f->misuse = misuse;
+    f->empty.main = &f->none;
     f->map = &f->empty;
     f->fail_after = UINT64_MAX;
     f->stock = FRAME_NONE;
@@ -263,7 +265,8 @@ kc_status_t kc_frames_init(struct kc_frames *f, struct kc_early *early, struct k
     kc_frame_priv_clear(f, misuse);
     unsigned char *p = kc_plat_ram(at);
     struct kc_frame_map *m = (struct kc_frame_map *)(void *)p;
-    m->span_count = m->known_count = m->main = 0;
+    m->span_count = m->known_count = 0;
+    m->main = frame_spans(m);
     m->span_max = x.spans;
     f->table = (struct kc_frame *)(void *)(p + head_bytes(&x));
     f->table_count = left.records;

@@ -35,7 +35,10 @@ KC_STATIC_ASSERT(((uint64_t)KC_FRAME_BANKS << KC_FRAME_BANK_LOG2) == KC_BIT(32),
 #define FRAME_PATTERN UINT64_C(0x5aa55aa5f7eef7ee)
 #define FRAME_FULL    (KC_HARDENING >= KC_HARDENING_FULL)
 
-/* The kind word: order in bits 7:0, state in 15:8, owner in 31:16. INNER is all zero. */
+/*
+ * The kind word: order in bits 7:0, state in 15:8, owner in 31:16. INNER is all zero, but in a
+ * CLAIMED block it has the order of the block.
+ */
 KC_INLINE uint32_t frame_kind(enum kc_frame_state state, uint32_t order, uint32_t owner)
 {
     return order | ((uint32_t)state << 8) | (owner << 16);
@@ -224,10 +227,10 @@ KC_INLINE uint32_t frame_span_from(struct kc_frame_map *m, uint64_t pfn)
 KC_INLINE struct kc_frame_span *frame_span_of(const struct kc_frames *f, uint64_t pfn)
 {
     struct kc_frame_map *m = frame_map(f);
-    struct kc_frame_span *span = frame_spans(m);
-    if (KC_LIKELY(pfn - span[m->main].pfn < span[m->main].count)) {
-        return &span[m->main];
+    if (KC_LIKELY(pfn - m->main->pfn < m->main->count)) {
+        return m->main;
     }
+    struct kc_frame_span *span = frame_spans(m);
     uint32_t lo = 0;
     uint32_t hi = m->span_count;
     while (lo < hi) {
@@ -245,6 +248,9 @@ KC_INLINE struct kc_frame_span *frame_span_of(const struct kc_frames *f, uint64_
 KC_INLINE uint64_t frame_pfn_of(const struct kc_frames *f, uint32_t index)
 {
     struct kc_frame_map *m = frame_map(f);
+    if (KC_LIKELY(index - m->main->index < m->main->count)) {
+        return frame_pfn(m->main, index);
+    }
     const struct frame_place *place = frame_places(m);
     uint32_t lo = 0;
     uint32_t hi = m->span_count;
@@ -275,6 +281,49 @@ KC_INLINE uint32_t frame_head(const struct kc_frames *f, const struct kc_frame_s
             return frame_record(s, pfn);
         }
     }
+}
+
+/* The record of that frame, wherever it is; NULL if there is none, or it was never written. */
+struct kc_frame *kc_frame_priv_record(const struct kc_frames *f, uint64_t pfn);
+
+/*
+ * kc_frame_find(), inline. Every record of a claimed block says how great it is, so the first is
+ * one step away. Records may change meanwhile: what two of them say must fit together.
+ */
+KC_INLINE bool frame_find(const struct kc_frames *f, kc_pa_t pa, struct kc_frame_found *out)
+{
+    uint64_t pfn = kc_pa_raw(pa) >> KC_FRAME_LOG2;
+    uint64_t offset = kc_pa_raw(pa) & (KC_FRAME_BYTES - 1);
+    const struct kc_frame_span *s = frame_map(f)->main;
+    uint64_t at = pfn - s->pfn;
+    uint32_t fresh = frame_span_fresh(s);
+    bool written = s->index + (uint32_t)at - fresh >= s->fresh_end - fresh;
+    struct kc_frame *r =
+        KC_LIKELY(at < s->count && written) ? s->first + at : kc_frame_priv_record(f, pfn);
+    if (KC_UNLIKELY(r == NULL)) {
+        return false;
+    }
+    uint32_t kind = frame_load_kind(r);
+    if (frame_kind_state(kind) == KC_FRAME_INNER) {
+        uint32_t order = frame_kind_order(kind);
+        uint32_t behind = (uint32_t)pfn & ((1u << order) - 1);
+        r -= behind;
+        offset += (uint64_t)behind << KC_FRAME_LOG2;
+        kind = frame_load_kind(r);
+        if (KC_UNLIKELY(frame_kind_order(kind) != order)) {
+            return false;
+        }
+    }
+    if (KC_UNLIKELY(frame_kind_state(kind) != KC_FRAME_CLAIMED)) {
+        return false;
+    }
+    out->record = r;
+    out->data = __atomic_load_n(&r->u.data, __ATOMIC_RELAXED);
+    out->base = kc_pa(kc_pa_raw(pa) - offset);
+    out->offset = offset;
+    out->order = frame_kind_order(kind);
+    out->owner = (uint16_t)frame_kind_owner(kind);
+    return true;
 }
 
 /* Order of the greatest block that may begin at a record and does not reach beyond `end`. */

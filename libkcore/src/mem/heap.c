@@ -355,9 +355,25 @@ enum what {
     WHAT_FOREIGN
 };
 
+/* The class that a block of owner CACHE is of, or NULL: of none of this heap's. */
+KC_INLINE struct kc_cache *class_of(const struct kc_heap *h, const struct kc_frame_found *found)
+{
+    const struct kc_cache_set *set = h->set;
+    /* Compared as a number: it may be another cache's address, or one that died since. */
+    uintptr_t offset = (uintptr_t)found->data - (uintptr_t)set->cache;
+    if (KC_UNLIKELY(offset >= kc_cache_set_count(set) * sizeof(struct kc_cache))) {
+        return NULL;
+    }
+    struct kc_cache *c = (struct kc_cache *)(uintptr_t)found->data;
+    if (KC_UNLIKELY(h->own_frames == 0) &&
+        (c->object_bytes > KC_HEAP_SMALL_MAX || class_cache(h, heap_class(c->object_bytes)) != c)) {
+        return NULL; /* a shared set's, of a size that is no class */
+    }
+    return c;
+}
+
 /* What ptr points into, without a lock; small: *cache is one of the heap's. */
-static enum what look_up(struct kc_heap *h, const void *ptr, struct kc_cache **cache,
-                         struct kc_frame_found *at)
+static enum what look_up(struct kc_heap *h, const void *ptr, struct kc_cache **cache)
 {
     struct kc_frame_found found;
     kc_pa_t pa = kc_frame_ptr_pa(h->frames, ptr);
@@ -367,19 +383,8 @@ static enum what look_up(struct kc_heap *h, const void *ptr, struct kc_cache **c
         return info.state == KC_FRAME_FREE ? WHAT_FREE : WHAT_FOREIGN;
     }
     if (found.owner == KC_FRAME_OWNER_CACHE) {
-        /* Compared as a number: it may be another cache's address, or one that died since. */
-        uint64_t index = (found.data - (uintptr_t)h->set->cache) / sizeof(struct kc_cache);
-        if (index >= kc_cache_set_count(h->set)) {
-            return WHAT_OTHER;
-        }
-        struct kc_cache *c = &h->set->cache[index];
-        if (h->own_frames == 0 && (c->object_bytes > KC_HEAP_SMALL_MAX ||
-                                   class_cache(h, heap_class(c->object_bytes)) != c)) {
-            return WHAT_OTHER; /* a shared set's, of a size that is no class */
-        }
-        *cache = c;
-        *at = found;
-        return WHAT_SMALL;
+        *cache = class_of(h, &found);
+        return *cache != NULL ? WHAT_SMALL : WHAT_OTHER;
     }
     if (found.owner != KC_FRAME_OWNER_HEAP || (found.data & ~HEAP_FURTHER) != heap_claim_data(h)) {
         return WHAT_OTHER;
@@ -398,12 +403,13 @@ static KC_COLD void *refuse(struct kc_heap *h)
     return NULL;
 }
 
-void *kc_heap_alloc(struct kc_heap *h, size_t size, uint32_t flags)
+/* Whatever is not a small block, without flags, of a class that is there. */
+static __attribute__((noinline)) void *alloc_other(struct kc_heap *h, size_t size, uint32_t flags)
 {
     if (KC_UNLIKELY(size == 0 || size > KC_HEAP_SIZE_MAX || (flags & ~ALLOC_FLAGS) != 0)) {
         return refuse(h);
     }
-    if (KC_UNLIKELY(size > KC_HEAP_SMALL_MAX)) {
+    if (size > KC_HEAP_SMALL_MAX) {
         return large_alloc(h, size, KC_HEAP_ALIGN_MIN, flags);
     }
     uint32_t index = heap_class((uint32_t)size);
@@ -415,6 +421,35 @@ void *kc_heap_alloc(struct kc_heap *h, size_t size, uint32_t flags)
         }
     }
     return kc_cache_alloc(c, flags);
+}
+
+/* The class of a request that a magazine may serve at once, or NULL. */
+KC_INLINE struct kc_cache *class_for(const struct kc_heap *h, size_t size, uint32_t flags)
+{
+    return KC_LIKELY(size - 1 < KC_HEAP_SMALL_MAX && flags == 0)
+               ? class_cache(h, heap_class((uint32_t)size))
+               : NULL;
+}
+
+void *kc_heap_alloc(struct kc_heap *h, size_t size, uint32_t flags)
+{
+    struct kc_cache *c = class_for(h, size, flags);
+    if (KC_UNLIKELY(c == NULL)) {
+        return alloc_other(h, size, flags);
+    }
+    uint64_t irq = kc_plat_irq_save();
+    void *block = cache_alloc(c, 0, CACHE_SITE);
+    kc_plat_irq_restore(irq);
+    return cache_finish(c, block, 0);
+}
+
+void *kc_heap_alloc_pinned(struct kc_heap *h, size_t size, uint32_t flags)
+{
+    struct kc_cache *c = class_for(h, size, flags);
+    if (KC_UNLIKELY(c == NULL)) {
+        return alloc_other(h, size, flags);
+    }
+    return cache_finish(c, cache_alloc(c, 0, CACHE_SITE), 0);
 }
 
 void *kc_heap_alloc_aligned(struct kc_heap *h, size_t size, size_t align, uint32_t flags)
@@ -460,33 +495,58 @@ static KC_COLD kc_status_t not_a_block(struct kc_heap *h, enum what what, const 
     return answer[what].status;
 }
 
-kc_status_t kc_heap_free(struct kc_heap *h, void *ptr)
+/* Whatever is in no slab of the heap. */
+static __attribute__((noinline)) kc_status_t free_other(struct kc_heap *h, void *ptr)
 {
+    struct kc_cache *cache = NULL;
     if (ptr == NULL) {
         return KC_OK;
     }
-    struct kc_cache *cache = NULL;
+    enum what what = look_up(h, ptr, &cache);
+    if (what == WHAT_LARGE && large_free(h, ptr)) {
+        return KC_OK;
+    }
+    return not_a_block(h, what, ptr, "kc_heap_free");
+}
+
+/* The class in whose slab ptr lies, found without a lock; NULL if there is none. */
+KC_INLINE struct kc_cache *small_at(const struct kc_heap *h, const void *ptr,
+                                    struct kc_frame_found *found)
+{
+    bool slab = frame_find(h->frames, kc_frame_ptr_pa(h->frames, ptr), found) &&
+                found->owner == KC_FRAME_OWNER_CACHE;
+    return KC_LIKELY(slab) ? class_of(h, found) : NULL;
+}
+
+kc_status_t kc_heap_free(struct kc_heap *h, void *ptr)
+{
     struct kc_frame_found found;
     uint64_t irq = kc_plat_irq_save();
-    enum what what = look_up(h, ptr, &cache, &found);
-    if (KC_LIKELY(what == WHAT_SMALL)) {
-        kc_status_t status = kc_cache_priv_free_found(cache, &found, ptr);
+    struct kc_cache *c = small_at(h, ptr, &found);
+    if (KC_LIKELY(c != NULL)) {
+        kc_status_t status = cache_free(c, &found, ptr, CACHE_SITE);
         kc_plat_irq_restore(irq);
         return status;
     }
     kc_plat_irq_restore(irq);
-    if (what == WHAT_LARGE && large_free(h, ptr)) {
-        return KC_OK;
+    return free_other(h, ptr);
+}
+
+kc_status_t kc_heap_free_pinned(struct kc_heap *h, void *ptr)
+{
+    struct kc_frame_found found;
+    struct kc_cache *c = small_at(h, ptr, &found);
+    if (KC_LIKELY(c != NULL)) {
+        return cache_free(c, &found, ptr, CACHE_SITE);
     }
-    return not_a_block(h, what, ptr, __func__);
+    return free_other(h, ptr);
 }
 
 /* Usable bytes of the live block at ptr, 0 if it is none; *what says what it is instead. */
 static size_t usable(struct kc_heap *h, const void *ptr, enum what *what)
 {
     struct kc_cache *cache = NULL;
-    struct kc_frame_found found;
-    *what = look_up(h, ptr, &cache, &found);
+    *what = look_up(h, ptr, &cache);
     if (*what == WHAT_SMALL) {
         return kc_cache_is_live(cache, ptr) ? cache->object_bytes : 0;
     }
@@ -546,8 +606,7 @@ static kc_status_t judge_block(struct kc_heap *h, void *ptr, const char *where, 
                                size_t *have)
 {
     struct kc_cache *cache = NULL;
-    struct kc_frame_found found;
-    *what = look_up(h, ptr, &cache, &found);
+    *what = look_up(h, ptr, &cache);
     if (*what == WHAT_SMALL) {
         kc_status_t status = kc_cache_probe(cache, ptr);
         if (status != KC_OK) {

@@ -9,14 +9,14 @@
 #define HEAP_STEP_COUNT (HEAP_STEP_MAX / 8u)
 #define HEAP_STEP_LOG2  7u
 
-/* Class of a size, 1 to KC_HEAP_SMALL_MAX. */
+/*
+ * Class of a size, 1 to KC_HEAP_SMALL_MAX. A size less one has its highest bit at l; its class is
+ * told by the three bits below it. Up to STEP_MAX all are taken as of one doubling, the first.
+ */
 KC_INLINE uint32_t heap_class(uint32_t size)
 {
-    if (size <= HEAP_STEP_MAX) {
-        return (size + 7) / 8 - 1;
-    }
-    uint32_t log2 = kc_log2_floor(size - 1);
-    return HEAP_STEP_COUNT + (log2 - HEAP_STEP_LOG2) * 8 + (((size - 1) >> (log2 - 3)) & 7);
+    uint32_t l = kc_log2_floor((size - 1) | (HEAP_STEP_MAX - 1));
+    return (l - (HEAP_STEP_LOG2 - 1)) * 8 + ((size - 1) >> (l - 3));
 }
 
 /* Block size of a class. */
