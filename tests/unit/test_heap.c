@@ -148,6 +148,33 @@ Test(heap, classes_are_tight_for_every_size)
     cr_assert_eq(kc_heap_free(&heap, p), KC_OK);
 }
 
+/* The pinned forms are the same calls; and each may undo what the other did. */
+Test(heap, pinned_forms_do_the_same)
+{
+    static const size_t size[] = {9, 100, 200, 300, 1000, 8192, 8193, 70000};
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(size); i++) {
+        void *p = kc_heap_alloc_pinned(&heap, size[i], 0);
+        void *q = kc_heap_alloc(&heap, size[i], KC_HEAP_ZERO);
+        cr_assert_not_null(p);
+        cr_assert_not_null(q);
+        cr_expect_eq(kc_heap_usable(&heap, p), kc_heap_granted(size[i]));
+        EXPECT_MISUSE(kc_heap_free_pinned(&heap, (char *)p + 8), KC_ERR_ALIGN, KC_MISUSE_INTERIOR);
+        cr_expect_eq(kc_heap_free_pinned(&heap, q), KC_OK);
+        EXPECT_MISUSE(kc_heap_free_pinned(&heap, q), KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE);
+        cr_expect_eq(kc_heap_free(&heap, p), KC_OK);
+    }
+    cr_expect_eq(kc_heap_free_pinned(&heap, NULL), KC_OK);
+    cr_expect_null(kc_heap_alloc_pinned(&heap, 0, 0));
+    cr_expect_null(kc_heap_alloc_pinned(&heap, SIZE_MAX, 0));
+    cr_expect_null(kc_heap_alloc_pinned(&heap, 64, UINT32_MAX));
+    unsigned char *zero = kc_heap_alloc_pinned(&heap, 100, KC_HEAP_ZERO);
+    for (uint32_t i = 0; i < 100; i++) {
+        cr_assert_eq(zero[i], 0);
+    }
+    cr_expect_eq(kc_heap_free_pinned(&heap, zero), KC_OK);
+    expect_nothing_held();
+}
+
 Test(heap, requests_outside_the_limits_are_refused)
 {
     struct kc_heap_stats s;
