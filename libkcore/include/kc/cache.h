@@ -112,8 +112,8 @@ struct kc_cache_store {
 };
 
 /*
- * The cache. Placed by the caller, private member by member. The first members are what calls that a
- * magazine serves look at, and what a free by address does.
+ * The cache. Placed by the caller, private member by member. The first members are what calls that
+ * a magazine serves look at, and what a free by address does.
  */
 struct kc_cache {
     struct kc_cache_cpu *cpu[KC_CPUS_MAX]; /* of each CPU: its own, or &none */
