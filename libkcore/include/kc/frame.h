@@ -118,9 +118,8 @@ struct kc_frame_span {
 /* Head of a list of all spans; the rest is in src/mem/frame_priv.h. Private. */
 struct kc_frame_map {
     uint32_t span_count;
-    uint32_t span_max;    /* room for so many */
-    uint32_t known_count; /* ranges of RAM that were ever known */
-    uint32_t unused;
+    uint32_t span_max;          /* room for so many */
+    uint32_t known_count;       /* ranges of RAM that were ever known */
     struct kc_frame_span *main; /* the greatest span, which lookups try first */
 };
 
