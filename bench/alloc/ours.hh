@@ -54,18 +54,20 @@ template <size_t bytes> struct PinnedPool : Pool<bytes> {
 
 /* Inline, through the handle of CPU 0: for the thread that began. */
 template <size_t bytes> struct HerePool : Pool<bytes> {
-    static inline struct kc_pool_cpu *here;
+    static inline struct kc_pool_cpu *cpu_0;
+    struct kc_pool_cpu *here = cpu_0;
 
     static void begin()
     {
         Pool<bytes>::begin();
-        here = kc_pool_here(&HerePool::pool);
+        cpu_0 = kc_pool_here(&HerePool::pool);
     }
-    BENCH_INLINE static void *alloc(size_t)
+
+    BENCH_INLINE void *alloc(size_t)
     {
         return kc_pool_alloc_here(here);
     }
-    BENCH_INLINE static void free(void *p)
+    BENCH_INLINE void free(void *p)
     {
         (void)kc_pool_free_here(here, p);
     }

@@ -30,11 +30,11 @@ static std::vector<Single> singles;
 template <class A> struct Plain {
     [[gnu::noinline]] static void *alloc(size_t bytes)
     {
-        return A::alloc(bytes);
+        return A().alloc(bytes);
     }
     [[gnu::noinline]] static void free(void *p)
     {
-        A::free(p);
+        A().free(p);
     }
 };
 

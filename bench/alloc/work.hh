@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * work.hh: the workloads of allocators, all of them. A is an allocator: begin(), alloc(bytes),
+ * work.hh: the workloads of allocators, all of them. A is an allocator: begin(), and then, of an
+ * object made on the spot, which holds what its user would keep in a register: alloc(bytes),
  * free(p), and for bulk alloc_bulk(n, out), free_bulk(n, p).
  *
  *     hot        one block, allocated, written, freed
@@ -46,9 +47,9 @@ template <class A, size_t bytes> struct Workloads {
     static inline std::vector<void *> live;
     static inline std::vector<uint32_t> pick, size;
 
-    static void *get(size_t n)
+    static void *get(A &a, size_t n)
     {
-        void *p = A::alloc(n);
+        void *p = a.alloc(n);
         *static_cast<volatile uint64_t *>(p) = n;
         asm volatile("" : "+r"(p)); /* the compiler does not know it for the one just freed */
         return p;
@@ -56,38 +57,42 @@ template <class A, size_t bytes> struct Workloads {
 
     static void hot(uint64_t n)
     {
+        A a;
         for (; n > 0; n--) {
-            A::free(get(bytes));
+            a.free(get(a, bytes));
         }
     }
 
     template <uint32_t count> static void fill_live()
     {
         A::begin();
+        A a;
         pick = random_below(count, 1);
         live.resize(count);
         for (void *&p : live) {
-            p = get(bytes);
+            p = get(a, bytes);
         }
     }
     /* n is at most random_count. */
     static void churn(uint64_t n)
     {
+        A a;
         void **slot = live.data();
         const uint32_t *at = pick.data() - 1;
         for (; n > 0; n--) {
             const size_t i = at[n];
-            A::free(slot[i]);
-            slot[i] = get(bytes);
+            a.free(slot[i]);
+            slot[i] = get(a, bytes);
         }
     }
     static void fifo(uint64_t n)
     {
+        A a;
         void **slot = live.data();
         for (; n >= ring_live; n -= ring_live) {
             for (uint32_t i = 0; i < ring_live; i++) {
-                A::free(slot[i]);
-                slot[i] = get(bytes);
+                a.free(slot[i]);
+                slot[i] = get(a, bytes);
             }
         }
     }
@@ -99,18 +104,20 @@ template <class A, size_t bytes> struct Workloads {
     }
     static void mixed(uint64_t n)
     {
+        A a;
         void **slot = live.data();
         const uint32_t *at = pick.data() - 1, *want = size.data() - 1;
         for (; n > 0; n--) {
             const size_t i = at[n];
-            A::free(slot[i]);
-            slot[i] = get(want[n]);
+            a.free(slot[i]);
+            slot[i] = get(a, want[n]);
         }
     }
     static void empty()
     {
+        A a;
         for (void *p : live) {
-            A::free(p);
+            a.free(p);
         }
         live.clear();
     }
@@ -123,26 +130,28 @@ template <class A, size_t bytes> struct Workloads {
     }
     template <uint32_t count> static void batch(uint64_t n)
     {
+        A a;
         void **slot = live.data();
         const uint32_t *at = pick.data();
         for (; n >= count; n -= count) {
             for (uint32_t i = 0; i < count; i++) {
-                slot[i] = get(bytes);
+                slot[i] = get(a, bytes);
             }
             for (uint32_t i = 0; i < count; i++) {
-                A::free(slot[at[i]]);
+                a.free(slot[at[i]]);
             }
         }
     }
     static void lifo(uint64_t n)
     {
+        A a;
         void **slot = live.data();
         for (; n >= ring_live; n -= ring_live) {
             for (uint32_t i = 0; i < ring_live; i++) {
-                slot[i] = get(bytes);
+                slot[i] = get(a, bytes);
             }
             for (uint32_t i = ring_live; i-- > 0;) {
-                A::free(slot[i]);
+                a.free(slot[i]);
             }
         }
     }
@@ -153,30 +162,32 @@ template <class A, size_t bytes> struct Workloads {
 
     static void bulk(uint64_t n)
     {
+        A a;
         void *some[bulk_count];
         for (; n >= bulk_count; n -= bulk_count) {
-            A::alloc_bulk(bulk_count, some);
+            a.alloc_bulk(bulk_count, some);
             for (void *p : some) {
                 *static_cast<volatile uint64_t *>(p) = n;
             }
             asm volatile("" : : "r"(some) : "memory");
-            A::free_bulk(bulk_count, some);
+            a.free_bulk(bulk_count, some);
         }
     }
 
     /* Order of 64 KiB worth of blocks; the blocks are written in one order and freed in another. */
     static void fill(uint64_t n)
     {
+        A a;
         constexpr uint32_t count = fill_bytes / bytes;
         void **slot = live.data();
         const uint32_t *at = pick.data();
         for (; n >= count; n -= count) {
             for (uint32_t i = 0; i < count; i++) {
-                slot[i] = A::alloc(bytes);
+                slot[i] = a.alloc(bytes);
                 std::memset(slot[i], static_cast<int>(n), bytes);
             }
             for (uint32_t i = 0; i < count; i++) {
-                A::free(slot[at[i]]);
+                a.free(slot[at[i]]);
             }
         }
     }

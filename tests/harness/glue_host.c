@@ -72,6 +72,11 @@ void kc_test_ram_release_body(void)
     host_ram_destroy();
 }
 
+void kc_test_listen_body(bool on)
+{
+    host_watch_locks(on);
+}
+
 bool kc_test_is_test_thread_body(void)
 {
     return is_test_thread;
@@ -117,6 +122,7 @@ void kc_test_running_body(const char *suite, const char *name)
         return;
     }
     host_locks_forget(); /* a case before may have left a hold by way of a panic */
+    host_watch_locks(true);
     kc_test_format(running, sizeof running, "%s.%s", suite, name);
     alarm(CASE_SECONDS);
 }

@@ -234,6 +234,11 @@ void kc_test_printf(const char *format, ...)
 
 /* ---- seed ----------------------------------------------------------------------------------- */
 
+void kc_test_listen(bool on)
+{
+    kc_test_listen_body(on);
+}
+
 uint64_t kc_test_seed(void)
 {
     static bool chosen;

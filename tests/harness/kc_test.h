@@ -50,6 +50,12 @@
  */
 uint64_t kc_test_seed(void);
 
+/**
+ * Let the body hear of locks (as it does when a case begins), or not, if it can do without: what
+ * takes another path when nobody is told (kc_plat_note_heard()) is tested both ways.
+ */
+void kc_test_listen(bool on);
+
 /** Print a line for people; does not disturb the test protocol. The printf subset of kc_test.c. */
 void kc_test_printf(const char *format, ...) KC_PRINTF(1, 2);
 

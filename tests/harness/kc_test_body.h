@@ -27,6 +27,9 @@ void kc_test_ram_release_body(void);
 /** True on the thread, or CPU, that runs the tests. */
 bool kc_test_is_test_thread_body(void);
 
+/** As kc_test_listen(). */
+void kc_test_listen_body(bool on);
+
 /** A test is about to start, or has ended (name NULL): for watchdogs and crash messages. */
 void kc_test_running_body(const char *suite, const char *name);
 

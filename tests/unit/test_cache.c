@@ -335,6 +335,7 @@ static void random_operations(uint32_t cpus)
         kc_random_fill(&seed, bytes, sizeof(bytes));
         cr_assert_eq(make_for(&cache, bytes_of[i], 8u << i % 4, 0, cpus), KC_OK);
         cache_model_init(&m, &cache, &misuse, bytes_of[i], 8u << i % 4);
+        kc_test_listen(i % 2 == 0);
         while (!kc_bytes_is_empty(&o)) {
             cache_model_step(&m, &o);
             cache_model_check(&m);
@@ -662,6 +663,7 @@ static void set_random_operations(uint32_t cpus)
         struct kc_bytes o = {bytes, sizeof(bytes), 0};
         kc_random_fill(&seed, bytes, sizeof(bytes));
         make_set_for(spares, cpus);
+        kc_test_listen(spares % 2 == 0);
         for (uint32_t i = 0; i < KC_ARRAY_COUNT(m); i++) {
             cache_model_init(&m[i], member(bytes_of[i], 0), &misuse, bytes_of[i], 8);
             m[i].may_fail = true;

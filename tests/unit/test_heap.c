@@ -509,6 +509,7 @@ static void random_operations(uint32_t cpus)
     heap_model_init(&model, &heap, &misuse);
     model.may_fail = true;
     for (uint32_t step = 0; !kc_bytes_is_empty(&o); step++) {
+        kc_test_listen(step / 100 % 2 == 0);
         heap_model_step(&model, &o);
         heap_model_check(&model);
     }

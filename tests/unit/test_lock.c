@@ -46,6 +46,22 @@ Test(lock, try_takes_a_free_lock_only)
     kc_lock_release(&lock);
 }
 
+Test(lock, quiet_forms_are_try_and_release)
+{
+    cr_assert(kc_lock_try_quiet(&lock));
+    cr_expect(kc_lock_is_mine(&lock));
+    cr_expect_not(kc_lock_try_quiet(&lock), "not recursive");
+    cr_expect_not(kc_lock_try(&lock));
+    kc_lock_leave_quiet(&lock);
+    cr_expect_not(kc_lock_is_mine(&lock));
+    cr_expect_eq(lock.next, lock.serving);
+    kc_lock_acquire(&lock);
+    cr_expect_not(kc_lock_try_quiet(&lock));
+    kc_lock_release(&lock);
+    lock.next++; /* somebody waits: it is his, though nobody has it */
+    cr_expect_not(kc_lock_try_quiet(&lock));
+}
+
 Test(lock, tickets_wrap)
 {
     lock.next = UINT32_MAX;

@@ -227,6 +227,7 @@ static void all_short_sequences(size_t bytes, uint32_t flags, uint32_t cpus)
 {
     static struct pool_model m;
     for (uint32_t n = 0; n < 1u << 16; n++) {
+        kc_test_listen(n % 2 == 0);
         cr_assert_eq(make_for(bytes, 16, 0, flags, cpus), KC_OK);
         cr_assert_eq(pool.capacity, 3);
         pool_model_init(&m, &pool, &misuse, memory);
@@ -250,7 +251,7 @@ Test(pool, all_short_sequences_on_three_blocks)
 
 Test(pool, all_short_sequences_on_three_blocks_with_a_magazine)
 {
-    size_t own = KC_MAG_IS_USED ? KC_POOL_CPU_BYTES + KC_LINE_BYTES - 1 : 0;
+    size_t own = KC_MAG_IS_USED ? KC_POOL_CPU_BYTES + KC_LINE_BYTES - 1 + KC_POOL_PAD_BYTES : 0;
     all_short_sequences(own + room(3, 16), 0, 1);
 }
 
@@ -265,6 +266,7 @@ static void random_operations(uint32_t cpus, size_t bytes)
         kc_random_fill(&seed, data, sizeof(data));
         cr_assert_eq(make_for(bytes, block[i], 0, 0, cpus), KC_OK);
         pool_model_init(&m, &pool, &misuse, memory);
+        kc_test_listen(i % 2 == 0);
         while (!kc_bytes_is_empty(&o)) {
             pool_model_step(&m, &o);
             pool_model_check(&m);
@@ -383,6 +385,70 @@ Test(pool, drain_brings_back_what_a_cpu_keeps)
     }
     cr_expect_null(kc_pool_alloc(&pool));
 }
+
+#if KC_MAG_IS_USED
+/* What the stock has to give: eight at a time, or, where it has fewer, one. */
+Test(pool, a_refill_takes_eight_or_one)
+{
+    void *b[MANY];
+    cr_assert_eq(make_for(9000, 40, 0, 0, 2), KC_OK);
+    uint32_t n = pool.capacity;
+    cr_assert_leq(n, MANY);
+    for (uint32_t i = 0; i < n; i++) {
+        b[i] = kc_pool_alloc(&pool);
+        cr_assert_not_null(b[i]);
+    }
+    cr_assert_null(kc_pool_alloc(&pool));
+    for (uint32_t left = 1; left <= 9; left++) {
+        for (uint32_t i = 0; i < left; i++) {
+            cr_assert_eq(kc_pool_free(&pool, b[i]), KC_OK);
+        }
+        kc_pool_drain(&pool, kc_plat_cpu());
+        cr_assert_eq(pool.depth, left);
+        kc_test_listen(left % 2 == 0);
+        for (uint32_t i = 0; i < left; i++) {
+            uint32_t depth = pool.depth;
+            bool refill = kc_mag_count(&kc_pool_here(&pool)->mag) == 0;
+            b[i] = kc_pool_alloc(&pool);
+            cr_assert_not_null(b[i]);
+            cr_expect_eq(pool.depth, !refill ? depth : depth >= 8 ? depth - 8 : depth - 1);
+        }
+        cr_assert_null(kc_pool_alloc(&pool));
+        cr_assert_eq(kc_pool_check(&pool, NULL), KC_OK);
+    }
+}
+
+/* More than 65,536 blocks: slots of three bytes, up to the last. */
+Test(pool, long_indexes_come_back_as_they_went)
+{
+    enum {
+        BLOCKS = 66000
+    };
+    static KC_ALIGNED(8) unsigned char much[KC_POOL_MEMORY_BYTES(8, 8, BLOCKS, 1)];
+    static void *all[BLOCKS + 64];
+    struct kc_pool_config c = {"long", much, sizeof(much), 8, 8, &misuse, 0, 1};
+    cr_assert_eq(kc_pool_init(&pool, &c), KC_OK);
+    cr_assert_gt(pool.capacity, KC_POOL_SHORT_MAX);
+    cr_assert_leq(pool.capacity, KC_ARRAY_COUNT(all));
+    for (uint32_t pass = 0; pass < 2; pass++) {
+        kc_test_listen(pass == 0);
+        cr_assert(kc_pool_alloc_bulk(&pool, pool.capacity, all));
+        for (uint32_t i = 0; i < pool.capacity; i++) {
+            cr_assert_not_null(all[i]);
+            *(uint64_t *)all[i] = i;
+        }
+        for (uint32_t i = 0; i < pool.capacity; i++) {
+            cr_assert_eq(*(uint64_t *)all[i], i, "no block twice");
+        }
+        cr_assert_null(kc_pool_alloc(&pool));
+        cr_assert_eq(kc_pool_free_bulk(&pool, pool.capacity, all), KC_OK);
+    }
+#if KC_HARDENING >= KC_HARDENING_CHECKED
+    cr_assert_eq(kc_pool_check(&pool, NULL), KC_OK);
+#endif
+    cr_assert_eq(kc_pool_fini(&pool), KC_OK);
+}
+#endif
 
 struct thing {
     uint64_t a, b;
@@ -535,10 +601,13 @@ Test(pool, check_sees_each_broken_invariant_of_magazines)
     }
     cr_assert_eq(kc_pool_free(&pool, b[1]), KC_OK);
     EXPECT_BROKEN(1, here->mag.count, KC_POOL_CPU_BLOCKS + 1);
-    EXPECT_BROKEN(1, here->run, here->run_end + 1);
+    EXPECT_BROKEN(1, here->run_left, (uint16_t)(KC_POOL_RUN_BLOCKS + 1));
     EXPECT_BROKEN(4, pool.own, (struct kc_pool_cpu *)(void *)memory);
+#if KC_MAG_HAS_STATE
     EXPECT_BROKEN(6, here->known, pool.fresh + 1);
     EXPECT_BROKEN(6, here->known, 1u);
+#endif
+    EXPECT_BROKEN(6, here->run, pool.fresh);
     EXPECT_BROKEN(2, kc_pool_entries(here)[0], kc_pool_entries(here)[1]);
     cr_expect_eq(kc_pool_check(&pool, NULL), KC_OK);
 }

@@ -219,4 +219,10 @@ KC_INLINE void kc_plat_note(enum kc_note kind, uint64_t base, uint64_t size, con
     (void)owner;
 }
 
+KC_INLINE bool kc_plat_note_heard(enum kc_note kind)
+{
+    (void)kind;
+    return false;
+}
+
 #endif

@@ -72,6 +72,11 @@ void kc_test_ram_release_body(void)
     flat_restore(); /* a test may have left its own tables in TTBR0 */
 }
 
+void kc_test_listen_body(bool on)
+{
+    (void)on; /* nobody listens on metal */
+}
+
 bool kc_test_is_test_thread_body(void)
 {
     return kc_plat_cpu() == 0;

@@ -90,6 +90,39 @@ KC_INLINE bool kc_lock_is_mine(const struct kc_lock *l)
 /* Wait until it is the ticket's turn. Private. */
 KC_COLD void kc_lock_wait(const struct kc_lock *l, uint32_t ticket);
 
+/* Take it if nobody has it, or waits; tells nobody. Private. */
+KC_INLINE bool kc_lock_take_free(struct kc_lock *l)
+{
+    /*
+     * If `next` still equals the `serving` that was read, then by L1 nobody drew that ticket, so
+     * `serving` has not moved either: the lock is free and the ticket is ours. The acquire of
+     * `serving` pairs with the last holder's release.
+     */
+    uint32_t ticket = __atomic_load_n(&l->serving, __ATOMIC_ACQUIRE);
+    return __atomic_compare_exchange_n(&l->next, &ticket, ticket + 1, false, __ATOMIC_ACQUIRE,
+                                       __ATOMIC_RELAXED);
+}
+
+/**
+ * kc_lock_try() and kc_lock_release(), inline, of which nobody is told: for short paths that have a
+ * twin with kc_lock_enter() for when the lock is taken, or kc_plat_note_heard() of locks.
+ */
+KC_NODISCARD KC_INLINE bool kc_lock_try_quiet(struct kc_lock *l)
+{
+    if (KC_UNLIKELY(!kc_lock_take_free(l))) {
+        return false;
+    }
+    __atomic_store_n(&l->holder, kc_plat_cpu(), __ATOMIC_RELAXED);
+    return true;
+}
+
+KC_INLINE void kc_lock_leave_quiet(struct kc_lock *l)
+{
+    __atomic_store_n(&l->holder, KC_LOCK_NO_CPU, __ATOMIC_RELAXED);
+    uint32_t serving = __atomic_load_n(&l->serving, __ATOMIC_RELAXED); /* L2 */
+    __atomic_store_n(&l->serving, serving + 1, __ATOMIC_RELEASE);
+}
+
 /* What the holder does first. Private. */
 KC_INLINE void kc_lock_took(struct kc_lock *l)
 {
@@ -113,9 +146,7 @@ KC_INLINE void kc_lock_leave(struct kc_lock *l)
 {
     KC_CHECK(kc_lock_is_mine(l));
     kc_plat_note(KC_NOTE_LOCK_RELEASED, (uintptr_t)l, l->rank, NULL); /* L4 */
-    __atomic_store_n(&l->holder, KC_LOCK_NO_CPU, __ATOMIC_RELAXED);
-    uint32_t serving = __atomic_load_n(&l->serving, __ATOMIC_RELAXED); /* L2 */
-    __atomic_store_n(&l->serving, serving + 1, __ATOMIC_RELEASE);
+    kc_lock_leave_quiet(l);
 }
 
 KC_EXTERN_C_END

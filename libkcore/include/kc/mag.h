@@ -48,6 +48,26 @@ KC_INLINE void kc_mag_set_count(struct kc_mag *m, uint32_t count)
     __atomic_store_n(&m->count, count, __ATOMIC_RELAXED);
 }
 
+/*
+ * At hardening off the body is not told of objects: whoever looks for errors with a tool that wants
+ * to hear of them (ASan, Valgrind, the simulator's monitors) builds at checked.
+ */
+#define KC_MAG_TELLS KC_MAG_HAS_STATE
+
+/** True if somebody wants to be told now: a case for the slow path. */
+KC_INLINE bool kc_mag_is_heard(void)
+{
+    return KC_MAG_TELLS && kc_plat_note_heard(KC_NOTE_ALLOC);
+}
+
+/** Tell of an object of some allocator: KC_NOTE_ALLOC or KC_NOTE_FREE. */
+KC_INLINE void kc_mag_tell(enum kc_note kind, const void *object, size_t bytes, const void *owner)
+{
+    if (KC_MAG_TELLS) {
+        kc_plat_note(kind, (uintptr_t)object, bytes, owner);
+    }
+}
+
 /* ---- exact division -------------------------------------------------------------------------- */
 
 /*

@@ -427,6 +427,13 @@ void kc_plat_prefetch_write(void *p);
  * owner may be NULL.
  */
 void kc_plat_note(enum kc_note kind, uint64_t base, uint64_t size, const void *owner);
+
+/**
+ * True if notes of that kind have an effect now. Short paths ask first, and leave the telling to a
+ * twin of theirs; asking is not needed before kc_plat_note(). While somebody begins or ends to
+ * listen, either answer is right. Cost: a load and a branch at most. Context: any.
+ */
+bool kc_plat_note_heard(enum kc_note kind);
 #endif
 
 /** Print what failed and stop for good (a test body may unwind to its test). */

@@ -15,8 +15,9 @@
  *     kc_pool_alloc_here()     the same, inline, through the handle that kc_pool_here() gives
  *     kc_pool_alloc_bulk()     many at once; the caller is pinned
  *
- * and so for free. Without magazines (cpu_count 0) every call takes the lock, and which block comes
- * next depends on nothing but the order of calls: the deterministic mode.
+ * and so for free. Blocks that readers without a lock may still look at go through kc/grace.h.
+ * Without magazines (cpu_count 0) every call takes the lock, and which block comes next depends on
+ * nothing but the order of calls: the deterministic mode.
  */
 #ifndef KC_POOL_H
 #define KC_POOL_H
@@ -40,9 +41,11 @@ KC_EXTERN_C_BEGIN
  */
 #if KC_MAG_HAS_STATE
 typedef uint32_t kc_pool_entry;
+typedef uintptr_t kc_pool_found; /* an entry on its way, unabridged */
 #define KC_POOL_ENTRY_BYTES 4u
 #else
 typedef void *kc_pool_entry;
+typedef void *kc_pool_found;
 #define KC_POOL_ENTRY_BYTES ((uint32_t)sizeof(void *))
 #endif
 
@@ -59,9 +62,14 @@ typedef void *kc_pool_entry;
 #define KC_POOL_META_SHORT (3u + (uint32_t)sizeof(void *)) /* and the site of the last call */
 #define KC_POOL_META_LONG  (4u + (uint32_t)sizeof(void *))
 #endif
-#define KC_POOL_SHORT_MAX  65536u
-#define KC_POOL_CPU_BYTES  (KC_LINE_BYTES + KC_POOL_CPU_BLOCKS * KC_POOL_ENTRY_BYTES)
-#define KC_POOL_REST_BYTES (KC_LINE_BYTES + 8u) /* for alignment between the parts */
+#define KC_POOL_SHORT_MAX 65536u
+#define KC_POOL_CPU_BYTES (KC_LINE_BYTES + KC_POOL_CPU_BLOCKS * KC_POOL_ENTRY_BYTES)
+#if KC_MAG_HAS_STATE
+#define KC_POOL_PAD_BYTES (KC_POOL_RUN_BLOCKS + 8u) /* transfers write whole words */
+#else
+#define KC_POOL_PAD_BYTES 0u
+#endif
+#define KC_POOL_REST_BYTES (KC_LINE_BYTES + 8u + KC_POOL_PAD_BYTES) /* and for alignment */
 
 /*
  * Bytes of memory in which a pool certainly has `count` blocks; a constant expression where its
@@ -100,10 +108,15 @@ struct kc_pool_cpu {
     size_t stride;     /* bytes from block to block */
     uintptr_t inverse; /* of the stride's odd part; kc_mag_quotient() */
     uint8_t *state;    /* checked: one byte a block */
-    uint32_t shift;    /* of the stride: its trailing zeros */
-    uint32_t known;    /* blocks below this were handed out or taken: their states are written */
+#if KC_MAG_HAS_STATE
+    uintptr_t known; /* blocks below this were handed out or taken: their states are written */
+#else
+    uintptr_t limit; /* of mag, as wide as a place */
+#endif
     struct kc_pool *pool;
-    uint32_t run, run_end; /* untouched blocks that are this CPU's; read by whoever counts */
+    uint32_t run;      /* first of the untouched blocks that are this CPU's */
+    uint16_t run_left; /* of those; atomic, relaxed: read by whoever counts */
+    uint8_t shift;     /* of the stride: its trailing zeros */
 };
 
 KC_STATIC_ASSERT(sizeof(struct kc_pool_cpu) <= KC_LINE_BYTES, "one line");
@@ -120,11 +133,9 @@ struct kc_pool {
     uint32_t lost;                        /* blocks found corrupted, never handed out again */
     uint32_t peak_out;                    /* full: most blocks out of the stock at a time */
     uint32_t run_blocks;                  /* size of a run */
-    uint32_t quick_depth; /* from this depth of the stock, a refill is the quick one */
     uint64_t fail_count;
     uint64_t random;
-    void *stack;             /* off: void *; else uint16_t, the low halves of indexes */
-    uint8_t *stack_high;     /* more than KC_POOL_SHORT_MAX blocks: the high bytes; else NULL */
+    void *stack;             /* off: pointers; else indexes of 2 bytes, or 3 (pool_priv.h) */
     uintptr_t *site;         /* hardening full: who called last for the block */
     struct kc_pool_cpu *own; /* the first magazine; NULL: none */
     size_t block_bytes;
@@ -226,7 +237,7 @@ kc_status_t kc_pool_free_pinned(struct kc_pool *p, void *ptr);
 KC_NODISCARD bool kc_pool_alloc_bulk(struct kc_pool *p, size_t n, void **out);
 
 /**
- * Give n blocks back, each as kc_pool_free(): those that are refused are reported, the others
+ * Give n blocks back, each as kc_pool_free_here(): those that are refused are reported, the others
  * freed.
  *
  * Errors:  of the first that was refused
@@ -252,58 +263,104 @@ KC_INLINE kc_pool_entry *kc_pool_entries(struct kc_pool_cpu *m)
 void *kc_pool_alloc_slow(struct kc_pool_cpu *m);
 kc_status_t kc_pool_free_slow(struct kc_pool_cpu *m, void *ptr);
 
+#if KC_MAG_IS_USED
+/* True if the magazine has room above `count` entries. Private. */
+KC_INLINE bool kc_pool_has_room(const struct kc_pool_cpu *m, size_t count)
+{
+#if KC_MAG_HAS_STATE
+    (void)m;
+    return count < KC_POOL_CPU_BLOCKS; /* without a magazine nothing is known, and no entry made */
+#else
+    return count < m->limit;
+#endif
+}
+
+/* Makes the block of an entry live, or answers false: it is not free as it should be. Private. */
+KC_INLINE bool kc_pool_hand_out(const struct kc_pool_cpu *m, kc_pool_found found, void **out)
+{
+#if KC_MAG_HAS_STATE
+    if (KC_UNLIKELY(m->state[found] != KC_MAG_FREE)) {
+        return false;
+    }
+    KC_FORGET(found);
+    m->state[found] = KC_MAG_LIVE;
+    *out = (void *)(m->base + found * m->stride);
+#else
+    (void)m;
+    *out = found;
+#endif
+    return true;
+}
+
+/* Hands out the topmost of `count` entries, or answers false, as above. Private. */
+KC_INLINE bool kc_pool_pop(struct kc_pool_cpu *m, size_t count, void **out)
+{
+    size_t top = count - 1;
+    KC_FORGET(top);
+    if (KC_UNLIKELY(!kc_pool_hand_out(m, (kc_pool_found)kc_pool_entries(m)[top], out))) {
+        return false;
+    }
+    kc_mag_set_count(&m->mag, (uint32_t)top);
+    return true;
+}
+
+/* The entry of a block, or false: it is no live block that this CPU knows of. Private. */
+KC_INLINE bool kc_pool_find(const struct kc_pool_cpu *m, void *ptr, kc_pool_found *out)
+{
+#if KC_MAG_HAS_STATE
+    uintptr_t index = kc_mag_quotient((uintptr_t)ptr - m->base, m->inverse, m->shift);
+    if (KC_UNLIKELY(index >= m->known) || KC_UNLIKELY(m->state[index] != KC_MAG_LIVE)) {
+        return false;
+    }
+    KC_FORGET(index);
+    *out = index;
+#else
+    (void)m;
+    *out = ptr;
+#endif
+    return true;
+}
+
+/* The block of that entry becomes the topmost, above `count` others, and free. Private. */
+KC_INLINE void kc_pool_push(struct kc_pool_cpu *m, size_t count, kc_pool_found found)
+{
+    size_t more = count + 1;
+    KC_FORGET(more);
+#if KC_MAG_HAS_STATE
+    m->state[found] = KC_MAG_FREE;
+#endif
+    kc_pool_entries(m)[count] = (kc_pool_entry)found;
+    kc_mag_set_count(&m->mag, (uint32_t)more);
+}
+#endif
+
 /** kc_pool_alloc_pinned(), inline. */
 KC_INLINE void *kc_pool_alloc_here(struct kc_pool_cpu *m)
 {
 #if KC_MAG_IS_USED
-    uint32_t count = kc_mag_count(&m->mag);
-    if (KC_LIKELY(count != 0)) {
-        kc_pool_entry e = kc_pool_entries(m)[count - 1];
-#if KC_MAG_HAS_STATE
-        if (KC_UNLIKELY(m->state[e] != KC_MAG_FREE)) {
-            return kc_pool_alloc_slow(m);
-        }
-        m->state[e] = KC_MAG_LIVE;
-        void *block = (void *)(m->base + e * m->stride);
-#else
-        void *block = e;
-#endif
-        kc_mag_set_count(&m->mag, count - 1);
-        kc_plat_note(KC_NOTE_ALLOC, (uintptr_t)block, m->pool->block_bytes, m->pool);
+    size_t count = kc_mag_count(&m->mag);
+    void *block;
+    if (KC_LIKELY(count != 0) && KC_LIKELY(!kc_mag_is_heard()) &&
+        KC_LIKELY(kc_pool_pop(m, count, &block))) {
         return block;
     }
 #endif
     return kc_pool_alloc_slow(m);
 }
 
-/** kc_pool_free_pinned(), inline. */
+/** kc_pool_free_pinned(), inline. At hardening off ptr must not be NULL: it is not looked at. */
 KC_INLINE kc_status_t kc_pool_free_here(struct kc_pool_cpu *m, void *ptr)
 {
 #if KC_MAG_IS_USED
-    uint32_t count = kc_mag_count(&m->mag);
-    if (KC_UNLIKELY(count >= m->mag.limit)) {
-        return kc_pool_free_slow(m, ptr);
+    size_t count = kc_mag_count(&m->mag);
+    kc_pool_found found;
+    if (KC_LIKELY(kc_pool_has_room(m, count)) && KC_LIKELY(!kc_mag_is_heard()) &&
+        KC_LIKELY(kc_pool_find(m, ptr, &found))) {
+        kc_pool_push(m, count, found);
+        return KC_OK;
     }
-#if KC_MAG_HAS_STATE
-    uintptr_t index = kc_mag_quotient((uintptr_t)ptr - m->base, m->inverse, m->shift);
-    if (KC_UNLIKELY(index >= m->known || m->state[index] != KC_MAG_LIVE)) {
-        return kc_pool_free_slow(m, ptr);
-    }
-    kc_pool_entry e = (kc_pool_entry)index;
-    m->state[index] = KC_MAG_FREE;
-#else
-    if (KC_UNLIKELY(ptr == NULL)) {
-        return KC_OK; /* no state tells it from a block */
-    }
-    kc_pool_entry e = ptr;
 #endif
-    kc_plat_note(KC_NOTE_FREE, (uintptr_t)ptr, m->pool->block_bytes, m->pool);
-    kc_pool_entries(m)[count] = e;
-    kc_mag_set_count(&m->mag, count + 1);
-    return KC_OK;
-#else
     return kc_pool_free_slow(m, ptr);
-#endif
 }
 
 /**
@@ -329,8 +386,7 @@ KC_INLINE kc_status_t kc_pool_free_here(struct kc_pool_cpu *m, void *ptr)
         return kc_pool_free_here(m_, ptr_);                                    \
     }
 
-/* ---- CPUs that stop, queries ------------------------------------------------------------------
- */
+/* ---- CPUs that stop, queries ----------------------------------------------------------------- */
 
 /**
  * Bring what a CPU keeps back to the stock.
@@ -360,8 +416,9 @@ bool kc_pool_is_live(struct kc_pool *p, const void *ptr);
  * cursor   0 to begin; else as the last call left it
  *
  * Returns NULL when there are no more.
- * Cost:    over a whole pass O(blocks ever handed out), at hardening off times capacity; a lock
- * hold a call Context: with magazines, nobody allocates or frees meanwhile
+ * Cost:    over a whole pass O(blocks ever handed out), at hardening off times capacity; a call is
+ *          one lock hold
+ * Context: with magazines, nobody allocates or frees meanwhile
  */
 void *kc_pool_next_live(struct kc_pool *p, uint32_t *cursor);
 

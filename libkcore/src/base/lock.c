@@ -41,14 +41,7 @@ void kc_lock_acquire(struct kc_lock *l)
 
 bool kc_lock_try(struct kc_lock *l)
 {
-    /*
-     * If `next` still equals the `serving` that was read, then by L1 nobody drew that ticket, so
-     * `serving` has not moved either: the lock is free and the ticket is ours. The acquire of
-     * `serving` pairs as above.
-     */
-    uint32_t ticket = __atomic_load_n(&l->serving, __ATOMIC_ACQUIRE);
-    if (!__atomic_compare_exchange_n(&l->next, &ticket, ticket + 1, false, __ATOMIC_ACQUIRE,
-                                     __ATOMIC_RELAXED)) {
+    if (!kc_lock_take_free(l)) {
         return false;
     }
     kc_lock_took(l);

@@ -18,11 +18,16 @@ static kc_status_t check_counts(const struct kc_pool *p, struct kc_pool_fault *w
     uint64_t free = (uint64_t)p->depth + p->lost;
     for (uint32_t c = 0; c < p->cpu_count; c++) {
         const struct kc_pool_cpu *m = pool_own(p, c);
-        if (kc_mag_count(&m->mag) > KC_POOL_CPU_BLOCKS || m->run > m->run_end) {
+        if (kc_mag_count(&m->mag) > KC_POOL_CPU_BLOCKS || m->run_left > KC_POOL_RUN_BLOCKS) {
             return broken(where, 1, c, KC_POOL_CPU_BLOCKS, kc_mag_count(&m->mag));
         }
-        if (m->known > p->fresh || (m->run != m->run_end && m->run_end > m->known)) {
-            return broken(where, 6, c, p->fresh, m->known);
+        uint32_t end = m->run_left != 0 ? m->run + m->run_left : 0;
+        uintptr_t known = p->fresh;
+#if POOL_HAS_STATE
+        known = m->known;
+#endif
+        if (known > p->fresh || end > known) {
+            return broken(where, 6, c, p->fresh, known);
         }
         free += pool_kept(m);
     }
@@ -48,10 +53,12 @@ static kc_status_t check_bounds(const struct kc_pool *p, struct kc_pool_fault *w
     uintptr_t last = end + meta;
 #if POOL_HAS_STATE
     uintptr_t state = (uintptr_t)p->none.state;
+    last += p->cpu_count == 0 ? 0 : POOL_STACK_PAD;
     if (state < stack || state + p->capacity != last) {
         return broken(where, 4, 1, last, state + p->capacity);
     }
 #endif
+    last += p->cpu_count == 0 ? 0 : KC_POOL_PAD_BYTES - POOL_STACK_PAD;
     if (stack < end || last - p->none.base > p->memory_bytes) {
         return broken(where, 4, 2, p->memory_bytes, last - p->none.base);
     }
@@ -91,11 +98,7 @@ static uintptr_t free_at(const struct kc_pool *p, uint32_t i)
         struct kc_pool_cpu *m = pool_own(p, c);
         uint32_t count = kc_mag_count(&m->mag);
         if (i < count) {
-#if POOL_HAS_STATE
-            return kc_pool_entries(m)[i];
-#else
-            return pool_index(p, kc_pool_entries(m)[i]);
-#endif
+            return pool_entry_index(p, kc_pool_entries(m)[i]);
         }
         if (i < pool_kept(m)) {
             return m->run + (i - count);

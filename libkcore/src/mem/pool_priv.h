@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Private to pool.c, pool_check.c and white-box tests: the bookkeeping of a pool. */
+/* Private to pool*.c and white-box tests: the bookkeeping of a pool. */
 #ifndef KC_POOL_PRIV_H
 #define KC_POOL_PRIV_H
 
@@ -14,6 +14,14 @@
 
 KC_STATIC_ASSERT(KC_POOL_CPU_BLOCKS >= 2 * POOL_MOVE, "a flush leaves some, a refill has room");
 KC_STATIC_ASSERT(KC_POOL_RUN_BLOCKS % POOL_MOVE == 0, "runs are taken in whole moves");
+/* Bytes behind the stock where there are magazines; the rest of the padding is the states'. */
+#if POOL_HAS_STATE
+#define POOL_STACK_PAD 8u
+KC_STATIC_ASSERT(KC_POOL_PAD_BYTES == POOL_STACK_PAD + KC_POOL_RUN_BLOCKS, "a word, and a run");
+KC_STATIC_ASSERT(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "slots are the low bytes of an index");
+#else
+#define POOL_STACK_PAD 0u
+#endif
 
 KC_INLINE void *pool_block(const struct kc_pool *p, uint32_t index)
 {
@@ -41,12 +49,22 @@ KC_INLINE size_t pool_meta_bytes(const struct kc_pool *p)
     return pool_is_long(p) ? KC_POOL_META_LONG : KC_POOL_META_SHORT;
 }
 
-/* The block in a slot of the stock. */
+/* ---- the stock: slots of 2 or 3 bytes, or pointers ------------------------------------------- */
+
+#if POOL_HAS_STATE
+KC_INLINE void *pool_slot(const struct kc_pool *p, size_t slot)
+{
+    return (uint8_t *)p->stack + slot * (pool_is_long(p) ? 3 : 2);
+}
+#endif
+
+/* The block in a slot. */
 KC_INLINE uint32_t pool_stock_get(const struct kc_pool *p, uint32_t slot)
 {
 #if POOL_HAS_STATE
-    uint32_t index = ((const uint16_t *)p->stack)[slot];
-    return pool_is_long(p) ? index | (uint32_t)p->stack_high[slot] << 16 : index;
+    uint32_t index = 0;
+    __builtin_memcpy(&index, pool_slot(p, slot), pool_is_long(p) ? 3 : 2);
+    return index;
 #else
     return (uint32_t)pool_index(p, ((void *const *)p->stack)[slot]);
 #endif
@@ -55,12 +73,30 @@ KC_INLINE uint32_t pool_stock_get(const struct kc_pool *p, uint32_t slot)
 KC_INLINE void pool_stock_set(struct kc_pool *p, uint32_t slot, uint32_t index)
 {
 #if POOL_HAS_STATE
-    ((uint16_t *)p->stack)[slot] = (uint16_t)index;
-    if (pool_is_long(p)) {
-        p->stack_high[slot] = (uint8_t)(index >> 16);
-    }
+    __builtin_memcpy(pool_slot(p, slot), &index, pool_is_long(p) ? 3 : 2);
 #else
     ((void **)p->stack)[slot] = pool_block(p, index);
+#endif
+}
+
+/* The block of a magazine's entry. */
+KC_INLINE uint32_t pool_entry_index(const struct kc_pool *p, kc_pool_entry e)
+{
+#if POOL_HAS_STATE
+    (void)p;
+    return e;
+#else
+    return (uint32_t)pool_index(p, e);
+#endif
+}
+
+KC_INLINE kc_pool_entry pool_entry(const struct kc_pool_cpu *m, uint32_t index)
+{
+#if POOL_HAS_STATE
+    (void)m;
+    return index;
+#else
+    return (void *)(m->base + index * m->stride);
 #endif
 }
 
@@ -74,9 +110,7 @@ KC_INLINE uint32_t pool_stock_slot(const struct kc_pool *p, uint32_t i)
 /* Free blocks that a CPU keeps. */
 KC_INLINE uint32_t pool_kept(const struct kc_pool_cpu *m)
 {
-    uint32_t run = __atomic_load_n(&m->run, __ATOMIC_RELAXED);
-    uint32_t end = __atomic_load_n(&m->run_end, __ATOMIC_RELAXED);
-    return kc_mag_count(&m->mag) + (end - run);
+    return kc_mag_count(&m->mag) + __atomic_load_n(&m->run_left, __ATOMIC_RELAXED);
 }
 
 KC_INLINE struct kc_pool_cpu *pool_own(const struct kc_pool *p, uint32_t cpu)
@@ -100,5 +134,42 @@ KC_INLINE uint32_t pool_out(const struct kc_pool *p)
 {
     return p->fresh - p->depth - p->lost;
 }
+
+/* The lock, but for a pool whose caller serialises. */
+KC_INLINE void pool_enter(struct kc_pool *p)
+{
+    if ((p->flags & KC_POOL_UNLOCKED) == 0) {
+        kc_lock_enter(&p->lock);
+    }
+}
+
+KC_INLINE void pool_leave(struct kc_pool *p)
+{
+    if ((p->flags & KC_POOL_UNLOCKED) == 0) {
+        kc_lock_leave(&p->lock);
+    }
+}
+
+/* The depth is peeked at without the lock. */
+KC_INLINE void pool_set_depth(struct kc_pool *p, uint32_t depth)
+{
+    __atomic_store_n(&p->depth, depth, __ATOMIC_RELAXED);
+}
+
+/* ---- the parts: life cycle and called forms (pool.c), calls under the lock (pool_alone.c), calls
+ * that a magazine serves not at once (pool_mag.c) ---------------------------------------------- */
+
+KC_COLD void kc_pool_priv_raise(struct kc_pool *p, enum kc_misuse_kind kind, const char *where,
+                                const void *ptr, uint64_t expected, uint64_t found);
+
+/*
+ * The live block at ptr, under the lock: KC_OK; else what is wrong with it is reported.
+ * `known` is set to the bound of the blocks ever taken.
+ */
+kc_status_t kc_pool_priv_look(struct kc_pool *p, const void *ptr, uintptr_t *known);
+
+/* Calls that are judged under the lock; site: who called. ptr may be NULL. */
+void *kc_pool_priv_alloc_alone(struct kc_pool *p, const void *site);
+kc_status_t kc_pool_priv_free_alone(struct kc_pool *p, void *ptr, const void *site);
 
 #endif

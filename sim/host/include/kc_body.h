@@ -37,10 +37,17 @@ enum host_call {
     HOST_CALL_COUNT
 };
 
+/*
+ * The body is in the program or library that uses it, and loaded when that is: no table of
+ * addresses stands between, and thread-local variables lie at a fixed distance.
+ */
+#define HOST_HERE __attribute__((visibility("hidden")))
+#define HOST_TLS  __thread __attribute__((tls_model("initial-exec")))
+
 /* Private to the body; set through host_ram.h and host_record.h. */
-extern uintptr_t host_ram_offset;
-extern uint32_t host_watch;
-extern __thread uint32_t host_cpu;
+extern HOST_HERE uintptr_t host_ram_offset;
+extern HOST_HERE uint32_t host_watch;
+extern HOST_HERE HOST_TLS uint32_t host_cpu;
 void host_record_add(enum host_call call, uint64_t a, uint64_t b, uint64_t c);
 void host_note(enum kc_note kind, uint64_t base, uint64_t size, const void *owner);
 
@@ -139,9 +146,10 @@ KC_INLINE void kc_plat_barrier(enum kc_barrier kind)
 #define HOST_HALT_NOW   1u /* all are to stop */
 #define HOST_HALT_FENCE 2u /* the host gives no membarrier(): who masks executes a fence */
 
-extern __thread uint64_t host_irq;
-extern uint64_t host_irq_pending; /* bit n: CPU n has an interrupt, or a timer, to look at */
-extern uint32_t host_halt;        /* bits HOST_HALT_*; not 0: who masks looks at them first */
+extern HOST_HERE HOST_TLS uint64_t host_irq;
+extern HOST_HERE uint64_t
+    host_irq_pending;                /* bit n: CPU n has an interrupt, or a timer, to look at */
+extern HOST_HERE uint32_t host_halt; /* bits HOST_HALT_*; not 0: who masks looks at them first */
 uint64_t host_irq_enter(uint64_t was);
 void host_irq_leave(uint64_t saved);
 
@@ -194,6 +202,29 @@ KC_INLINE void kc_plat_note(enum kc_note kind, uint64_t base, uint64_t size, con
     if (KC_UNLIKELY(__atomic_load_n(&host_watch, __ATOMIC_RELAXED) != 0)) {
         host_note(kind, base, size, owner);
     }
+}
+
+/* Who listens to notes of that kind. */
+#define HOST_NOTE_WATCHERS(kind)                                                          \
+    (HOST_WATCH_RECORD | ((kind) == KC_NOTE_LOCK_TAKEN || (kind) == KC_NOTE_LOCK_RELEASED \
+                              ? HOST_WATCH_LOCKS                                          \
+                              : HOST_WATCH_ASAN | HOST_WATCH_MEMCHECK))
+
+KC_INLINE bool kc_plat_note_heard(enum kc_note kind)
+{
+#if defined(__x86_64__)
+    /* As the load below, but one instruction with its test, which compilers do not make of it. */
+    __asm__ goto("testl %1, %0\n\tjne %l[heard]"
+                 :
+                 : "m"(host_watch), "ri"(HOST_NOTE_WATCHERS(kind))
+                 : "cc"
+                 : heard);
+    return false;
+heard:
+    return true;
+#else
+    return (__atomic_load_n(&host_watch, __ATOMIC_RELAXED) & HOST_NOTE_WATCHERS(kind)) != 0;
+#endif
 }
 
 #endif

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Pool: what a magazine cannot serve at once. The theory and P1 to P7 are in pool.c.
+ *
+ * Each of the two calls has a short form, which touches the lock only if nobody has it, and tells
+ * nobody; so it calls nothing, and needs no stack. What it cannot do, its twin does, which waits
+ * and tells.
+ */
+#include "pool_priv.h"
+
+#if POOL_HAS_MAGS
+
+KC_INLINE uint32_t peek_depth(const struct kc_pool *p)
+{
+    return __atomic_load_n(&p->depth, __ATOMIC_RELAXED);
+}
+
+KC_INLINE bool is_heard(void)
+{
+    return kc_mag_is_heard() || kc_plat_note_heard(KC_NOTE_LOCK_TAKEN);
+}
+
+/* ---- transfers between a magazine and the stock: the lock is held ------------------------------
+ */
+
+#if POOL_HAS_STATE
+#define NONE UINTPTR_MAX
+#else
+#define NONE NULL
+#endif
+
+KC_STATIC_ASSERT(POOL_MOVE == 8, "transfers are written out");
+
+/* POOL_MOVE slots from that one on become entries. */
+KC_INLINE void load(kc_pool_entry *to, const struct kc_pool *p, size_t slot)
+{
+#if POOL_HAS_STATE
+    const uint8_t *from = (const uint8_t *)p->stack;
+    if (pool_is_long(p)) {
+        from += slot * 3;
+#pragma GCC unroll 8
+        for (uint32_t i = 0; i < POOL_MOVE; i++) {
+            uint32_t word; /* the fourth byte is of the next slot, or padding */
+            __builtin_memcpy(&word, from + (size_t)i * 3, sizeof(word));
+            to[i] = word & 0xffffffu;
+        }
+    } else {
+        from += slot * 2;
+#pragma GCC unroll 8
+        for (uint32_t i = 0; i < POOL_MOVE; i++) {
+            uint16_t half;
+            __builtin_memcpy(&half, from + (size_t)i * 2, sizeof(half));
+            to[i] = half;
+        }
+    }
+#else
+    __builtin_memcpy(to, (void *const *)p->stack + slot, POOL_MOVE * sizeof(*to));
+#endif
+}
+
+/* The reverse. Of long slots, each writes a byte of the one behind it, which is not in use. */
+KC_INLINE void store(struct kc_pool *p, size_t slot, const kc_pool_entry *from)
+{
+#if POOL_HAS_STATE
+    uint8_t *to = (uint8_t *)p->stack;
+    if (pool_is_long(p)) {
+        to += slot * 3;
+#pragma GCC unroll 8
+        for (uint32_t i = 0; i < POOL_MOVE; i++) {
+            __builtin_memcpy(to + (size_t)i * 3, &from[i], sizeof(from[i]));
+        }
+    } else {
+        to += slot * 2;
+#pragma GCC unroll 8
+        for (uint32_t i = 0; i < POOL_MOVE; i++) {
+            uint16_t half = (uint16_t)from[i];
+            __builtin_memcpy(to + (size_t)i * 2, &half, sizeof(half));
+        }
+    }
+#else
+    __builtin_memcpy((void **)p->stack + slot, from, POOL_MOVE * sizeof(*from));
+#endif
+}
+
+/* Fresh blocks for this CPU: a run of them. */
+KC_INLINE void take_run(struct kc_pool *p, struct kc_pool_cpu *m)
+{
+    uint32_t first = p->fresh;
+    uint32_t left = p->capacity - first;
+    uint32_t n = left < p->run_blocks ? left : p->run_blocks;
+#if POOL_HAS_STATE
+    /* A whole run, however many are taken: behind them nobody has written yet, or is padding. */
+    __builtin_memset(m->state + first, KC_MAG_FREE, KC_POOL_RUN_BLOCKS);
+    m->known = first + n;
+#endif
+    p->fresh = first + n;
+    m->run = first;
+    __atomic_store_n(&m->run_left, (uint16_t)n, __ATOMIC_RELAXED);
+}
+
+/* The first block of the CPU's run; of the next few, entries into the empty magazine. No lock. */
+KC_INLINE kc_pool_found take_of_run(struct kc_pool_cpu *m)
+{
+    uint32_t left = m->run_left;
+    uint32_t n = left < POOL_MOVE ? left : POOL_MOVE;
+    uint32_t last = m->run + n - 1;
+    kc_pool_entry *to = kc_pool_entries(m);
+    /* The lowest is to be popped first. Always so many: what is too much lies above the count. */
+#if POOL_HAS_STATE
+    for (uint32_t i = 0; i < POOL_MOVE; i++) {
+        to[i] = last - i;
+    }
+#else
+    size_t stride = m->stride;
+    uintptr_t block = m->base + last * stride;
+#pragma GCC unroll 8
+    for (uint32_t i = 0; i < POOL_MOVE; i++, block -= stride) {
+        to[i] = (void *)block;
+    }
+#endif
+    m->run += n;
+    __atomic_store_n(&m->run_left, (uint16_t)(left - n), __ATOMIC_RELAXED);
+    kc_mag_set_count(&m->mag, n - 1);
+    return (kc_pool_found)to[n - 1];
+}
+
+/*
+ * A block for the CPU, whose magazine is empty, and more into that: from the stock, as long as it
+ * has some, else from a run. NONE if there is none.
+ */
+KC_INLINE kc_pool_found take_held(struct kc_pool *p, struct kc_pool_cpu *m)
+{
+    uint32_t depth = p->depth;
+    if (KC_LIKELY(depth >= POOL_MOVE)) {
+        load(kc_pool_entries(m), p, depth - POOL_MOVE);
+        pool_set_depth(p, depth - POOL_MOVE);
+        kc_mag_set_count(&m->mag, POOL_MOVE - 1);
+        return (kc_pool_found)kc_pool_entries(m)[POOL_MOVE - 1];
+    }
+    if (depth != 0) {
+        /* Where few are left, each CPU takes but one. */
+        pool_set_depth(p, depth - 1);
+#if POOL_HAS_STATE
+        return pool_stock_get(p, depth - 1);
+#else
+        return ((void *const *)p->stack)[depth - 1];
+#endif
+    }
+    if (m->run_left == 0) {
+        if (KC_UNLIKELY(p->fresh == p->capacity)) {
+            p->fail_count++;
+            return NONE;
+        }
+        take_run(p, m);
+    }
+    __atomic_store_n(&m->run_left, m->run_left - 1, __ATOMIC_RELAXED);
+    return (kc_pool_found)pool_entry(m, m->run++);
+}
+
+/* More entries than blocks: wrong frees that nothing noticed (off), or that raced. */
+static KC_COLD KC_NORETURN void overflowed(void)
+{
+    KC_PANIC("more frees than blocks reached a pool's stock");
+}
+
+/* The topmost POOL_MOVE blocks of the full magazine go to the stock. */
+KC_INLINE void flush_held(struct kc_pool *p, const struct kc_pool_cpu *m)
+{
+    uint32_t depth = p->depth;
+    if (KC_UNLIKELY(depth + POOL_MOVE > p->fresh)) {
+        overflowed();
+    }
+    store(p, depth, (kc_pool_entry *)(uintptr_t)(m + 1) + KC_POOL_CPU_BLOCKS - POOL_MOVE);
+    pool_set_depth(p, depth + POOL_MOVE);
+}
+
+/* True if the lock must be held to take a block. */
+KC_INLINE bool take_needs_lock(const struct kc_pool *p, const struct kc_pool_cpu *m)
+{
+    return m->run_left == 0 || peek_depth(p) != 0;
+}
+
+/* ---- the twins that wait, and tell ------------------------------------------------------------
+ */
+
+static __attribute__((noinline)) kc_pool_found take(struct kc_pool *p, struct kc_pool_cpu *m)
+{
+    if (!take_needs_lock(p, m)) {
+        return take_of_run(m);
+    }
+    kc_lock_enter(&p->lock);
+    kc_pool_found found = take_held(p, m);
+    kc_lock_leave(&p->lock);
+    return found;
+}
+
+/* An entry was of a block that is not free: two wrong frees of it raced. It was dropped. */
+static KC_COLD void tell_dropped(const struct kc_pool_cpu *m, kc_pool_found found)
+{
+#if POOL_HAS_STATE
+    kc_pool_priv_raise(m->pool, KC_MISUSE_DOUBLE_FREE, "kc_pool_alloc",
+                       pool_block(m->pool, (uint32_t)found), KC_MAG_FREE, m->state[found]);
+#else
+    (void)m;
+    (void)found;
+#endif
+}
+
+static __attribute__((noinline)) void *alloc_twin(struct kc_pool_cpu *m)
+{
+    struct kc_pool *p = m->pool;
+    for (;;) {
+        uint32_t count = kc_mag_count(&m->mag);
+        kc_pool_found found;
+        void *block;
+        if (count == 0) {
+            found = take(p, m);
+            if (found == NONE) {
+                return NULL;
+            }
+        } else {
+            found = (kc_pool_found)kc_pool_entries(m)[count - 1];
+            kc_mag_set_count(&m->mag, count - 1);
+        }
+        if (KC_LIKELY(kc_pool_hand_out(m, found, &block))) {
+            kc_mag_tell(KC_NOTE_ALLOC, block, p->block_bytes, p);
+            return block;
+        }
+        tell_dropped(m, found);
+    }
+}
+
+static KC_COLD void *alloc_another(struct kc_pool_cpu *m, kc_pool_found dropped)
+{
+    tell_dropped(m, dropped);
+    return alloc_twin(m);
+}
+
+static __attribute__((noinline)) kc_status_t free_twin(struct kc_pool_cpu *m, void *ptr)
+{
+    struct kc_pool *p = m->pool;
+    kc_pool_found found;
+    if (KC_UNLIKELY(ptr == NULL)) {
+        return KC_OK;
+    }
+    while (KC_UNLIKELY(!kc_pool_find(m, ptr, &found))) {
+#if POOL_HAS_STATE
+        kc_status_t status = kc_pool_priv_look(p, ptr, &m->known);
+        if (status != KC_OK) {
+            return status;
+        }
+#endif
+    }
+    uint32_t count = kc_mag_count(&m->mag);
+    if (KC_LIKELY(count == KC_POOL_CPU_BLOCKS)) {
+        kc_lock_enter(&p->lock);
+        flush_held(p, m);
+        kc_lock_leave(&p->lock);
+        count -= POOL_MOVE;
+    }
+    kc_mag_tell(KC_NOTE_FREE, ptr, p->block_bytes, p);
+    kc_pool_push(m, count, found);
+    return KC_OK;
+}
+
+/* ---- the short forms --------------------------------------------------------------------------
+ */
+
+void *kc_pool_alloc_slow(struct kc_pool_cpu *m)
+{
+    struct kc_pool *p = m->pool;
+    if (KC_UNLIKELY(m->mag.limit == 0)) {
+        return kc_pool_priv_alloc_alone(p, NULL);
+    }
+    if (KC_UNLIKELY(kc_mag_count(&m->mag) != 0 || is_heard())) {
+        return alloc_twin(m);
+    }
+    kc_pool_found found;
+    if (KC_LIKELY(take_needs_lock(p, m))) {
+        if (KC_UNLIKELY(!kc_lock_try_quiet(&p->lock))) {
+            return alloc_twin(m);
+        }
+        found = take_held(p, m);
+        kc_lock_leave_quiet(&p->lock);
+        if (KC_UNLIKELY(found == NONE)) {
+            return NULL;
+        }
+    } else {
+        found = take_of_run(m);
+    }
+    void *block;
+    return KC_LIKELY(kc_pool_hand_out(m, found, &block)) ? block : alloc_another(m, found);
+}
+
+kc_status_t kc_pool_free_slow(struct kc_pool_cpu *m, void *ptr)
+{
+    struct kc_pool *p = m->pool;
+    kc_pool_found found;
+    if (KC_UNLIKELY(m->mag.limit == 0)) {
+        return kc_pool_priv_free_alone(p, ptr, NULL);
+    }
+    if (KC_UNLIKELY(kc_mag_count(&m->mag) != KC_POOL_CPU_BLOCKS || ptr == NULL || is_heard() ||
+                    !kc_pool_find(m, ptr, &found) || !kc_lock_try_quiet(&p->lock))) {
+        return free_twin(m, ptr);
+    }
+    flush_held(p, m);
+    kc_lock_leave_quiet(&p->lock);
+    kc_pool_push(m, KC_POOL_CPU_BLOCKS - POOL_MOVE, found);
+    return KC_OK;
+}
+
+#else /* every call is judged under the lock */
+
+void *kc_pool_alloc_slow(struct kc_pool_cpu *m)
+{
+    return kc_pool_priv_alloc_alone(m->pool, __builtin_return_address(0));
+}
+
+kc_status_t kc_pool_free_slow(struct kc_pool_cpu *m, void *ptr)
+{
+    return kc_pool_priv_free_alone(m->pool, ptr, __builtin_return_address(0));
+}
+#endif
