@@ -196,6 +196,8 @@ KC_INLINE void kc_plat_relax(void)
 }
 
 /* ---- hints and notes ------------------------------------------------------------------------ */
+#define KC_FORGET(x)        __asm__("" : "+r"(x))
+
 #define KC_BODY_INLINE_HINT 1
 
 KC_INLINE void kc_plat_prefetch(const void *p)

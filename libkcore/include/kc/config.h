@@ -56,14 +56,9 @@
 #define KC_EXTERN_C_END
 #endif
 
-#define KC_NODISCARD __attribute__((warn_unused_result))
-#define KC_INLINE    static inline __attribute__((always_inline))
-#define KC_LIKELY(x) __builtin_expect(!!(x), 1)
-/*
- * The compiler forgets what it knows of x, an integer in a register: so it makes no address of it
- * for two accesses that each could do without. Costs no instruction.
- */
-#define KC_FORGET(x)    __asm__("" : "+r"(x))
+#define KC_NODISCARD    __attribute__((warn_unused_result))
+#define KC_INLINE       static inline __attribute__((always_inline))
+#define KC_LIKELY(x)    __builtin_expect(!!(x), 1)
 #define KC_UNLIKELY(x)  __builtin_expect(!!(x), 0)
 #define KC_COLD         __attribute__((cold, noinline))
 #define KC_ALIGNED(n)   __attribute__((aligned(n)))

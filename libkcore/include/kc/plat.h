@@ -413,6 +413,14 @@ uint32_t kc_plat_tag_granule(void);
 /** Give the granules of p..p+n-1 the tag (0 to 15) and return p carrying it. */
 void *kc_plat_tag_set(void *p, size_t n, uint32_t tag);
 
+/*
+ * The compiler forgets what it knows of x, an integer variable: so that it keeps no address made of
+ * it for two accesses that can do without. Bodies that know how to say so define it.
+ */
+#ifndef KC_FORGET
+#define KC_FORGET(x) ((void)(x))
+#endif
+
 #ifndef KC_BODY_INLINE_HINT
 /** The line at p will soon be read, or written. Never faults. */
 void kc_plat_prefetch(const void *p);

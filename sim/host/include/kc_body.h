@@ -184,6 +184,8 @@ KC_INLINE void kc_plat_irq_restore(uint64_t saved)
 void kc_plat_relax(void);
 
 /* ---- hints ---------------------------------------------------------------------------------- */
+#define KC_FORGET(x)        __asm__("" : "+r"(x))
+
 #define KC_BODY_INLINE_HINT 1
 KC_INLINE void kc_plat_prefetch(const void *p)
 {
