@@ -833,7 +833,7 @@ Test(cache, check_sees_each_broken_invariant)
     cr_assert_eq(make(&cache, 600, 0, 0), KC_OK);
     void *p = kc_cache_alloc(&cache, 0);
     cr_assert(kc_frame_find(&frames, kc_plat_ram_pa(p), &found));
-    slab_view_make(&cache, found.record, found.base, found.order, &v);
+    slab_view_make(&cache, found.record, found.base, &v);
     EXPECT_BROKEN(1, v.record->u.data, 4u);
     EXPECT_BROKEN(1, cache.shape[0].state_offset, 100u);
     EXPECT_BROKEN(2, v.slab->map[0], 1u);

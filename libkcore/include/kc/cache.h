@@ -79,6 +79,8 @@ struct kc_cache_shape {
     uint16_t state_offset; /* of the slab's state in the slab; 0: in its second frame record */
     uint16_t bytes_offset; /* of the objects' state bytes in the slab; 0: there are none */
     uint16_t site_offset;  /* hardening full: of the sites of the last calls; 0: there are none */
+    uint32_t share;        /* of an object of the bins, in 1 / 65,536 */
+    uint32_t unused;
 };
 
 struct kc_cache_set;
@@ -204,7 +206,7 @@ KC_NODISCARD kc_status_t kc_cache_fini(struct kc_cache *c);
  *
  * Returns NULL if there is no memory, or for an unknown flag.
  * Owner:   the caller, until kc_cache_free()
- * Cost:    O(1): a pop; or one lock hold in which at most 8 objects move, and when a slab must
+ * Cost:    O(1): a pop; or one lock hold in which at most 4 objects move, and when a slab must
  *          be made one kc_frame_alloc(), with the frames' lock within. The constructor runs
  *          for a whole slab. If frames are short, but for NO_RECLAIM:
  *          kc_frames_reclaim() and a second attempt.
@@ -226,8 +228,9 @@ KC_NODISCARD void *kc_cache_alloc_pinned(struct kc_cache *c, uint32_t flags);
  *          KC_ERR_ALIGN  INTERIOR: ptr is not the first byte of an object
  *          KC_ERR_STATE  DOUBLE_FREE: the object is free, or ptr lies in free frames
  *          KC_ERR_CORRUPT  CORRUPT (full): bytes behind it were written; it *is* free now
- * Cost:    kc_frame_find() and a push; or one lock hold in which at most 4 objects move, and
- *          when a slab empties in a set perhaps another, with one kc_frame_free()
+ * Cost:    kc_frame_find() and a push; or, where the magazine is full, one lock hold in which the
+ *          object goes to its slab, and when a slab empties in a set perhaps another, with one
+ *          kc_frame_free()
  * Context: any, interrupts included; the pinned form: see the top
  */
 kc_status_t kc_cache_free(struct kc_cache *c, void *ptr);

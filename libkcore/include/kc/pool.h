@@ -334,22 +334,21 @@ KC_INLINE void kc_pool_push(struct kc_pool_cpu *m, size_t count, kc_pool_found f
 }
 #endif
 
-/** kc_pool_alloc_pinned(), inline. */
-KC_INLINE void *kc_pool_alloc_here(struct kc_pool_cpu *m)
+/* What a magazine can serve at once, or false. Private. */
+KC_INLINE bool kc_pool_alloc_quick(struct kc_pool_cpu *m, void **out)
 {
 #if KC_MAG_IS_USED
     size_t count = kc_mag_count(&m->mag);
-    void *block;
-    if (KC_LIKELY(count != 0) && KC_LIKELY(!kc_mag_is_heard()) &&
-        KC_LIKELY(kc_pool_pop(m, count, &block))) {
-        return block;
-    }
+    return KC_LIKELY(count != 0) && KC_LIKELY(!kc_mag_is_heard()) &&
+           KC_LIKELY(kc_pool_pop(m, count, out));
+#else
+    (void)m;
+    (void)out;
+    return false;
 #endif
-    return kc_pool_alloc_slow(m);
 }
 
-/** kc_pool_free_pinned(), inline. At hardening off ptr must not be NULL: it is not looked at. */
-KC_INLINE kc_status_t kc_pool_free_here(struct kc_pool_cpu *m, void *ptr)
+KC_INLINE bool kc_pool_free_quick(struct kc_pool_cpu *m, void *ptr)
 {
 #if KC_MAG_IS_USED
     size_t count = kc_mag_count(&m->mag);
@@ -357,10 +356,26 @@ KC_INLINE kc_status_t kc_pool_free_here(struct kc_pool_cpu *m, void *ptr)
     if (KC_LIKELY(kc_pool_has_room(m, count)) && KC_LIKELY(!kc_mag_is_heard()) &&
         KC_LIKELY(kc_pool_find(m, ptr, &found))) {
         kc_pool_push(m, count, found);
-        return KC_OK;
+        return true;
     }
+#else
+    (void)m;
+    (void)ptr;
 #endif
-    return kc_pool_free_slow(m, ptr);
+    return false;
+}
+
+/** kc_pool_alloc_pinned(), inline. */
+KC_INLINE void *kc_pool_alloc_here(struct kc_pool_cpu *m)
+{
+    void *block;
+    return KC_LIKELY(kc_pool_alloc_quick(m, &block)) ? block : kc_pool_alloc_slow(m);
+}
+
+/** kc_pool_free_pinned(), inline. At hardening off ptr must not be NULL: it is not looked at. */
+KC_INLINE kc_status_t kc_pool_free_here(struct kc_pool_cpu *m, void *ptr)
+{
+    return KC_LIKELY(kc_pool_free_quick(m, ptr)) ? KC_OK : kc_pool_free_slow(m, ptr);
 }
 
 /**

@@ -29,7 +29,7 @@ static bool in_object(struct kc_cache *c, kc_pa_t pa, const unsigned char **star
         found.data != (uintptr_t)c) {
         return false;
     }
-    slab_view_make(c, found.record, found.base, found.order, &v);
+    slab_view_make(c, found.record, found.base, &v);
     uint32_t offset = (uint32_t)kc_pa_diff(pa, found.base);
     *inside = offset % c->stride;
     *start = v.base + (offset - *inside);

@@ -37,11 +37,11 @@
  *
  * Magazines. With CPUs configured, each has a *magazine* (kc/mag.h), made when the CPU first needs
  * it. What is in one is out of its slab, as what is live: the slab's map knows no difference. An
- * allocation pops; an empty magazine takes a few from the fullest slab. A free pushes; a full one
- * brings a few back, each to its slab. Its limit begins at one and doubles while it is much used,
- * so that the many types of which there are few keep little from each other. In a set, each CPU has
- * a second ring, of the caches whose magazines may stay filled there; what is pushed out is
- * emptied, a few objects at each slow call.
+ * allocation pops; an empty magazine takes a few from the fullest slab. A free pushes; what a full
+ * one has no room for goes to its slab, so that no call brings more than one object back. Its limit
+ * begins at one and doubles while it is much used, so that the many types of which there are few
+ * keep little from each other. In a set, each CPU has a second ring, of the caches whose magazines
+ * may stay filled there; what is pushed out is emptied, an object at each slow call.
  *
  * Whether an object is live already, at hardening checked: objects below 256 bytes have a state
  * byte each, in the slab behind the map, written by whoever has the object. Of greater ones
@@ -398,6 +398,16 @@ static KC_COLD void drop_top(struct kc_cache *c, struct kc_cache_cpu *m)
                         0, 0);
 }
 
+/* Objects into the empty magazine; how many. */
+static uint32_t refill(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t flags)
+{
+    warm(c, m);
+    uint32_t n = m->mag.limit < CACHE_REFILL ? m->mag.limit : CACHE_REFILL;
+    uint32_t count = take(c, cache_entries(m), n, flags);
+    kc_mag_set_count(&m->mag, count);
+    return count;
+}
+
 void *kc_cache_priv_alloc_slow(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t flags,
                                const void *site)
 {
@@ -409,17 +419,12 @@ void *kc_cache_priv_alloc_slow(struct kc_cache *c, struct kc_cache_cpu *m, uint3
     }
     for (;;) {
         uint32_t count = kc_mag_count(&m->mag);
-        if (KC_LIKELY(count == 0)) {
-            warm(c, m);
-            uint32_t n = m->mag.limit < CACHE_REFILL ? m->mag.limit : CACHE_REFILL;
-            count = take(c, cache_entries(m), n, flags);
-            if (count == 0) {
-                return NULL;
-            }
-            kc_mag_set_count(&m->mag, count);
+        count = KC_LIKELY(count == 0) ? refill(c, m, flags) : count;
+        if (KC_UNLIKELY(count == 0)) {
+            return NULL;
         }
         if (KC_LIKELY(cache_make_live(&cache_entries(m)[count - 1]))) {
-            return cache_pop(c, m, count);
+            return cache_hand_out(c, cache_pop(m, count));
         }
         drop_top(c, m);
     }
@@ -427,27 +432,42 @@ void *kc_cache_priv_alloc_slow(struct kc_cache *c, struct kc_cache_cpu *m, uint3
 
 KC_INLINE bool flags_fit(const struct kc_cache *c, uint32_t flags)
 {
-    return KC_LIKELY(flags == 0) ||
-           ((flags & ~(KC_CACHE_ZERO | KC_CACHE_NO_RECLAIM | KC_CACHE_URGENT)) == 0 &&
-            ((flags & KC_CACHE_ZERO) == 0 || c->ctor == NULL));
+    return (flags & ~(KC_CACHE_ZERO | KC_CACHE_NO_RECLAIM | KC_CACHE_URGENT)) == 0 &&
+           ((flags & KC_CACHE_ZERO) == 0 || c->ctor == NULL);
 }
 
-void *kc_cache_alloc_pinned(struct kc_cache *c, uint32_t flags)
-{
-    return KC_LIKELY(flags_fit(c, flags))
-               ? cache_finish(c, cache_alloc(c, flags, CACHE_SITE), flags)
-               : NULL;
-}
-
-void *kc_cache_alloc(struct kc_cache *c, uint32_t flags)
+/* With flags; or whatever there is to do with an object at hardening full. */
+static __attribute__((noinline)) void *alloc_pinned(struct kc_cache *c, uint32_t flags,
+                                                    const void *site)
 {
     if (KC_UNLIKELY(!flags_fit(c, flags))) {
         return NULL;
     }
-    uint64_t irq = kc_plat_irq_save();
-    void *object = cache_alloc(c, flags, CACHE_SITE);
+    struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
+    return cache_finish(c, kc_cache_priv_alloc_slow(c, m, flags, site), flags);
+}
+
+void *kc_cache_alloc_pinned(struct kc_cache *c, uint32_t flags)
+{
+    return KC_LIKELY(flags == 0 && !CACHE_IS_FULL) ? cache_alloc_pinned(c, CACHE_SITE)
+                                                   : alloc_pinned(c, flags, CACHE_SITE);
+}
+
+void *kc_cache_priv_alloc_masked(struct kc_cache *c, uint32_t flags, const void *site, uint64_t irq)
+{
+    void *object = kc_cache_priv_alloc_slow(c, c->cpu[kc_plat_cpu()], flags, site);
     kc_plat_irq_restore(irq);
     return cache_finish(c, object, flags);
+}
+
+void *kc_cache_alloc(struct kc_cache *c, uint32_t flags)
+{
+    if (KC_LIKELY(flags == 0)) {
+        return cache_alloc_masked(c, CACHE_SITE);
+    }
+    return flags_fit(c, flags)
+               ? kc_cache_priv_alloc_masked(c, flags, CACHE_SITE, kc_plat_irq_save())
+               : NULL;
 }
 
 /* ---- free ------------------------------------------------------------------------------------ */
@@ -493,7 +513,7 @@ static struct finding find(struct kc_cache *c, const void *ptr)
         x.misuse = KC_MISUSE_WRONG_OWNER;
         return x;
     }
-    slab_view_make(c, found.record, found.base, found.order, &x.v);
+    slab_view_make(c, found.record, found.base, &x.v);
     x.object = cache_index(c, (uint32_t)kc_pa_diff(pa, found.base));
     if (x.object >= x.v.objects) {
         x.status = KC_ERR_ALIGN;
@@ -571,73 +591,104 @@ KC_INLINE bool free_is_sound(const struct kc_cache *c, const struct slab_view *v
 #endif
 }
 
-/* The magazine is full, or not made yet. Returns it with room, or `none`. */
-static __attribute__((noinline)) struct kc_cache_cpu *make_room(struct kc_cache *c,
-                                                                struct kc_cache_cpu *m)
+/* The CPU's magazine, made if it is not, warmed if it is full; or `none`. */
+KC_INLINE struct kc_cache_cpu *make_room(struct kc_cache *c)
 {
+    struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
     if (KC_UNLIKELY(m == &c->none)) {
         m = make_magazine(c, kc_plat_cpu());
         if (m == &c->none) {
             return m;
         }
     }
-    if (KC_LIKELY(m->mag.limit != 0)) {
-        uint32_t half = (m->mag.limit + 1) / 2;
-        kc_cache_priv_flush(c, m, half < CACHE_FLUSH ? half : CACHE_FLUSH);
+    if (KC_LIKELY(kc_mag_count(&m->mag) >= m->mag.limit)) {
+        warm(c, m);
     }
-    warm(c, m);
     return m;
 }
 
-kc_status_t kc_cache_priv_free_slow(struct kc_cache *c, void *ptr, const void *site)
+/* Gives a live object that just became free to its slab. */
+KC_INLINE void give(struct kc_cache *c, const struct slab_view *v, uint32_t object)
 {
-    struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
-    struct kc_frame_found found;
-    if (KC_UNLIKELY(!frame_find(c->frames, kc_frame_ptr_pa(c->frames, ptr), &found) ||
-                    found.data != (uintptr_t)c)) {
-        return free_alone(c, ptr, site);
+    kc_lock_enter(&c->lock);
+    bool spare = kc_cache_priv_slab_give(c, v, object);
+    kc_lock_leave(&c->lock);
+    if (KC_UNLIKELY(spare)) {
+        kc_cache_priv_set_spare(c->set, c);
     }
+}
+
+kc_status_t kc_cache_priv_free_slow(struct kc_cache *c, void *ptr, struct kc_frame *record,
+                                    size_t offset, const void *site)
+{
     struct slab_view v;
-    slab_view_make(c, found.record, found.base, found.order, &v);
-    uint32_t object = cache_index(c, (uint32_t)found.offset);
+    slab_view_of_record(c, record, (unsigned char *)ptr - offset, &v);
+    uint32_t object = cache_index(c, (uint32_t)offset);
     uint8_t *state = object < v.objects ? state_at(c, &v, object) : NULL;
     if (KC_UNLIKELY(object >= v.objects || c->cpu_count == 0 ||
                     !free_is_sound(c, &v, object, ptr, state))) {
         return free_alone(c, ptr, site);
     }
-    if (KC_UNLIKELY(kc_mag_count(&m->mag) >= m->mag.limit)) {
-        m = make_room(c, m);
-        if (m == &c->none) {
-            return free_alone(c, ptr, site);
-        }
+    struct kc_cache_cpu *m = make_room(c);
+    if (KC_UNLIKELY(m == &c->none)) {
+        return free_alone(c, ptr, site);
     }
     cache_tell_free(c, ptr);
     if (state != NULL) {
         *state = KC_MAG_FREE;
     }
-    cache_push(m, kc_mag_count(&m->mag), ptr, state);
+    uint32_t count = kc_mag_count(&m->mag);
+    if (count < m->mag.limit) {
+        cache_push(m, count, ptr, state);
+    } else {
+        give(c, &v, object);
+    }
     return KC_OK;
 }
 
-KC_INLINE kc_status_t free_here(struct kc_cache *c, void *ptr, const void *site)
+/* A free of which nothing is known yet. */
+static __attribute__((noinline)) kc_status_t free_any(struct kc_cache *c, void *ptr,
+                                                      const void *site)
 {
     struct kc_frame_found found;
-    if (KC_LIKELY(frame_find(c->frames, kc_frame_ptr_pa(c->frames, ptr), &found) &&
-                  found.owner == KC_FRAME_OWNER_CACHE && found.data == (uintptr_t)c)) {
-        return cache_free(c, &found, ptr, site);
+    if (frame_find(c->frames, kc_frame_ptr_pa(c->frames, ptr), &found) &&
+        found.owner == KC_FRAME_OWNER_CACHE && found.data == (uintptr_t)c) {
+        return kc_cache_priv_free_slow(c, ptr, found.record, found.offset, site);
     }
     return ptr == NULL ? KC_OK : free_alone(c, ptr, site);
 }
 
+/* True if ptr lies in a slab of c, as far as can be said at once. */
+KC_INLINE bool find_quick(struct kc_cache *c, void *ptr, struct kc_frame_found *found)
+{
+    return KC_LIKELY(frame_find_quick(c->frames, kc_frame_ptr_pa(c->frames, ptr), found)) &&
+           KC_LIKELY(found->owner == KC_FRAME_OWNER_CACHE) &&
+           KC_LIKELY(found->data == (uintptr_t)c);
+}
+
 kc_status_t kc_cache_free_pinned(struct kc_cache *c, void *ptr)
 {
-    return free_here(c, ptr, CACHE_SITE);
+    struct kc_frame_found found;
+    return KC_LIKELY(find_quick(c, ptr, &found)) ? cache_free_pinned(c, &found, ptr, CACHE_SITE)
+                                                 : free_any(c, ptr, CACHE_SITE);
+}
+
+kc_status_t kc_cache_priv_free_masked(struct kc_cache *c, void *ptr, struct kc_frame *record,
+                                      size_t offset, const void *site, uint64_t irq)
+{
+    kc_status_t status = kc_cache_priv_free_slow(c, ptr, record, offset, site);
+    kc_plat_irq_restore(irq);
+    return status;
 }
 
 kc_status_t kc_cache_free(struct kc_cache *c, void *ptr)
 {
+    struct kc_frame_found found;
+    if (KC_LIKELY(find_quick(c, ptr, &found))) {
+        return cache_free_masked(c, &found, ptr, CACHE_SITE);
+    }
     uint64_t irq = kc_plat_irq_save();
-    kc_status_t status = free_here(c, ptr, CACHE_SITE);
+    kc_status_t status = free_any(c, ptr, CACHE_SITE);
     kc_plat_irq_restore(irq);
     return status;
 }

@@ -146,7 +146,7 @@ static kc_status_t check_bin(const struct kc_cache *c, uint32_t bin, struct tall
             c->shape[found.order].objects == 0) {
             return broken(where, 1, at, (uintptr_t)c, 0);
         }
-        slab_view_make(c, found.record, found.base, found.order, &v);
+        slab_view_make(c, found.record, found.base, &v);
         kc_status_t status = check_map(c, &v, where);
 #if KC_MAG_HAS_STATE
         status = status == KC_OK ? check_states(c, &v, &t->free_out, where) : status;
@@ -154,8 +154,9 @@ static kc_status_t check_bin(const struct kc_cache *c, uint32_t bin, struct tall
         if (status != KC_OK) {
             return status;
         }
-        if (slab_bin(v.objects, v.record->word) != bin || v.slab->prev != prev) {
-            return broken(where, 3, at, bin, slab_bin(v.objects, v.record->word));
+        uint32_t fit = slab_bin(&c->shape[v.order], v.record->word);
+        if (fit != bin || v.slab->prev != prev) {
+            return broken(where, 3, at, bin, fit);
         }
         prev = at;
         t->slabs++;
@@ -198,7 +199,7 @@ static kc_status_t check_entry(const struct kc_cache *c, const struct kc_cache_e
     if (!kc_frame_find(c->frames, pa, &found) || found.data != (uintptr_t)c) {
         return broken(where, 8, CACHE_NONE, (uintptr_t)c, (uintptr_t)e->object);
     }
-    slab_view_make(c, found.record, found.base, found.order, &v);
+    slab_view_make(c, found.record, found.base, &v);
     uint32_t i = cache_index(c, (uint32_t)kc_pa_diff(pa, found.base));
     if (i >= v.objects || slab_is_free(&v, i)) {
         return broken(where, 8, v.index, v.objects, i);

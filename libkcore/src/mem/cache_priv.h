@@ -46,17 +46,24 @@ struct slab_view {
     uint32_t objects;
 };
 
-KC_INLINE void slab_view_make(const struct kc_cache *c, struct kc_frame *record, kc_pa_t base,
-                              uint32_t order, struct slab_view *v)
+KC_INLINE void slab_view_of_record(const struct kc_cache *c, struct kc_frame *record,
+                                   unsigned char *base, struct slab_view *v)
 {
+    uint32_t order = frame_kind_order(record->kind);
     const struct kc_cache_shape *shape = &c->shape[order];
     v->record = record;
-    v->base = (unsigned char *)kc_plat_ram(base);
+    v->base = base;
     v->index = kc_frame_index(c->frames, record);
     v->order = order;
     v->objects = shape->objects;
     v->slab = shape->state_offset == 0 ? (struct slab *)(void *)&record[1]
-                                       : (struct slab *)(void *)(v->base + shape->state_offset);
+                                       : (struct slab *)(void *)(base + shape->state_offset);
+}
+
+KC_INLINE void slab_view_make(const struct kc_cache *c, struct kc_frame *record, kc_pa_t base,
+                              struct slab_view *v)
+{
+    slab_view_of_record(c, record, (unsigned char *)kc_plat_ram(base), v);
 }
 
 /* True if the object lies free in the slab. */
@@ -77,13 +84,14 @@ KC_INLINE void slab_map_set(const struct slab_view *v, uint32_t word, uint32_t b
     __atomic_store_n(&v->slab->map[word], bits, __ATOMIC_RELEASE);
 }
 
-KC_INLINE uint32_t slab_bin(uint32_t objects, uint32_t free)
+/* The bin of a slab with so many free objects. */
+KC_INLINE uint32_t slab_bin(const struct kc_cache_shape *shape, uint32_t free)
 {
-    uint32_t used = objects - free;
-    if (used == 0) {
+    uint32_t used = shape->objects - free;
+    if (KC_UNLIKELY(used == 0)) {
         return CACHE_BIN_EMPTY;
     }
-    return free == 0 ? CACHE_BIN_FULL : 1 + used * KC_CACHE_BINS / objects;
+    return KC_UNLIKELY(free == 0) ? CACHE_BIN_FULL : 1 + (used * shape->share >> 16);
 }
 
 /* ---- the parts: slabs (cache_slab.c), magazines and calls (cache.c), sets (cache_set.c) --------
@@ -94,8 +102,7 @@ KC_INLINE uint32_t slab_bin(uint32_t objects, uint32_t free)
 #define CACHE_REDZONE_MIN KC_CACHE_REDZONE_BYTES
 #define CACHE_REDZONE     ((unsigned char)0xbb)
 
-#define CACHE_REFILL      8u /* objects that a refill takes, at most */
-#define CACHE_FLUSH       4u /* objects that a flush brings back, at most */
+#define CACHE_REFILL      4u /* objects that a refill takes, at most */
 #define CACHE_HEAT        8u /* slow calls after which a magazine's limit doubles */
 
 KC_INLINE struct kc_cache_entry *cache_entries(struct kc_cache_cpu *m)
@@ -145,7 +152,7 @@ KC_INLINE void slab_view_of(const struct kc_cache *c, kc_pa_t pa, struct slab_vi
     struct kc_frame_found found;
     bool claimed = frame_find(c->frames, pa, &found);
     KC_CHECK(claimed && found.data == (uintptr_t)c);
-    slab_view_make(c, found.record, found.base, found.order, v);
+    slab_view_make(c, found.record, found.base, v);
 }
 
 /*
@@ -205,16 +212,25 @@ void kc_cache_priv_set_touch(struct kc_cache_set *s, struct kc_cache *c, struct 
 #define CACHE_SITE NULL
 #endif
 
-/* What a magazine cannot serve at once. A free: ptr lies in a slab of c, when last seen. */
+/* What a magazine cannot serve at once. */
 void *kc_cache_priv_alloc_slow(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t flags,
                                const void *site);
-kc_status_t kc_cache_priv_free_slow(struct kc_cache *c, void *ptr, const void *site);
+
+/* The same: ptr lies `offset` behind the first byte of the slab of c with that first record. */
+kc_status_t kc_cache_priv_free_slow(struct kc_cache *c, void *ptr, struct kc_frame *record,
+                                    size_t offset, const void *site);
+
+/* The same, and then kc_plat_irq_restore(irq), and cache_finish(). */
+void *kc_cache_priv_alloc_masked(struct kc_cache *c, uint32_t flags, const void *site,
+                                 uint64_t irq);
+kc_status_t kc_cache_priv_free_masked(struct kc_cache *c, void *ptr, struct kc_frame *record,
+                                      size_t offset, const void *site, uint64_t irq);
 
 /* What everybody does with an object that is handed out. */
 KC_INLINE void *cache_hand_out(struct kc_cache *c, void *object)
 {
     if (KC_LIKELY(c->ctor == NULL)) {
-        kc_plat_note(KC_NOTE_ALLOC, (uintptr_t)object, c->object_bytes, c);
+        kc_mag_tell(KC_NOTE_ALLOC, object, c->object_bytes, c);
     }
     return object;
 }
@@ -226,7 +242,7 @@ KC_INLINE void cache_tell_free(struct kc_cache *c, void *ptr)
 #if CACHE_IS_FULL
         __builtin_memset(ptr, 0, c->object_bytes);
 #endif
-        kc_plat_note(KC_NOTE_FREE, (uintptr_t)ptr, c->object_bytes, c);
+        kc_mag_tell(KC_NOTE_FREE, ptr, c->object_bytes, c);
     }
 }
 
@@ -258,25 +274,29 @@ KC_INLINE void cache_push(struct kc_cache_cpu *m, uint32_t count, void *object, 
     kc_mag_set_count(&m->mag, count + 1);
 }
 
-/* Hands out the topmost object, which was free; count is what there are. */
-KC_INLINE void *cache_pop(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t count)
+/* Takes the topmost object, which was free; count is what there are. */
+KC_INLINE void *cache_pop(struct kc_cache_cpu *m, uint32_t count)
 {
     kc_mag_set_count(&m->mag, count - 1);
     __atomic_store_n(&m->alloc_count, m->alloc_count + 1, __ATOMIC_RELAXED);
-    return cache_hand_out(c, cache_entries(m)[count - 1].object);
+    return cache_entries(m)[count - 1].object;
 }
 
-/* An object of c; flags are good. */
-KC_INLINE void *cache_alloc(struct kc_cache *c, uint32_t flags, const void *site)
+/* An object that the magazine has, or false. Pinned. */
+KC_INLINE bool cache_alloc_quick(struct kc_cache_cpu *m, void **out)
 {
-    struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
 #if KC_MAG_IS_USED
     uint32_t count = kc_mag_count(&m->mag);
-    if (KC_LIKELY(count != 0 && cache_make_live(&cache_entries(m)[count - 1]))) {
-        return cache_pop(c, m, count);
+    if (KC_LIKELY(count != 0) && KC_LIKELY(!kc_mag_is_heard()) &&
+        KC_LIKELY(cache_make_live(&cache_entries(m)[count - 1]))) {
+        *out = cache_pop(m, count);
+        return true;
     }
+#else
+    (void)m;
+    (void)out;
 #endif
-    return kc_cache_priv_alloc_slow(c, m, flags, site);
+    return false;
 }
 
 #if CACHE_IS_FULL
@@ -298,9 +318,18 @@ KC_INLINE void *cache_finish(struct kc_cache *c, void *object, uint32_t flags)
     return object;
 }
 
-/* Frees ptr, which lies in the block that was found, which is a slab of c. */
-KC_INLINE kc_status_t cache_free(struct kc_cache *c, const struct kc_frame_found *found, void *ptr,
-                                 const void *site)
+/* True if the object lies free in its slab, whose base and first record are these. */
+KC_INLINE bool cache_is_home(const struct kc_cache_shape *shape, const unsigned char *base,
+                             const struct kc_frame *record, uint32_t object)
+{
+    const struct slab *slab = shape->state_offset == 0
+                                  ? (const struct slab *)(const void *)&record[1]
+                                  : (const struct slab *)(const void *)(base + shape->state_offset);
+    return slab_is_home(slab, object);
+}
+
+/* Frees ptr, which lies in the block that was found, a slab of c; or answers false. Pinned. */
+KC_INLINE bool cache_free_quick(struct kc_cache *c, const struct kc_frame_found *found, void *ptr)
 {
 #if KC_MAG_IS_USED
     struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
@@ -309,27 +338,69 @@ KC_INLINE kc_status_t cache_free(struct kc_cache *c, const struct kc_frame_found
     uint32_t count = kc_mag_count(&m->mag);
     unsigned char *base = (unsigned char *)ptr - found->offset;
     uint8_t *state = NULL;
-    bool sound = object < shape->objects && count < m->mag.limit;
+    bool sound = KC_LIKELY(object < shape->objects) && KC_LIKELY(count < m->mag.limit) &&
+                 KC_LIKELY(!kc_mag_is_heard());
 #if KC_MAG_HAS_STATE
     state = base + shape->bytes_offset + object;
-    sound = sound && shape->bytes_offset != 0 && *state == KC_MAG_LIVE;
+    sound = sound && KC_LIKELY(shape->bytes_offset != 0) && KC_LIKELY(*state == KC_MAG_LIVE);
 #else
-    const struct slab *slab = (const struct slab *)(const void *)(base + shape->state_offset);
-    slab = shape->state_offset == 0 ? (const struct slab *)(const void *)&found->record[1] : slab;
-    sound = sound && !slab_is_home(slab, object);
+    sound = sound && !cache_is_home(shape, base, found->record, object);
 #endif
     if (KC_LIKELY(sound)) {
-        cache_tell_free(c, ptr);
 #if KC_MAG_HAS_STATE
         *state = KC_MAG_FREE;
 #endif
         cache_push(m, count, ptr, state);
+    }
+    return sound;
+#else
+    (void)c;
+    (void)found;
+    (void)ptr;
+    return false;
+#endif
+}
+
+/*
+ * The called forms of an allocation without flags, and of a free: what is not quick is another
+ * function's, and its last act, so that the quick way saves no registers.
+ */
+KC_INLINE void *cache_alloc_pinned(struct kc_cache *c, const void *site)
+{
+    struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
+    void *object;
+    return KC_LIKELY(cache_alloc_quick(m, &object)) ? object
+                                                    : kc_cache_priv_alloc_slow(c, m, 0, site);
+}
+
+KC_INLINE void *cache_alloc_masked(struct kc_cache *c, const void *site)
+{
+    uint64_t irq = kc_plat_irq_save();
+    void *object;
+    if (KC_LIKELY(cache_alloc_quick(c->cpu[kc_plat_cpu()], &object))) {
+        kc_plat_irq_restore(irq);
+        return object;
+    }
+    return kc_cache_priv_alloc_masked(c, 0, site, irq);
+}
+
+KC_INLINE kc_status_t cache_free_pinned(struct kc_cache *c, const struct kc_frame_found *found,
+                                        void *ptr, const void *site)
+{
+    return KC_LIKELY(cache_free_quick(c, found, ptr))
+               ? KC_OK
+               : kc_cache_priv_free_slow(c, ptr, found->record, found->offset, site);
+}
+
+KC_INLINE kc_status_t cache_free_masked(struct kc_cache *c, const struct kc_frame_found *found,
+                                        void *ptr, const void *site)
+{
+    uint64_t irq = kc_plat_irq_save();
+    if (KC_LIKELY(cache_free_quick(c, found, ptr))) {
+        kc_plat_irq_restore(irq);
         return KC_OK;
     }
-#else
-    (void)found;
-#endif
-    return kc_cache_priv_free_slow(c, ptr, site);
+    return kc_cache_priv_free_masked(c, ptr, found->record, found->offset, site, irq);
 }
 
 #endif

@@ -34,15 +34,15 @@ KC_COLD void kc_cache_priv_set_spare(struct kc_cache_set *s, struct kc_cache *c)
 #define LIST_END UINT32_MAX
 
 /*
- * A few objects of the first magazine that is to be emptied on this CPU go back. What was touched
+ * An object of the first magazine that is to be emptied on this CPU goes back. What was touched
  * again meanwhile has a place again, and stays.
  */
-static void drain_some(struct kc_cache_set *s, struct kc_cache_set_cpu *here, uint32_t cpu)
+static void drain_one(struct kc_cache_set *s, struct kc_cache_set_cpu *here, uint32_t cpu)
 {
     struct kc_cache *c = &s->cache[here->draining - 1];
     struct kc_cache_cpu *m = c->cpu[cpu];
     if (m->place == 0) {
-        kc_cache_priv_flush(c, m, CACHE_FLUSH / 2);
+        kc_cache_priv_flush(c, m, 1);
         if (kc_mag_count(&m->mag) != 0) {
             return;
         }
@@ -80,7 +80,7 @@ void kc_cache_priv_set_touch(struct kc_cache_set *s, struct kc_cache *c, struct 
     }
     /* Having its place, the caller's own magazine is not touched here. */
     if (KC_UNLIKELY(here->draining != 0)) {
-        drain_some(s, here, cpu);
+        drain_one(s, here, cpu);
     }
 }
 

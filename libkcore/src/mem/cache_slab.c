@@ -37,7 +37,7 @@ static void view_of_index(const struct kc_cache *c, uint32_t index, struct slab_
     struct kc_frame *record = kc_frame_at(c->frames, index);
     kc_pa_t base = frame_pa(frame_pfn_of(c->frames, index));
     KC_CHECK(record->u.data == (uintptr_t)c);
-    slab_view_make(c, record, base, frame_kind_order(record->kind), v);
+    slab_view_make(c, record, base, v);
 }
 
 static void bin_add(struct kc_cache *c, const struct slab_view *v, uint32_t bin)
@@ -75,8 +75,9 @@ static void bin_del(struct kc_cache *c, const struct slab_view *v, uint32_t bin)
 /* One more or one fewer free object; moves the slab to the bin that this puts it in. */
 static void set_free(struct kc_cache *c, const struct slab_view *v, uint32_t free)
 {
-    uint32_t from = slab_bin(v->objects, v->record->word);
-    uint32_t to = slab_bin(v->objects, free);
+    const struct kc_cache_shape *shape = &c->shape[v->order];
+    uint32_t from = slab_bin(shape, v->record->word);
+    uint32_t to = slab_bin(shape, free);
     __atomic_store_n(&v->record->word, free, __ATOMIC_RELAXED);
     if (from != to) {
         bin_del(c, v, from);
@@ -102,7 +103,7 @@ static bool grow_order(struct kc_cache *c, uint32_t order, uint32_t request)
     }
     struct slab_view v;
     struct kc_frame *record = kc_frame_claim(c->frames, pa, order, (uintptr_t)c);
-    slab_view_make(c, record, pa, order, &v);
+    slab_view_make(c, record, pa, &v);
     for (uint32_t w = 0; w < slab_map_words(v.objects); w++) {
         uint32_t left = v.objects - w * 32;
         v.slab->map[w] = left >= 32 ? UINT32_MAX : (1u << left) - 1;
@@ -207,7 +208,7 @@ static uint32_t state_bytes(uint32_t objects, bool bytes_too)
 /* Objects in a slab of that order, and where its state goes; C1. */
 static struct kc_cache_shape shape_of(const struct kc_cache *c, uint32_t order)
 {
-    struct kc_cache_shape shape = {0, 0, 0, 0};
+    struct kc_cache_shape shape = {0, 0, 0, 0, 0, 0};
     bool bytes_too = has_state_bytes(c);
     uint32_t bytes = KC_FRAME_BYTES << order;
     uint32_t objects = bytes / c->stride;
@@ -229,6 +230,7 @@ static struct kc_cache_shape shape_of(const struct kc_cache *c, uint32_t order)
         shape.site_offset = (uint16_t)((behind + align - 1) & ~(align - 1));
     }
     shape.objects = (uint16_t)objects;
+    shape.share = objects == 0 ? 0 : (KC_CACHE_BINS << 16) / objects;
     return shape;
 }
 
@@ -270,27 +272,46 @@ KC_INLINE void set_entry(const struct kc_cache *c, const struct slab_view *v, ui
 #endif
 }
 
-/* A free object at or behind `from`, before which none is free; at hardening full a random one. */
-KC_INLINE uint32_t next_free(struct kc_cache *c, const struct slab_view *v, uint32_t from)
-{
 #if CACHE_IS_FULL
-    c->random = c->random * 6364136223846793005u + 1442695040888963407u;
-    from = (uint32_t)(c->random >> 33) % v->objects;
-    for (uint32_t tried = 0; !slab_is_free(v, from); tried++) {
-        KC_CHECK(tried < v->objects);
-        from = from + 1 < v->objects ? from + 1 : 0;
+/* Entries of n free objects, each one random. */
+static uint32_t take_some(struct kc_cache *c, const struct slab_view *v, struct kc_cache_entry *out,
+                          uint32_t n)
+{
+    for (uint32_t k = 0; k < n; k++) {
+        c->random = c->random * 6364136223846793005u + 1442695040888963407u;
+        uint32_t i = (uint32_t)(c->random >> 33) % v->objects;
+        for (uint32_t tried = 0; !slab_is_free(v, i); tried++) {
+            KC_CHECK(tried < v->objects);
+            i = i + 1 < v->objects ? i + 1 : 0;
+        }
+        slab_map_set(v, i / 32, v->slab->map[i / 32] & ~(1u << i % 32));
+        set_entry(c, v, i, &out[k]);
     }
-    return from;
+    return n;
+}
 #else
-    uint32_t w = from / 32;
-    (void)c;
+/* Entries of the lowest free objects, up to n of them, of one word of the map; the lowest last. */
+KC_INLINE uint32_t take_some(struct kc_cache *c, const struct slab_view *v,
+                             struct kc_cache_entry *out, uint32_t n)
+{
+    uint32_t w = 0;
     while (v->slab->map[w] == 0) {
         w++;
         KC_CHECK(w < slab_map_words(v->objects));
     }
-    return w * 32 + (uint32_t)__builtin_ctz(v->slab->map[w]);
-#endif
+    uint32_t bits = v->slab->map[w];
+    uint32_t rest = bits;
+    uint32_t count = 0;
+    for (; count < n && rest != 0; count++) {
+        rest &= rest - 1;
+    }
+    slab_map_set(v, w, rest);
+    for (uint32_t left = count; left > 0; bits &= bits - 1) {
+        set_entry(c, v, w * 32 + (uint32_t)__builtin_ctz(bits), &out[--left]);
+    }
+    return count;
 }
+#endif
 
 uint32_t kc_cache_priv_slab_take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n,
                                  uint32_t flags)
@@ -302,13 +323,7 @@ uint32_t kc_cache_priv_slab_take(struct kc_cache *c, struct kc_cache_entry *out,
     struct slab_view v;
     view_of_index(c, c->bin[bin], &v);
     uint32_t free = v.record->word;
-    n = n < free ? n : free;
-    uint32_t i = 0;
-    for (uint32_t left = n; left > 0; left--) {
-        i = next_free(c, &v, i);
-        slab_map_set(&v, i / 32, v.slab->map[i / 32] & ~(1u << i % 32));
-        set_entry(c, &v, i, &out[left - 1]);
-    }
+    n = take_some(c, &v, out, n < free ? n : free);
     set_free(c, &v, free - n);
     c->out += n;
     c->peak_out = c->out > c->peak_out ? c->out : c->peak_out;

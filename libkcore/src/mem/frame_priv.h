@@ -286,27 +286,28 @@ KC_INLINE uint32_t frame_head(const struct kc_frames *f, const struct kc_frame_s
 /* The record of that frame, wherever it is; NULL if there is none, or it was never written. */
 struct kc_frame *kc_frame_priv_record(const struct kc_frames *f, uint64_t pfn);
 
-/*
- * kc_frame_find(), inline. Every record of a claimed block says how great it is, so the first is
- * one step away. Records may change meanwhile: what two of them say must fit together.
- */
-KC_INLINE bool frame_find(const struct kc_frames *f, kc_pa_t pa, struct kc_frame_found *out)
+/* The record of that frame if it is of the main span and written; NULL says nothing. */
+KC_INLINE struct kc_frame *frame_record_quick(const struct kc_frames *f, uint64_t pfn)
 {
-    uint64_t pfn = kc_pa_raw(pa) >> KC_FRAME_LOG2;
-    uint64_t offset = kc_pa_raw(pa) & (KC_FRAME_BYTES - 1);
     const struct kc_frame_span *s = frame_map(f)->main;
     uint64_t at = pfn - s->pfn;
     uint32_t fresh = frame_span_fresh(s);
     bool written = s->index + (uint32_t)at - fresh >= s->fresh_end - fresh;
-    struct kc_frame *r =
-        KC_LIKELY(at < s->count && written) ? s->first + at : kc_frame_priv_record(f, pfn);
-    if (KC_UNLIKELY(r == NULL)) {
-        return false;
-    }
+    return KC_LIKELY(at < s->count && written) ? s->first + at : NULL;
+}
+
+/*
+ * The claimed block of which `r` is the record of the frame with pa. Every record of a claimed
+ * block says how great it is, so the first is one step away. Records may change meanwhile: what two
+ * of them say must fit together.
+ */
+KC_INLINE bool frame_find_at(struct kc_frame *r, kc_pa_t pa, struct kc_frame_found *out)
+{
+    uint64_t offset = kc_pa_raw(pa) & (KC_FRAME_BYTES - 1);
     uint32_t kind = frame_load_kind(r);
     if (frame_kind_state(kind) == KC_FRAME_INNER) {
         uint32_t order = frame_kind_order(kind);
-        uint32_t behind = (uint32_t)pfn & ((1u << order) - 1);
+        uint32_t behind = (uint32_t)(kc_pa_raw(pa) >> KC_FRAME_LOG2) & ((1u << order) - 1);
         r -= behind;
         offset += (uint64_t)behind << KC_FRAME_LOG2;
         kind = frame_load_kind(r);
@@ -324,6 +325,21 @@ KC_INLINE bool frame_find(const struct kc_frames *f, kc_pa_t pa, struct kc_frame
     out->order = frame_kind_order(kind);
     out->owner = (uint16_t)frame_kind_owner(kind);
     return true;
+}
+
+/* kc_frame_find(), inline; and the same where false may also say that it takes a call to know. */
+KC_INLINE bool frame_find(const struct kc_frames *f, kc_pa_t pa, struct kc_frame_found *out)
+{
+    uint64_t pfn = kc_pa_raw(pa) >> KC_FRAME_LOG2;
+    struct kc_frame *r = frame_record_quick(f, pfn);
+    r = KC_LIKELY(r != NULL) ? r : kc_frame_priv_record(f, pfn);
+    return KC_LIKELY(r != NULL) && frame_find_at(r, pa, out);
+}
+
+KC_INLINE bool frame_find_quick(const struct kc_frames *f, kc_pa_t pa, struct kc_frame_found *out)
+{
+    struct kc_frame *r = frame_record_quick(f, kc_pa_raw(pa) >> KC_FRAME_LOG2);
+    return KC_LIKELY(r != NULL) && frame_find_at(r, pa, out);
 }
 
 /* Order of the greatest block that may begin at a record and does not reach beyond `end`. */

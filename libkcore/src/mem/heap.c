@@ -437,10 +437,7 @@ void *kc_heap_alloc(struct kc_heap *h, size_t size, uint32_t flags)
     if (KC_UNLIKELY(c == NULL)) {
         return alloc_other(h, size, flags);
     }
-    uint64_t irq = kc_plat_irq_save();
-    void *block = cache_alloc(c, 0, CACHE_SITE);
-    kc_plat_irq_restore(irq);
-    return cache_finish(c, block, 0);
+    return cache_alloc_masked(c, CACHE_SITE);
 }
 
 void *kc_heap_alloc_pinned(struct kc_heap *h, size_t size, uint32_t flags)
@@ -449,7 +446,7 @@ void *kc_heap_alloc_pinned(struct kc_heap *h, size_t size, uint32_t flags)
     if (KC_UNLIKELY(c == NULL)) {
         return alloc_other(h, size, flags);
     }
-    return cache_finish(c, cache_alloc(c, 0, CACHE_SITE), 0);
+    return cache_finish(c, cache_alloc_pinned(c, CACHE_SITE), 0);
 }
 
 void *kc_heap_alloc_aligned(struct kc_heap *h, size_t size, size_t align, uint32_t flags)
@@ -495,7 +492,7 @@ static KC_COLD kc_status_t not_a_block(struct kc_heap *h, enum what what, const 
     return answer[what].status;
 }
 
-/* Whatever is in no slab of the heap. */
+/* Whatever is in no slab of the heap, or in one that is not found at once. */
 static __attribute__((noinline)) kc_status_t free_other(struct kc_heap *h, void *ptr)
 {
     struct kc_cache *cache = NULL;
@@ -503,43 +500,39 @@ static __attribute__((noinline)) kc_status_t free_other(struct kc_heap *h, void 
         return KC_OK;
     }
     enum what what = look_up(h, ptr, &cache);
+    if (what == WHAT_SMALL) {
+        return kc_cache_free(cache, ptr); /* in a slab outside the main span */
+    }
     if (what == WHAT_LARGE && large_free(h, ptr)) {
         return KC_OK;
     }
     return not_a_block(h, what, ptr, "kc_heap_free");
 }
 
-/* The class in whose slab ptr lies, found without a lock; NULL if there is none. */
+/* The class in whose slab ptr lies, found without a lock; NULL: there is none, or it takes a call
+ * to know. */
 KC_INLINE struct kc_cache *small_at(const struct kc_heap *h, const void *ptr,
                                     struct kc_frame_found *found)
 {
-    bool slab = frame_find(h->frames, kc_frame_ptr_pa(h->frames, ptr), found) &&
-                found->owner == KC_FRAME_OWNER_CACHE;
-    return KC_LIKELY(slab) ? class_of(h, found) : NULL;
+    bool slab = KC_LIKELY(frame_find_quick(h->frames, kc_frame_ptr_pa(h->frames, ptr), found)) &&
+                KC_LIKELY(found->owner == KC_FRAME_OWNER_CACHE);
+    return slab ? class_of(h, found) : NULL;
 }
 
 kc_status_t kc_heap_free(struct kc_heap *h, void *ptr)
 {
     struct kc_frame_found found;
-    uint64_t irq = kc_plat_irq_save();
     struct kc_cache *c = small_at(h, ptr, &found);
-    if (KC_LIKELY(c != NULL)) {
-        kc_status_t status = cache_free(c, &found, ptr, CACHE_SITE);
-        kc_plat_irq_restore(irq);
-        return status;
-    }
-    kc_plat_irq_restore(irq);
-    return free_other(h, ptr);
+    return KC_LIKELY(c != NULL) ? cache_free_masked(c, &found, ptr, CACHE_SITE)
+                                : free_other(h, ptr);
 }
 
 kc_status_t kc_heap_free_pinned(struct kc_heap *h, void *ptr)
 {
     struct kc_frame_found found;
     struct kc_cache *c = small_at(h, ptr, &found);
-    if (KC_LIKELY(c != NULL)) {
-        return cache_free(c, &found, ptr, CACHE_SITE);
-    }
-    return free_other(h, ptr);
+    return KC_LIKELY(c != NULL) ? cache_free_pinned(c, &found, ptr, CACHE_SITE)
+                                : free_other(h, ptr);
 }
 
 /* Usable bytes of the live block at ptr, 0 if it is none; *what says what it is instead. */

@@ -231,34 +231,56 @@ void *kc_pool_alloc_pinned(struct kc_pool *p)
     return kc_pool_alloc_here(kc_pool_here(p));
 }
 
-/* Who is told nothing by the state of a block (off) asks about NULL. */
-KC_INLINE kc_status_t free_any(struct kc_pool *p, void *ptr)
+kc_status_t kc_pool_free_pinned(struct kc_pool *p, void *ptr)
 {
+    /* The state of a block tells it from NULL; where there is none, somebody must ask. */
     if (!POOL_HAS_STATE && KC_UNLIKELY(ptr == NULL)) {
         return KC_OK;
     }
     return kc_pool_free_here(kc_pool_here(p), ptr);
 }
 
-kc_status_t kc_pool_free_pinned(struct kc_pool *p, void *ptr)
+/* What is not quick is another function's, and its last act: so the quick way saves no registers.
+ */
+static __attribute__((noinline)) void *alloc_masked(struct kc_pool_cpu *m, uint64_t irq)
 {
-    return free_any(p, ptr);
+    void *block = kc_pool_alloc_slow(m);
+    kc_plat_irq_restore(irq);
+    return block;
 }
 
 void *kc_pool_alloc(struct kc_pool *p)
 {
     uint64_t irq = kc_plat_irq_save();
-    void *block = kc_pool_alloc_here(kc_pool_here(p));
+    struct kc_pool_cpu *m = kc_pool_here(p);
+    void *block;
+    if (KC_LIKELY(kc_pool_alloc_quick(m, &block))) {
+        kc_plat_irq_restore(irq);
+        return block;
+    }
+    return alloc_masked(m, irq);
+}
+
+static __attribute__((noinline)) kc_status_t free_masked(struct kc_pool_cpu *m, void *ptr,
+                                                         uint64_t irq)
+{
+    kc_status_t status = kc_pool_free_slow(m, ptr);
     kc_plat_irq_restore(irq);
-    return block;
+    return status;
 }
 
 kc_status_t kc_pool_free(struct kc_pool *p, void *ptr)
 {
+    if (!POOL_HAS_STATE && KC_UNLIKELY(ptr == NULL)) {
+        return KC_OK;
+    }
     uint64_t irq = kc_plat_irq_save();
-    kc_status_t status = free_any(p, ptr);
-    kc_plat_irq_restore(irq);
-    return status;
+    struct kc_pool_cpu *m = kc_pool_here(p);
+    if (KC_LIKELY(kc_pool_free_quick(m, ptr))) {
+        kc_plat_irq_restore(irq);
+        return KC_OK;
+    }
+    return free_masked(m, ptr, irq);
 }
 
 void *kc_pool_alloc_zeroed(struct kc_pool *p)
