@@ -700,6 +700,39 @@ Test(cache, set_random_operations_agree_with_the_models_with_magazines)
 }
 
 #if KC_MAG_IS_USED
+/* A magazine has room for one until it is much used; what it holds then goes along. */
+Test(cache, a_magazine_grows_with_what_it_holds)
+{
+    static const size_t bytes_of[] = {16, 64, 1024, 2048};
+    static void *p[64];
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(bytes_of); i++) {
+        cr_assert_eq(make_for(&cache, bytes_of[i], 8, 0, 1), KC_OK);
+        uint32_t most = KC_CACHE_CPU_BYTES / (uint32_t)bytes_of[i];
+        most = most < KC_CACHE_CPU_OBJECTS ? most : KC_CACHE_CPU_OBJECTS;
+        uint32_t before = 0;
+        for (uint32_t round = 0; round < 12; round++) {
+            for (uint32_t k = 0; k < KC_ARRAY_COUNT(p); k++) {
+                p[k] = kc_cache_alloc(&cache, 0);
+                cr_assert_not_null(p[k]);
+                __builtin_memset(p[k], (int)k, bytes_of[i]);
+            }
+            for (uint32_t k = 0; k < KC_ARRAY_COUNT(p); k++) {
+                cr_assert_eq(*(unsigned char *)p[k], k, "no object twice");
+                cr_assert_eq(kc_cache_free(&cache, p[k]), KC_OK);
+            }
+            const struct kc_cache_cpu *m = cache.cpu[kc_plat_cpu()];
+            cr_expect_geq(m->mag.limit, before);
+            cr_expect_leq(m->mag.limit, m->room);
+            cr_expect_leq(m->mag.count, m->mag.limit);
+            before = m->mag.limit;
+            cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
+        }
+        cr_expect_eq(before, most);
+        cr_assert_eq(kc_cache_fini(&cache), KC_OK);
+    }
+    expect_nothing_held();
+}
+
 /* More caches than the ring has places: what is pushed out of it is emptied, a little a call. */
 Test(cache, set_empties_the_magazines_of_idle_caches)
 {

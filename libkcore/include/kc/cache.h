@@ -55,7 +55,7 @@ KC_EXTERN_C_BEGIN
  * and doubles while it is much used. So no CPU keeps more free objects from the others.
  */
 #define KC_CACHE_CPU_OBJECTS 32u
-#define KC_CACHE_CPU_BYTES   2048u
+#define KC_CACHE_CPU_BYTES   8192u
 
 struct kc_cache_config {
     const char *name;    /* copied, cut to KC_CACHE_NAME_CHARS - 1; NULL is "" */
@@ -99,7 +99,7 @@ struct kc_cache_cpu {
     struct kc_mag mag;
     struct kc_cache *cache;
     uint64_t alloc_count; /* atomic, relaxed */
-    uint32_t limit_max;   /* what the limit may grow to */
+    uint32_t room;        /* entries that it has room for */
     uint32_t slow_count;  /* calls that were not served by the magazine since the limit grew */
     uint32_t place;       /* in the set's ring of filled magazines, plus 1; 0: none */
     uint32_t drain_next;  /* number + 1 of the next cache whose magazine is to be emptied here */

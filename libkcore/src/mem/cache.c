@@ -39,12 +39,13 @@
  * it. What is in one is out of its slab, as what is live: the slab's map knows no difference. An
  * allocation pops; an empty magazine takes a few from the fullest slab. A free pushes; what a full
  * one has no room for goes to its slab, so that no call brings more than one object back. Its limit
- * begins at one and doubles while it is much used, so that the many types of which there are few
- * keep little from each other. In a set, each CPU has a second ring, of the caches whose magazines
- * may stay filled there; what is pushed out is emptied, an object at each slow call.
+ * begins at one and doubles while it is much used, and before that it has room for no more, so that
+ * the many types of which there are few keep little from each other. In a set, each CPU has a
+ * second ring, of the caches whose magazines may stay filled there; what is pushed out is emptied,
+ * an object at each slow call.
  *
- * Whether an object is live already, at hardening checked: objects below 256 bytes have a state
- * byte each, in the slab behind the map, written by whoever has the object. Of greater ones
+ * Whether an object is live already, at hardening checked: objects of up to 1,024 bytes have a
+ * state byte each, in the slab behind the map, written by whoever has the object. Of greater ones
  * magazines are short: they are looked through, then the map. Either way the pointer is first
  * divided exactly: its slab is known from the frame records, its place in it is a whole one below
  * the slab's count.
@@ -186,15 +187,18 @@ kc_status_t kc_cache_fini(struct kc_cache *c)
 
 /* ---- magazines ------------------------------------------------------------------------------- */
 
-/* The CPU's magazine, made now; `none` if it is to have none, or there is no memory. Pinned. */
-static KC_COLD struct kc_cache_cpu *make_magazine(struct kc_cache *c, uint32_t cpu)
+/* Greatest limit that a magazine of this cache may have. */
+KC_INLINE uint32_t limit_most(const struct kc_cache *c)
 {
-    if (cpu >= c->cpu_count) {
-        return &c->none;
-    }
     uint32_t limit = KC_CACHE_CPU_BYTES / c->stride;
-    limit = limit > KC_CACHE_CPU_OBJECTS ? KC_CACHE_CPU_OBJECTS : limit < 1 ? 1 : limit;
-    size_t bytes = sizeof(struct kc_cache_cpu) + limit * sizeof(struct kc_cache_entry);
+    return limit > KC_CACHE_CPU_OBJECTS ? KC_CACHE_CPU_OBJECTS : limit < 1 ? 1 : limit;
+}
+
+/* A magazine with room for so many entries becomes the CPU's; NULL: no memory. Pinned. */
+static KC_COLD struct kc_cache_cpu *place_magazine(struct kc_cache *c, uint32_t cpu, uint32_t room,
+                                                   const struct kc_cache_cpu *old)
+{
+    size_t bytes = sizeof(struct kc_cache_cpu) + room * sizeof(struct kc_cache_entry);
     struct kc_lock *lock = c->set != NULL ? &c->set->lock : &c->lock;
     struct kc_cache_store *store = c->set != NULL ? &c->set->store : &c->store;
     kc_lock_enter(lock);
@@ -202,28 +206,60 @@ static KC_COLD struct kc_cache_cpu *make_magazine(struct kc_cache *c, uint32_t c
         (struct kc_cache_cpu *)kc_cache_priv_store_get(store, c->frames, c->frame_flags, bytes);
     kc_lock_leave(lock);
     if (m == NULL) {
-        return &c->none;
+        return NULL;
     }
     __builtin_memset(m, 0, bytes);
+    if (old != NULL) {
+        __builtin_memcpy(m, old, sizeof(*m) + old->room * sizeof(struct kc_cache_entry));
+    }
     m->cache = c;
-    m->limit_max = limit;
+    m->room = room;
     /* Release: who counts it in sees it made. */
     __atomic_store_n(&c->cpu[cpu], m, __ATOMIC_RELEASE);
     return m;
 }
 
+/* The CPU's magazine, made now; `none` if it is to have none, or there is no memory. Pinned. */
+static KC_COLD struct kc_cache_cpu *make_magazine(struct kc_cache *c, uint32_t cpu)
+{
+    if (cpu >= c->cpu_count) {
+        return &c->none;
+    }
+    uint32_t most = limit_most(c);
+    struct kc_cache_cpu *m =
+        place_magazine(c, cpu, most < CACHE_ROOM_FIRST ? most : CACHE_ROOM_FIRST, NULL);
+    return m != NULL ? m : &c->none;
+}
+
+/*
+ * The limit doubles. A magazine that has no room for that is replaced by one with room for all; it
+ * stays where it is, as others may just be counting it.
+ */
+static __attribute__((noinline)) struct kc_cache_cpu *grow_limit(struct kc_cache *c,
+                                                                 struct kc_cache_cpu *m)
+{
+    uint32_t most = limit_most(c);
+    uint32_t limit = m->mag.limit * 2 < most ? m->mag.limit * 2 : most;
+    if (KC_UNLIKELY(limit > m->room)) {
+        struct kc_cache_cpu *greater = place_magazine(c, kc_plat_cpu(), most, m);
+        m = greater != NULL ? greater : m;
+    }
+    m->mag.limit = limit < m->room ? limit : m->room;
+    m->slow_count = 0;
+    return m;
+}
+
 /* A slow call: the limit grows while there are many, and the set hears of it. */
-KC_INLINE void warm(struct kc_cache *c, struct kc_cache_cpu *m)
+KC_INLINE struct kc_cache_cpu *warm(struct kc_cache *c, struct kc_cache_cpu *m)
 {
     m->mag.limit += m->mag.limit == 0;
     if (KC_UNLIKELY(++m->slow_count == CACHE_HEAT)) {
-        uint32_t limit = m->mag.limit * 2;
-        m->mag.limit = limit < m->limit_max ? limit : m->limit_max;
-        m->slow_count = 0;
+        m = grow_limit(c, m);
     }
     if (c->set != NULL) {
         kc_cache_priv_set_touch(c->set, c, m, kc_plat_cpu());
     }
+    return m;
 }
 
 /* The slab of an object of this cache, and which object of it that is. */
@@ -401,7 +437,6 @@ static KC_COLD void drop_top(struct kc_cache *c, struct kc_cache_cpu *m)
 /* Objects into the empty magazine; how many. */
 static uint32_t refill(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t flags)
 {
-    warm(c, m);
     uint32_t n = m->mag.limit < CACHE_REFILL ? m->mag.limit : CACHE_REFILL;
     uint32_t count = take(c, cache_entries(m), n, flags);
     kc_mag_set_count(&m->mag, count);
@@ -419,7 +454,10 @@ void *kc_cache_priv_alloc_slow(struct kc_cache *c, struct kc_cache_cpu *m, uint3
     }
     for (;;) {
         uint32_t count = kc_mag_count(&m->mag);
-        count = KC_LIKELY(count == 0) ? refill(c, m, flags) : count;
+        if (KC_LIKELY(count == 0)) {
+            m = warm(c, m);
+            count = refill(c, m, flags);
+        }
         if (KC_UNLIKELY(count == 0)) {
             return NULL;
         }
@@ -601,10 +639,7 @@ KC_INLINE struct kc_cache_cpu *make_room(struct kc_cache *c)
             return m;
         }
     }
-    if (KC_LIKELY(kc_mag_count(&m->mag) >= m->mag.limit)) {
-        warm(c, m);
-    }
-    return m;
+    return KC_LIKELY(kc_mag_count(&m->mag) >= m->mag.limit) ? warm(c, m) : m;
 }
 
 /* Gives a live object that just became free to its slab. */

@@ -231,7 +231,7 @@ static kc_status_t check_magazines(const struct kc_cache *c, struct kc_cache_fau
     const struct kc_cache_entry *e;
     for (uint32_t cpu = 0; cpu < c->cpu_count; cpu++) {
         const struct kc_cache_cpu *m = c->cpu[cpu];
-        if (m->cache != c || kc_mag_count(&m->mag) > m->mag.limit || m->mag.limit > m->limit_max) {
+        if (m->cache != c || kc_mag_count(&m->mag) > m->mag.limit || m->mag.limit > m->room) {
             return broken(where, 8, cpu, m->mag.limit, kc_mag_count(&m->mag));
         }
     }
