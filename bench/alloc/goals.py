@@ -21,7 +21,7 @@ TIMES = [
     ("pool", "batch 65536, 64", INLINE,
      {"off": [(LIMIT, 1.33)], "checked": [("mimalloc", 1.3), (DPDK, 0.9)]}),
     ("pool", "bulk 32", "kc_pool, bulk", {"off": [(DPDK, 0.8)], "checked": [(DPDK, 1.5)]}),
-    ("heap", "mixed", "kc_heap", {"off": [("limit: size classes", 1.33)], "checked": [(BEST, 1.0)]}),
+    ("heap", "mixed", "kc_heap, pinned", {"off": [("limit: size classes", 1.33)], "checked": [(BEST, 1.0)]}),
     ("threads", "hand over", PINNED, {"off": [("mimalloc", 0.6)], "checked": [("mimalloc", 0.8)]}),
 ]
 

@@ -43,6 +43,7 @@ void add_heap()
     const Subject ours = {group, "kc_heap", Role::ours};
     add_sizes<Heap>(ours);
     add_large_sizes<Heap>(ours);
+    add_sizes<PinnedHeap>({group, "kc_heap, pinned", Role::ours});
     add_bandwidth<Heap>(ours);
     add_sizes<SizeClasses>({group, "limit: size classes", Role::limit});
     add_sizes<CheckedClasses>({group, "limit: size classes, checked", Role::limit});

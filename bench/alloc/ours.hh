@@ -126,6 +126,18 @@ struct Heap {
     }
 };
 
+/* By somebody who is pinned, as every thread of a malloc() is to its own caches. */
+struct PinnedHeap : Heap {
+    static void *alloc(size_t n)
+    {
+        return kc_heap_alloc_pinned(&heap, n, 0);
+    }
+    static void free(void *p)
+    {
+        (void)kc_heap_free_pinned(&heap, p);
+    }
+};
+
 } // namespace bench
 
 #endif

@@ -75,6 +75,7 @@ static void list_all(const char *only)
     add_single<Pool<64>>("kc_pool", "ours", false);
     add_single<PinnedCache<64>>("kc_cache, pinned", "ours", false, true);
     add_single<Cache<64>>("kc_cache", "ours", false, true);
+    add_single<PinnedHeap>("kc_heap, pinned", "ours", true, true);
     add_single<Heap>("kc_heap", "ours", true, true);
     add_single<Magazine<64, 256>>("limit: magazine", "limit", false);
     add_single<Magazine<64, 16>>("limit: magazine of 16", "limit", false);

@@ -194,7 +194,8 @@ KC_INLINE uint32_t limit_most(const struct kc_cache *c)
     return limit > KC_CACHE_CPU_OBJECTS ? KC_CACHE_CPU_OBJECTS : limit < 1 ? 1 : limit;
 }
 
-/* A magazine with room for so many entries becomes the CPU's; NULL: no memory. Pinned. */
+/* A magazine like that, with room for so many entries, becomes the CPU's; NULL: no memory. Pinned.
+ */
 static KC_COLD struct kc_cache_cpu *place_magazine(struct kc_cache *c, uint32_t cpu, uint32_t room,
                                                    const struct kc_cache_cpu *old)
 {
@@ -208,11 +209,10 @@ static KC_COLD struct kc_cache_cpu *place_magazine(struct kc_cache *c, uint32_t 
     if (m == NULL) {
         return NULL;
     }
-    __builtin_memset(m, 0, bytes);
-    if (old != NULL) {
-        __builtin_memcpy(m, old, sizeof(*m) + old->room * sizeof(struct kc_cache_entry));
+    *m = *old;
+    for (uint32_t i = 0; i < kc_mag_count(&old->mag); i++) {
+        cache_entries(m)[i] = ((const struct kc_cache_entry *)(const void *)(old + 1))[i];
     }
-    m->cache = c;
     m->room = room;
     /* Release: who counts it in sees it made. */
     __atomic_store_n(&c->cpu[cpu], m, __ATOMIC_RELEASE);
@@ -227,7 +227,7 @@ static KC_COLD struct kc_cache_cpu *make_magazine(struct kc_cache *c, uint32_t c
     }
     uint32_t most = limit_most(c);
     struct kc_cache_cpu *m =
-        place_magazine(c, cpu, most < CACHE_ROOM_FIRST ? most : CACHE_ROOM_FIRST, NULL);
+        place_magazine(c, cpu, most < CACHE_ROOM_FIRST ? most : CACHE_ROOM_FIRST, &c->none);
     return m != NULL ? m : &c->none;
 }
 
@@ -249,17 +249,13 @@ static __attribute__((noinline)) struct kc_cache_cpu *grow_limit(struct kc_cache
     return m;
 }
 
-/* A slow call: the limit grows while there are many, and the set hears of it. */
-KC_INLINE struct kc_cache_cpu *warm(struct kc_cache *c, struct kc_cache_cpu *m)
+/* A slow call: the limit grows from nothing, and the set hears of it. Returns true if that took as
+ * long as it may. */
+KC_INLINE bool warm(struct kc_cache *c, struct kc_cache_cpu *m)
 {
     m->mag.limit += m->mag.limit == 0;
-    if (KC_UNLIKELY(++m->slow_count == CACHE_HEAT)) {
-        m = grow_limit(c, m);
-    }
-    if (c->set != NULL) {
-        kc_cache_priv_set_touch(c->set, c, m, kc_plat_cpu());
-    }
-    return m;
+    m->slow_count++;
+    return c->set != NULL && kc_cache_priv_set_touch(c->set, c, m, kc_plat_cpu());
 }
 
 /* The slab of an object of this cache, and which object of it that is. */
@@ -434,15 +430,6 @@ static KC_COLD void drop_top(struct kc_cache *c, struct kc_cache_cpu *m)
                         0, 0);
 }
 
-/* Objects into the empty magazine; how many. */
-static uint32_t refill(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t flags)
-{
-    uint32_t n = m->mag.limit < CACHE_REFILL ? m->mag.limit : CACHE_REFILL;
-    uint32_t count = take(c, cache_entries(m), n, flags);
-    kc_mag_set_count(&m->mag, count);
-    return count;
-}
-
 void *kc_cache_priv_alloc_slow(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t flags,
                                const void *site)
 {
@@ -455,8 +442,11 @@ void *kc_cache_priv_alloc_slow(struct kc_cache *c, struct kc_cache_cpu *m, uint3
     for (;;) {
         uint32_t count = kc_mag_count(&m->mag);
         if (KC_LIKELY(count == 0)) {
-            m = warm(c, m);
-            count = refill(c, m, flags);
+            bool tired = warm(c, m);
+            uint32_t n = m->mag.limit < CACHE_REFILL ? m->mag.limit : CACHE_REFILL;
+            n = tired ? 1 : n;
+            count = take(c, cache_entries(m), n, flags);
+            kc_mag_set_count(&m->mag, count);
         }
         if (KC_UNLIKELY(count == 0)) {
             return NULL;
@@ -629,7 +619,7 @@ KC_INLINE bool free_is_sound(const struct kc_cache *c, const struct slab_view *v
 #endif
 }
 
-/* The CPU's magazine, made if it is not, warmed if it is full; or `none`. */
+/* The CPU's magazine, made if it is not; if it is full and was so often, it grows. Or `none`. */
 KC_INLINE struct kc_cache_cpu *make_room(struct kc_cache *c)
 {
     struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
@@ -639,7 +629,13 @@ KC_INLINE struct kc_cache_cpu *make_room(struct kc_cache *c)
             return m;
         }
     }
-    return KC_LIKELY(kc_mag_count(&m->mag) >= m->mag.limit) ? warm(c, m) : m;
+    if (KC_LIKELY(kc_mag_count(&m->mag) >= m->mag.limit)) {
+        bool tired = warm(c, m);
+        if (KC_UNLIKELY(m->slow_count >= CACHE_HEAT) && !tired) {
+            m = grow_limit(c, m);
+        }
+    }
+    return m;
 }
 
 /* Gives a live object that just became free to its slab. */

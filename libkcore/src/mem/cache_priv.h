@@ -198,9 +198,11 @@ void kc_cache_priv_flush(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t n)
 /* An empty slab of c is kept: its set is told. No lock is held. */
 void kc_cache_priv_set_spare(struct kc_cache_set *s, struct kc_cache *c);
 
-/* A call of c on this CPU was slow: its magazine gets its place in the ring. Pinned, no lock held.
+/*
+ * A call of c on this CPU was slow: its magazine gets its place in the ring. If magazines of idle
+ * caches are to be emptied here, an object of one goes back; true if one did. Pinned, no lock held.
  */
-void kc_cache_priv_set_touch(struct kc_cache_set *s, struct kc_cache *c, struct kc_cache_cpu *m,
+bool kc_cache_priv_set_touch(struct kc_cache_set *s, struct kc_cache *c, struct kc_cache_cpu *m,
                              uint32_t cpu);
 
 /* ---- calls that a magazine serves: inline, for cache.c and heap.c; the CPU is pinned ----------

@@ -65,7 +65,7 @@ static void push_out(struct kc_cache_set *s, struct kc_cache_set_cpu *here, uint
     }
 }
 
-void kc_cache_priv_set_touch(struct kc_cache_set *s, struct kc_cache *c, struct kc_cache_cpu *m,
+bool kc_cache_priv_set_touch(struct kc_cache_set *s, struct kc_cache *c, struct kc_cache_cpu *m,
                              uint32_t cpu)
 {
     struct kc_cache_set_cpu *here = &s->cpu[cpu];
@@ -79,9 +79,11 @@ void kc_cache_priv_set_touch(struct kc_cache_set *s, struct kc_cache *c, struct 
         m->place = at + 1;
     }
     /* Having its place, the caller's own magazine is not touched here. */
-    if (KC_UNLIKELY(here->draining != 0)) {
-        drain_one(s, here, cpu);
+    if (KC_LIKELY(here->draining == 0)) {
+        return false;
     }
+    drain_one(s, here, cpu);
+    return true;
 }
 
 /* ---- life cycle and members -------------------------------------------------------------------

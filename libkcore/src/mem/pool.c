@@ -111,7 +111,9 @@ static void lay_out(struct kc_pool *p, uint32_t magazines)
     p->stack = (void *)at;
 #if POOL_HAS_STATE
     at += (size_t)p->capacity * (pool_is_long(p) ? 3 : 2);
-    at += magazines == 0 ? 0 : POOL_STACK_PAD; /* transfers are theirs */
+    if (magazines != 0) {
+        at = (at + POOL_STACK_PAD) & ~(uintptr_t)7; /* transfers are by words */
+    }
     p->none.state = (uint8_t *)at;
 #endif
 }

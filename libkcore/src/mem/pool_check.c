@@ -53,12 +53,12 @@ static kc_status_t check_bounds(const struct kc_pool *p, struct kc_pool_fault *w
     uintptr_t last = end + meta;
 #if POOL_HAS_STATE
     uintptr_t state = (uintptr_t)p->none.state;
-    last += p->cpu_count == 0 ? 0 : POOL_STACK_PAD;
-    if (state < stack || state + p->capacity != last) {
-        return broken(where, 4, 1, last, state + p->capacity);
+    uintptr_t pad = state - (last - p->capacity);
+    if (state < stack || pad > (p->cpu_count == 0 ? 0 : POOL_STACK_PAD)) {
+        return broken(where, 4, 1, last - p->capacity, state);
     }
+    last += pad + (p->cpu_count == 0 ? 0 : KC_POOL_RUN_BLOCKS);
 #endif
-    last += p->cpu_count == 0 ? 0 : KC_POOL_PAD_BYTES - POOL_STACK_PAD;
     if (stack < end || last - p->none.base > p->memory_bytes) {
         return broken(where, 4, 2, p->memory_bytes, last - p->none.base);
     }

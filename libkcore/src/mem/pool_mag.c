@@ -35,23 +35,20 @@ KC_STATIC_ASSERT(POOL_MOVE == 8, "transfers are written out");
 KC_INLINE void load(kc_pool_entry *to, const struct kc_pool *p, size_t slot)
 {
 #if POOL_HAS_STATE
-    const uint8_t *from = (const uint8_t *)p->stack;
     if (pool_is_long(p)) {
-        from += slot * 3;
+        const uint8_t *from = (const uint8_t *)p->stack + slot * 3;
 #pragma GCC unroll 8
         for (uint32_t i = 0; i < POOL_MOVE; i++) {
             uint32_t word; /* the fourth byte is of the next slot, or padding */
             __builtin_memcpy(&word, from + (size_t)i * 3, sizeof(word));
             to[i] = word & 0xffffffu;
         }
-    } else {
-        from += slot * 2;
+        return;
+    }
+    const uint16_t *from = (const uint16_t *)p->stack + slot;
 #pragma GCC unroll 8
-        for (uint32_t i = 0; i < POOL_MOVE; i++) {
-            uint16_t half;
-            __builtin_memcpy(&half, from + (size_t)i * 2, sizeof(half));
-            to[i] = half;
-        }
+    for (uint32_t i = 0; i < POOL_MOVE; i++) {
+        to[i] = from[i];
     }
 #else
     __builtin_memcpy(to, (void *const *)p->stack + slot, POOL_MOVE * sizeof(*to));
@@ -62,20 +59,18 @@ KC_INLINE void load(kc_pool_entry *to, const struct kc_pool *p, size_t slot)
 KC_INLINE void store(struct kc_pool *p, size_t slot, const kc_pool_entry *from)
 {
 #if POOL_HAS_STATE
-    uint8_t *to = (uint8_t *)p->stack;
     if (pool_is_long(p)) {
-        to += slot * 3;
+        uint8_t *to = (uint8_t *)p->stack + slot * 3;
 #pragma GCC unroll 8
         for (uint32_t i = 0; i < POOL_MOVE; i++) {
             __builtin_memcpy(to + (size_t)i * 3, &from[i], sizeof(from[i]));
         }
-    } else {
-        to += slot * 2;
+        return;
+    }
+    uint16_t *to = (uint16_t *)p->stack + slot;
 #pragma GCC unroll 8
-        for (uint32_t i = 0; i < POOL_MOVE; i++) {
-            uint16_t half = (uint16_t)from[i];
-            __builtin_memcpy(to + (size_t)i * 2, &half, sizeof(half));
-        }
+    for (uint32_t i = 0; i < POOL_MOVE; i++) {
+        to[i] = (uint16_t)from[i];
     }
 #else
     __builtin_memcpy((void **)p->stack + slot, from, POOL_MOVE * sizeof(*from));
@@ -90,7 +85,19 @@ KC_INLINE void take_run(struct kc_pool *p, struct kc_pool_cpu *m)
     uint32_t n = left < p->run_blocks ? left : p->run_blocks;
 #if POOL_HAS_STATE
     /* A whole run, however many are taken: behind them nobody has written yet, or is padding. */
-    __builtin_memset(m->state + first, KC_MAG_FREE, KC_POOL_RUN_BLOCKS);
+    uint64_t word = KC_MAG_FREE * UINT64_C(0x0101010101010101);
+    uint8_t *state = m->state + first;
+    KC_FORGET(word);
+    if (KC_LIKELY(kc_is_aligned((uintptr_t)state, sizeof(word)))) {
+#pragma GCC unroll 8
+        for (uint32_t i = 0; i < KC_POOL_RUN_BLOCKS / sizeof(word); i++) {
+            ((uint64_t *)(void *)state)[i] = word;
+        }
+    } else { /* CPUs without a magazine took blocks one by one; volatile: no call of memset() */
+        for (uint32_t i = 0; i < KC_POOL_RUN_BLOCKS; i++) {
+            ((volatile uint8_t *)state)[i] = KC_MAG_FREE;
+        }
+    }
     m->known = first + n;
 #endif
     p->fresh = first + n;

@@ -52,7 +52,7 @@ KC_INLINE size_t pool_meta_bytes(const struct kc_pool *p)
 /* ---- the stock: slots of 2 or 3 bytes, or pointers ------------------------------------------- */
 
 #if POOL_HAS_STATE
-KC_INLINE void *pool_slot(const struct kc_pool *p, size_t slot)
+KC_INLINE uint8_t *pool_slot(const struct kc_pool *p, size_t slot)
 {
     return (uint8_t *)p->stack + slot * (pool_is_long(p) ? 3 : 2);
 }
@@ -62,9 +62,9 @@ KC_INLINE void *pool_slot(const struct kc_pool *p, size_t slot)
 KC_INLINE uint32_t pool_stock_get(const struct kc_pool *p, uint32_t slot)
 {
 #if POOL_HAS_STATE
-    uint32_t index = 0;
-    __builtin_memcpy(&index, pool_slot(p, slot), pool_is_long(p) ? 3 : 2);
-    return index;
+    const uint8_t *byte = pool_slot(p, slot);
+    uint32_t index = byte[0] | (uint32_t)byte[1] << 8;
+    return pool_is_long(p) ? index | (uint32_t)byte[2] << 16 : index;
 #else
     return (uint32_t)pool_index(p, ((void *const *)p->stack)[slot]);
 #endif
@@ -73,7 +73,12 @@ KC_INLINE uint32_t pool_stock_get(const struct kc_pool *p, uint32_t slot)
 KC_INLINE void pool_stock_set(struct kc_pool *p, uint32_t slot, uint32_t index)
 {
 #if POOL_HAS_STATE
-    __builtin_memcpy(pool_slot(p, slot), &index, pool_is_long(p) ? 3 : 2);
+    uint8_t *byte = pool_slot(p, slot);
+    byte[0] = (uint8_t)index;
+    byte[1] = (uint8_t)(index >> 8);
+    if (pool_is_long(p)) {
+        byte[2] = (uint8_t)(index >> 16);
+    }
 #else
     ((void **)p->stack)[slot] = pool_block(p, index);
 #endif
