@@ -72,14 +72,12 @@ static void bin_del(struct kc_cache *c, const struct slab_view *v, uint32_t bin)
     }
 }
 
-/* One more or one fewer free object; moves the slab to the bin that this puts it in. */
-static void set_free(struct kc_cache *c, const struct slab_view *v, uint32_t free)
+/* The slab in bin `from` has so many free objects now; moves it to the bin that this puts it in. */
+KC_INLINE void set_free(struct kc_cache *c, const struct slab_view *v, uint32_t from, uint32_t free)
 {
-    const struct kc_cache_shape *shape = &c->shape[v->order];
-    uint32_t from = slab_bin(shape, v->record->word);
-    uint32_t to = slab_bin(shape, free);
+    uint32_t to = slab_bin(&c->shape[v->order], free);
     __atomic_store_n(&v->record->word, free, __ATOMIC_RELAXED);
-    if (from != to) {
+    if (KC_UNLIKELY(from != to)) {
         bin_del(c, v, from);
         bin_add(c, v, to);
         c->slabs_empty += (to == CACHE_BIN_EMPTY);
@@ -260,17 +258,6 @@ bool kc_cache_priv_slab_init(struct kc_cache *c, uint32_t slab_order)
 
 /* ---- objects --------------------------------------------------------------------------------- */
 
-KC_INLINE void set_entry(const struct kc_cache *c, const struct slab_view *v, uint32_t i,
-                         struct kc_cache_entry *e)
-{
-    /* A free on another CPU may be looking through this magazine (is_kept() in cache.c). */
-    __atomic_store_n(&e->object, (void *)(v->base + (size_t)i * c->stride), __ATOMIC_RELAXED);
-#if KC_MAG_HAS_STATE
-    uint32_t bytes_offset = c->shape[v->order].bytes_offset;
-    e->state = bytes_offset == 0 ? NULL : v->base + bytes_offset + i;
-#endif
-}
-
 #if CACHE_IS_FULL
 /* Entries of n free objects, each one random. */
 static uint32_t take_some(struct kc_cache *c, const struct slab_view *v, struct kc_cache_entry *out,
@@ -284,7 +271,8 @@ static uint32_t take_some(struct kc_cache *c, const struct slab_view *v, struct 
             i = i + 1 < v->objects ? i + 1 : 0;
         }
         slab_map_set(v, i / 32, v->slab->map[i / 32] & ~(1u << i % 32));
-        set_entry(c, v, i, &out[k]);
+        out[k].object = v->base + (size_t)i * c->stride;
+        out[k].state = NULL; /* without magazines, there are none */
     }
     return n;
 }
@@ -294,21 +282,34 @@ KC_INLINE uint32_t take_some(struct kc_cache *c, const struct slab_view *v,
                              struct kc_cache_entry *out, uint32_t n)
 {
     uint32_t w = 0;
+    uint32_t words = slab_map_words(v->objects);
     while (v->slab->map[w] == 0) {
         w++;
-        KC_CHECK(w < slab_map_words(v->objects));
+        KC_CHECK(w < words);
     }
     uint32_t bits = v->slab->map[w];
     uint32_t rest = bits;
-    uint32_t count = 0;
-    for (; count < n && rest != 0; count++) {
+    struct kc_cache_entry *end = out;
+    for (; rest != 0 && n > 0; n--, end++) {
         rest &= rest - 1;
     }
     slab_map_set(v, w, rest);
-    for (uint32_t left = count; left > 0; bits &= bits - 1) {
-        set_entry(c, v, w * 32 + (uint32_t)__builtin_ctz(bits), &out[--left]);
+    uint32_t stride = c->stride;
+    unsigned char *base = v->base + (size_t)w * 32 * stride;
+#if KC_MAG_HAS_STATE
+    uint32_t bytes_offset = c->shape[v->order].bytes_offset;
+    uint8_t *state = bytes_offset == 0 ? NULL : v->base + bytes_offset + w * 32;
+#endif
+    for (struct kc_cache_entry *e = end; e != out; bits &= bits - 1) {
+        uint32_t i = (uint32_t)__builtin_ctz(bits);
+        e--;
+        /* A free on another CPU may be looking through this magazine (is_kept() in cache.c). */
+        __atomic_store_n(&e->object, (void *)(base + (size_t)i * stride), __ATOMIC_RELAXED);
+#if KC_MAG_HAS_STATE
+        e->state = state == NULL ? NULL : state + i;
+#endif
     }
-    return count;
+    return (uint32_t)(end - out);
 }
 #endif
 
@@ -323,7 +324,7 @@ uint32_t kc_cache_priv_slab_take(struct kc_cache *c, struct kc_cache_entry *out,
     view_of_index(c, c->bin[bin], &v);
     uint32_t free = v.record->word;
     n = take_some(c, &v, out, n < free ? n : free);
-    set_free(c, &v, free - n);
+    set_free(c, &v, bin, free - n);
     c->out += n;
     c->peak_out = c->out > c->peak_out ? c->out : c->peak_out;
     return n;
@@ -332,7 +333,8 @@ uint32_t kc_cache_priv_slab_take(struct kc_cache *c, struct kc_cache_entry *out,
 bool kc_cache_priv_slab_give(struct kc_cache *c, const struct slab_view *v, uint32_t object)
 {
     slab_map_set(v, object / 32, v->slab->map[object / 32] | 1u << object % 32);
-    set_free(c, v, v->record->word + 1);
+    uint32_t free = v->record->word;
+    set_free(c, v, slab_bin(&c->shape[v->order], free), free + 1);
     c->out--;
     if (KC_LIKELY(v->record->word != v->objects)) {
         return false;
