@@ -174,9 +174,13 @@ struct kc_aspace_request {
  *
  * Errors:  KC_ERR_ARG     bytes is 0, align is no power of two, unknown flags, bad attr (lazy)
  *          KC_ERR_PERM    attr asks for W and X (lazy)
- *          KC_ERR_ALIGN   bytes, guard_bytes or at is not a multiple of the granule, or at not of
- * align KC_ERR_RANGE   fixed: outside the space KC_ERR_EXISTS  fixed: overlaps an area or its
- * guards KC_ERR_NOMEM   no gap is long enough KC_ERR_QUOTA   area_max areas exist Cost:    O(areas)
+ *          KC_ERR_ALIGN   bytes, guard_bytes or at is no multiple of the granule, at none of
+ *                         align
+ *          KC_ERR_RANGE   fixed: outside the space
+ *          KC_ERR_EXISTS  fixed: overlaps an area or its guards
+ *          KC_ERR_NOMEM   no gap is long enough
+ *          KC_ERR_QUOTA   area_max areas exist
+ * Cost:    O(areas)
  */
 KC_NODISCARD kc_status_t kc_aspace_reserve(struct kc_aspace *as, const struct kc_aspace_request *rq,
                                            kc_ia_t *out);

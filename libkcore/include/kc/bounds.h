@@ -29,8 +29,9 @@ KC_EXTERN_C_BEGIN
  *          KC_ERR_ABSENT  what is there is free, or is between objects
  *          KC_ERR_PERM    it is a translation table
  * Cost:    O(log spans), for frames also O(blocks looked at); two holds of a cache's lock, or one
- * of the frames' for each block Context: any, interrupts included; the caller holds no lock of rank
- * CACHE or below. The answer stays true while the object lives, which is the caller's to know.
+ *          of the frames' for each block
+ * Context: any, interrupts included; the caller holds no lock of rank CACHE or below. The answer
+ *          stays true while the object lives, which is the caller's to know.
  */
 KC_NODISCARD kc_status_t kc_bounds_reach(struct kc_frames *f, const void *p, size_t n,
                                          size_t *reach);

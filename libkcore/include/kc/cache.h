@@ -179,8 +179,9 @@ struct kc_cache_stats {
  * Errors:  KC_ERR_ARG    c, config or frames is NULL, align is no power of two or below
  *                        KC_CACHE_ALIGN_MIN, an unknown flag
  *          KC_ERR_RANGE  object_bytes is 0 or above KC_CACHE_OBJECT_MAX, align above
- *                        KC_CACHE_ALIGN_MAX, slab_order above 1 + KC_CACHE_ORDER_MAX, or a slab of
- * that order cannot hold one object Context: nobody else uses it
+ *                        KC_CACHE_ALIGN_MAX, slab_order above 1 + KC_CACHE_ORDER_MAX, or a slab
+ *                        of that order cannot hold one object
+ * Context: nobody else uses it
  */
 KC_NODISCARD kc_status_t kc_cache_init(struct kc_cache *c, const struct kc_cache_config *config,
                                        struct kc_frames *frames);
@@ -385,7 +386,8 @@ struct kc_cache_cursor {
  *
  * Returns NULL when there are no more.
  * Cost:    over a whole pass O(capacity), where objects have no state bytes times those in
- * magazines; one lock hold a call Context: nobody allocates or frees meanwhile
+ *          magazines; a call is one lock hold
+ * Context: nobody allocates or frees meanwhile
  */
 void *kc_cache_next_live(struct kc_cache *c, struct kc_cache_cursor *cursor);
 

@@ -390,8 +390,8 @@ uint32_t kc_frames_drain(struct kc_frames *f, uint32_t cpu);
  * O(1) as long as there are any. For idle loops. The stock takes no frame below the mark `low`, and
  * goes back when memory is short. At hardening full there is none: free frames hold the pattern.
  *
- * Returns how many it made: fewer than `frames` if KC_FRAME_STOCK_MAX are ready, or memory is
- * short. Cost:    KC_FRAME_BYTES of writing a frame, without the lock; two lock holds a frame
+ * Returns how many: fewer than `frames` if KC_FRAME_STOCK_MAX are ready, or memory is short.
+ * Cost:    KC_FRAME_BYTES of writing a frame, without the lock; two lock holds a frame
  * Context: any
  */
 uint32_t kc_frames_prezero(struct kc_frames *f, uint32_t frames);
@@ -490,8 +490,8 @@ kc_status_t kc_frame_free_run(struct kc_frames *f, kc_pa_t pa, uint32_t count);
  *                        multiple of the greatest power of two in new_count; or an injected fault
  *          others        as kc_frame_free() (misuse)
  * Cost:    O(ORDER_MAX) blocks taken, cut or merged; one lock hold. ZERO, and hardening full:
- * beside that O(bytes that come or go), without the lock, which is then held twice Context: any,
- * interrupts included
+ *          beside that O(bytes that come or go), without the lock, which is then held twice
+ * Context: any, interrupts included
  */
 kc_status_t kc_frame_resize_run(struct kc_frames *f, kc_pa_t pa, uint32_t count, uint32_t new_count,
                                 uint32_t flags);
@@ -620,9 +620,10 @@ KC_NODISCARD kc_status_t kc_frames_reclaimer_add(struct kc_frames *f, struct kc_
  * Take one out. When it answers, no CPU is in it or will be.
  *
  * Errors:  KC_ERR_ABSENT  it is not there
- *          KC_ERR_STATE   a CPU is in it, and this is called from a reclaimer: nobody may wait
- * there Cost:    O(reclaimers), and the wait until others have left it Context: without a lock that
- * it takes
+ *          KC_ERR_STATE   a CPU is in it, and this is called from a reclaimer: nobody may
+ *                         wait there
+ * Cost:    O(reclaimers), and the wait until others have left it
+ * Context: without a lock that it takes
  */
 kc_status_t kc_frames_reclaimer_remove(struct kc_frames *f, struct kc_frame_reclaimer *r);
 

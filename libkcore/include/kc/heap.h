@@ -101,7 +101,8 @@ KC_NODISCARD kc_status_t kc_heap_init(struct kc_heap *h, const struct kc_heap_co
  * End it, giving everything back; what lies in a shared set stays the set's.
  *
  * Errors:  KC_ERR_STATE  blocks are live (with a shared set: large ones) (misuse BUSY;
- * kc_heap_next_live() lists them): unchanged Context: nobody else uses it
+ *                        kc_heap_next_live() lists them): unchanged
+ * Context: nobody else uses it
  */
 KC_NODISCARD kc_status_t kc_heap_fini(struct kc_heap *h);
 

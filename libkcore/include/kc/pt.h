@@ -114,7 +114,8 @@ struct kc_pt {
  *          KC_ERR_RANGE  asid exceeds the ASID size of the format
  *          KC_ERR_UNSUPPORTED  format not encoded by this version
  *          KC_ERR_NOMEM  no page for the root (KC_ERR_STATE of a closed early allocator is passed
- * on) Context: before the MMU too, with a source of early memory
+ *                        on)
+ * Context: before the MMU too, with a source of early memory
  */
 KC_NODISCARD kc_status_t kc_pt_init(struct kc_pt *pt, const struct kc_pt_config *config);
 
