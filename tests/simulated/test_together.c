@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Every call that a lock makes safe, questions included, on several CPUs at once. Each CPU does a
+ * random one of a module's calls, again and again, on objects of its own and on what all share. The
+ * machine performs memory in sequence, so values would often be right without the lock: row R1 is
+ * the judge of each pair of accesses, the counts at the end are another.
+ */
+#include <kc/account.h>
+#include <kc/early.h>
+#include <kc/frame.h>
+#include <kc/heap.h>
+#include <kc/pool.h>
+#include <kc/reserve.h>
+#include <kc/track.h>
+
+#include "kc_bytes.h"
+#include "kc_test.h"
+#include "kc_test_cpus.h"
+
+#define RAM_BYTES KC_MIB(4)
+#define ROUNDS    400u
+#define HELD      4u
+#define BLOCKS    120u
+#define BLOCK     48u
+
+static struct {
+    struct kc_boot_info info;
+    struct kc_early early;
+    struct kc_misuse misuse;
+    struct kc_frames frames;
+    struct kc_heap heap;
+    struct kc_pool pool;
+    struct kc_reserve reserve;
+    struct kc_account account;
+    struct kc_track track;
+    KC_ALIGNED(KC_LINE_BYTES)
+    unsigned char memory[KC_POOL_MEMORY_BYTES(BLOCK, 8, BLOCKS, KC_CPUS_MAX)];
+    void *slot[8];
+    struct kc_account_owner bill[2];
+    uint64_t table[4 * KC_ACCOUNT_SLOTS_MIN];
+    struct kc_track_owner owners[4];
+    struct kc_track_item items[64];
+    kc_track_owner_t owner;
+    uint64_t seed;
+    uint32_t added, cleaned;
+    uint32_t wrong;
+} all;
+
+static void expect(bool right)
+{
+    __atomic_fetch_add(&all.wrong, !right, __ATOMIC_RELAXED);
+}
+
+static void start(void)
+{
+    __builtin_memset(&all, 0, sizeof(all));
+    all.seed = kc_test_seed();
+    kc_misuse_init(&all.misuse, KC_MISUSE_SILENT);
+    cr_assert(kc_test_ram(RAM_BYTES, &all.info));
+    cr_assert_eq(kc_early_init(&all.early, &all.info), KC_OK);
+    cr_assert_eq(kc_frames_init(&all.frames, &all.early, &all.misuse), KC_OK);
+    struct kc_heap_config h = {.name = "h", .misuse = &all.misuse, .cpu_count = kc_test_cpus()};
+    cr_assert_eq(kc_heap_init(&all.heap, &h, &all.frames), KC_OK);
+}
+
+static void finish(void)
+{
+    struct kc_frame_stats s;
+    cr_expect_eq(all.wrong, 0);
+    cr_expect_eq(kc_misuse_total(&all.misuse), 0);
+    cr_expect_eq(kc_heap_fini(&all.heap), KC_OK);
+    kc_frame_stats(&all.frames, &s);
+    cr_expect_eq(s.used_frames, 0);
+    cr_expect_eq(kc_frames_check(&all.frames, NULL), KC_OK);
+    cr_expect_eq(kc_frames_fini(&all.frames), KC_OK);
+}
+
+/* A random number below n; each CPU has its own row of them. */
+static uint64_t below(uint64_t *seed, uint64_t n)
+{
+    return kc_random(seed) % n;
+}
+
+/* ---- pool ------------------------------------------------------------------------------------ */
+
+static void use_pool(uint32_t cpu, void *arg)
+{
+    uint64_t seed = all.seed + 977 * (uint64_t)cpu;
+    void *held[HELD] = {NULL};
+    struct kc_pool_stats s;
+    (void)arg;
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        void **mine = &held[below(&seed, HELD)];
+        switch (below(&seed, 6)) {
+        case 0:
+            kc_pool_stats(&all.pool, &s);
+            expect(s.live <= s.capacity);
+            break;
+        case 1:
+            expect(KC_HARDENING == KC_HARDENING_OFF || *mine == NULL ||
+                   kc_pool_is_live(&all.pool, *mine));
+            break;
+        case 2:
+            (void)kc_pool_drain(&all.pool, cpu);
+            break;
+        default:
+            if (*mine == NULL) {
+                *mine = kc_pool_alloc(&all.pool);
+            } else {
+                expect(kc_pool_free(&all.pool, *mine) == KC_OK);
+                *mine = NULL;
+            }
+            break;
+        }
+    }
+    expect(kc_pool_free_bulk(&all.pool, 0, held) == KC_OK);
+    for (uint32_t i = 0; i < HELD; i++) {
+        expect(kc_pool_free(&all.pool, held[i]) == KC_OK);
+    }
+}
+
+static void pool_of(uint32_t cpu_count)
+{
+    struct kc_pool_config c = {.name = "p",
+                               .memory = all.memory,
+                               .memory_bytes = sizeof(all.memory),
+                               .block_bytes = BLOCK,
+                               .misuse = &all.misuse,
+                               .cpu_count = cpu_count};
+    start();
+    cr_assert_eq(kc_pool_init(&all.pool, &c), KC_OK);
+    kc_test_on_cpus(use_pool, NULL);
+    cr_expect_eq(kc_pool_check(&all.pool, NULL), KC_OK);
+    cr_expect_eq(kc_pool_fini(&all.pool), KC_OK);
+    finish();
+}
+
+Test(together, pool_with_magazines)
+{
+    pool_of(kc_test_cpus());
+}
+
+Test(together, pool_without_magazines)
+{
+    pool_of(0);
+}
+
+Test(together, pool_where_one_cpu_has_none)
+{
+    pool_of(kc_test_cpus() - 1);
+}
+
+/* ---- heap ------------------------------------------------------------------------------------ */
+
+static void ask_heap(uint64_t *seed, const void *mine)
+{
+    struct kc_heap_stats s;
+    struct kc_frame_stats f;
+    switch (below(seed, 6)) {
+    case 0:
+        kc_heap_stats(&all.heap, &s);
+        break;
+    case 1:
+        (void)kc_heap_shrink(&all.heap);
+        break;
+    case 2:
+        (void)kc_heap_kept(&all.heap);
+        break;
+    case 3:
+        (void)kc_heap_trim(&all.heap, below(seed, 20000));
+        break;
+    case 4:
+        kc_frame_stats(&all.frames, &f);
+        (void)kc_frame_owner_frames(&all.frames, KC_FRAME_OWNER_HEAP);
+        break;
+    default:
+        expect(mine == NULL || kc_heap_usable(&all.heap, mine) != 0);
+        break;
+    }
+}
+
+static void use_heap(uint32_t cpu, void *arg)
+{
+    uint64_t seed = all.seed + 977 * (uint64_t)cpu;
+    void *held[HELD] = {NULL};
+    (void)arg;
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        void **mine = &held[below(&seed, HELD)];
+        uint64_t what = below(&seed, 8);
+        size_t size = 1 + (size_t)below(&seed, what < 2 ? 20000 : 700);
+        if (what == 7) {
+            ask_heap(&seed, *mine);
+        } else if (*mine == NULL) {
+            *mine = kc_heap_alloc(&all.heap, size, 0);
+        } else if (what == 6) {
+            void *moved = kc_heap_resize(&all.heap, *mine, size, 0);
+            *mine = moved != NULL ? moved : *mine;
+        } else {
+            expect(kc_heap_free(&all.heap, *mine) == KC_OK);
+            *mine = NULL;
+        }
+    }
+    for (uint32_t i = 0; i < HELD; i++) {
+        expect(kc_heap_free(&all.heap, held[i]) == KC_OK);
+    }
+}
+
+Test(together, heap_and_frames)
+{
+    start();
+    kc_test_on_cpus(use_heap, NULL);
+    cr_expect_eq(kc_heap_check(&all.heap, NULL), KC_OK);
+    finish();
+}
+
+/* ---- reserve --------------------------------------------------------------------------------- */
+
+static void use_reserve(uint32_t cpu, void *arg)
+{
+    uint64_t seed = all.seed + 977 * (uint64_t)cpu;
+    void *held = NULL;
+    (void)arg;
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        struct kc_reserve_stats s;
+        if (below(&seed, 3) == 0) {
+            kc_reserve_stats(&all.reserve, &s);
+            expect(s.have <= s.count);
+        } else if (held == NULL) {
+            /* Now and then frames are short: then the reserve itself serves, and is refilled. */
+            if (below(&seed, 2) == 0) {
+                kc_frames_fail_run(&all.frames, 0, 2);
+            }
+            held = kc_reserve_alloc(&all.reserve, KC_HEAP_NO_WAIT);
+        } else {
+            expect(kc_reserve_free(&all.reserve, held) == KC_OK);
+            held = NULL;
+        }
+    }
+    expect(kc_reserve_free(&all.reserve, held) == KC_OK);
+}
+
+Test(together, reserve)
+{
+    struct kc_reserve_config c = {.name = "r",
+                                  .size = 9000, /* large: each comes from frames */
+                                  .count = KC_ARRAY_COUNT(all.slot),
+                                  .slot = all.slot,
+                                  .misuse = &all.misuse};
+    start();
+    cr_assert_eq(kc_reserve_init(&all.reserve, &c, &all.heap), KC_OK);
+    kc_test_on_cpus(use_reserve, NULL);
+    kc_frames_fail_run(&all.frames, UINT64_MAX, 0);
+    cr_expect_eq(kc_reserve_check(&all.reserve, NULL), KC_OK);
+    cr_expect_eq(kc_reserve_fini(&all.reserve), KC_OK);
+    finish();
+}
+
+/* ---- account --------------------------------------------------------------------------------- */
+
+static void ask_account(uint64_t *seed, const void *mine)
+{
+    struct kc_account_owner o;
+    uint32_t owner, cursor = 0;
+    switch (below(seed, 5)) {
+    case 0:
+        expect(kc_account_owner_stats(&all.account, 0, &o));
+        break;
+    case 1:
+        expect(kc_account_set_quota(&all.account, 1, 100000 + below(seed, 9)) == KC_OK);
+        break;
+    case 2:
+        (void)kc_account_full_count(&all.account);
+        break;
+    case 3:
+        (void)kc_account_next(&all.account, 0, &cursor);
+        break;
+    default:
+        expect(mine == NULL || kc_account_owner_of(&all.account, mine, &owner));
+        break;
+    }
+}
+
+static void use_account(uint32_t cpu, void *arg)
+{
+    uint64_t seed = all.seed + 977 * (uint64_t)cpu;
+    void *held[HELD] = {NULL};
+    (void)arg;
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        void **mine = &held[below(&seed, HELD)];
+        size_t size = 1 + (size_t)below(&seed, 600);
+        switch (below(&seed, 6)) {
+        case 0:
+        case 1:
+            ask_account(&seed, *mine);
+            break;
+        case 2:
+            if (*mine != NULL) {
+                (void)!kc_account_resize(&all.account, *mine, size, 0, mine);
+            }
+            break;
+        default:
+            if (*mine == NULL) {
+                (void)!kc_account_alloc(&all.account, cpu % 2, size, 0, mine);
+            } else {
+                expect(kc_account_free(&all.account, *mine) == KC_OK);
+                *mine = NULL;
+            }
+            break;
+        }
+    }
+    for (uint32_t i = 0; i < HELD; i++) {
+        expect(kc_account_free(&all.account, held[i]) == KC_OK);
+    }
+}
+
+Test(together, account)
+{
+    struct kc_account_config c = {.name = "a",
+                                  .owner = all.bill,
+                                  .slot = all.table,
+                                  .owner_count = KC_ARRAY_COUNT(all.bill),
+                                  .slot_count = KC_ARRAY_COUNT(all.table),
+                                  .misuse = &all.misuse};
+    start();
+    cr_assert_eq(kc_account_init(&all.account, &c, &all.heap), KC_OK);
+    kc_test_on_cpus(use_account, NULL);
+    cr_expect_eq(kc_account_check(&all.account, NULL), KC_OK);
+    cr_expect_eq(all.bill[0].bytes + all.bill[1].bytes, 0);
+    cr_expect_eq(kc_account_fini(&all.account), KC_OK);
+    finish();
+}
+
+/* ---- tracker --------------------------------------------------------------------------------- */
+
+static void clean(const struct kc_track_resource *r)
+{
+    (void)r;
+    __atomic_fetch_add(&all.cleaned, 1, __ATOMIC_RELAXED);
+}
+
+static void ask_tracker(uint64_t *seed)
+{
+    const struct kc_track_limits limits = {1000 + below(seed, 9), KC_TRACK_NO_LIMIT};
+    struct kc_track_owner_stats o;
+    struct kc_track_stats s;
+    struct kc_track_info info;
+    uint32_t cursor = 0;
+    switch (below(seed, 6)) {
+    case 0:
+        expect(kc_track_owner_stats(&all.track, all.owner, &o) == KC_OK);
+        break;
+    case 1:
+        kc_track_stats(&all.track, &s);
+        break;
+    case 2:
+        (void)!kc_track_next(&all.track, &cursor, &info);
+        break;
+    case 3:
+        expect(!kc_track_owner_is_gone(&all.track, all.owner));
+        break;
+    case 4:
+        expect(kc_track_owner_limit(&all.track, all.owner, &limits) == KC_OK);
+        break;
+    default:
+        expect(kc_track_check(&all.track, NULL) == KC_OK);
+        break;
+    }
+}
+
+static void use_tracker(uint32_t cpu, void *arg)
+{
+    uint64_t seed = all.seed + 977 * (uint64_t)cpu;
+    struct kc_track_request rq = {.cleanup = clean};
+    kc_track_item_t item[HELD];
+    bool live[HELD] = {false};
+    (void)arg;
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        uint32_t mine = (uint32_t)below(&seed, HELD);
+        uint64_t what = below(&seed, 6);
+        if (what < 2) {
+            ask_tracker(&seed);
+        } else if (!live[mine]) {
+            live[mine] = kc_track_add(&all.track, all.owner, &rq, &item[mine]) == KC_OK;
+            __atomic_fetch_add(&all.added, live[mine], __ATOMIC_RELAXED);
+        } else if (what == 2) {
+            kc_track_owner_t other;
+            if (kc_track_owner_add(&all.track, "other", NULL, &other) == KC_OK) {
+                expect(kc_track_move(&all.track, item[mine], other) == KC_OK);
+                expect(kc_track_owner_kill(&all.track, other, NULL) == KC_OK);
+                live[mine] = false;
+            }
+        } else if (what == 3) {
+            expect(kc_track_take(&all.track, item[mine], NULL) == KC_OK);
+            __atomic_fetch_sub(&all.added, 1, __ATOMIC_RELAXED);
+            live[mine] = false;
+        } else {
+            expect(kc_track_release(&all.track, item[mine]) == KC_OK);
+            live[mine] = false;
+        }
+    }
+}
+
+Test(together, tracker)
+{
+    struct kc_track_config c = {
+        "t",        all.owners, KC_ARRAY_COUNT(all.owners), all.items, KC_ARRAY_COUNT(all.items),
+        &all.misuse};
+    start();
+    c.misuse = &all.misuse;
+    cr_assert_eq(kc_track_init(&all.track, &c), KC_OK);
+    cr_assert_eq(kc_track_owner_add(&all.track, "all", NULL, &all.owner), KC_OK);
+    kc_test_on_cpus(use_tracker, NULL);
+    cr_expect_eq(kc_track_owner_kill(&all.track, all.owner, NULL), KC_OK);
+    cr_expect_eq(all.cleaned, all.added);
+    cr_expect_eq(kc_track_fini(&all.track), KC_OK);
+    finish();
+}
