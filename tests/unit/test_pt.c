@@ -365,6 +365,11 @@ Test(pt, walks_of_foreign_descriptors)
     cr_expect_eq(kc_pt_protect(&pt, kc_ia(0x40000000), 0x1000, ro), KC_ERR_CORRUPT);
     cr_expect_eq(map(0x40000000, OUT, 0x1000, rw), KC_ERR_CORRUPT);
     kc_plat_desc_store(w.desc_pa, w.desc);
+    cr_assert_eq(map(0x40001000, OUT + 0x1000, MIB2 - 0x1000, rw), KC_OK);
+    kc_plat_desc_store(w.desc_pa, w.desc & ~KC_BIT(1));
+    cr_expect_eq(kc_pt_join(&pt, kc_ia(0x40000000), 2), KC_ERR_CORRUPT);
+    kc_plat_desc_store(w.desc_pa, w.desc);
+    cr_expect_eq(kc_pt_join(&pt, kc_ia(0x40000000), 2), KC_OK);
 }
 #endif
 
