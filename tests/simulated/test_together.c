@@ -102,6 +102,10 @@ static void use_pool(uint32_t cpu, void *arg)
             break;
         case 2:
             (void)kc_pool_drain(&all.pool, cpu);
+            if (all.pool.cpu_count == 0) {
+                uint32_t cursor = 0;
+                (void)kc_pool_next_live(&all.pool, &cursor);
+            }
             break;
         default:
             if (*mine == NULL) {
@@ -172,6 +176,7 @@ static void ask_heap(uint64_t *seed, const void *mine)
     case 4:
         kc_frame_stats(&all.frames, &f);
         (void)kc_frame_owner_frames(&all.frames, KC_FRAME_OWNER_HEAP);
+        (void)kc_frames_balance(&all.frames);
         break;
     default:
         expect(mine == NULL || kc_heap_usable(&all.heap, mine) != 0);
