@@ -176,12 +176,12 @@ KC_NODISCARD kc_status_t kc_grace_offline(struct kc_grace *g, uint32_t cpu);
  * Nothing is freed here, so that it may be called where frees may not (in a scheduler).
  *
  * While CPUs report one at a time, an epoch ends with the report of the last one; where several
- * report at the same instant, with the next report of any. So an object that was deferred before
- * can be freed after KC_GRACE_EPOCHS + 1 such rounds.
+ * report at the same instant, with the next report of any. So when each CPU on line has reported
+ * KC_GRACE_EPOCHS times, each time all of them, what was deferred before can be freed.
  *
  * Returns true if kc_grace_reclaim() has something to free. False for a CPU off line, whose report
  * says nothing new.
- * Cost:    O(1); while a grace period is under way O(CPUs), and one atomic operation an epoch
+ * Cost:    O(CPUs) loads; one atomic read-modify-write an epoch, by one of the CPUs
  * Context: any on that CPU, interrupts included, or nobody runs under it; not reading
  */
 bool kc_grace_quiescent(struct kc_grace *g, uint32_t cpu);
