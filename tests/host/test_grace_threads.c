@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Deferred frees among CPUs, which are threads here: two replace objects, two read them. */
+#include <pthread.h>
+
+#include <host.h>
+
+#include "grace_race.h"
+#include "kc_test.h"
+
+#define WRITERS 2u
+#define CPUS    4u
+#define ROUNDS  3000u
+
+static struct grace_race race;
+static pthread_barrier_t together;
+
+static void *run(void *arg)
+{
+    uint32_t cpu = (uint32_t)(uintptr_t)arg;
+    host_cpu_set(cpu);
+    pthread_barrier_wait(&together);
+    if (cpu < WRITERS) {
+        gr_write(&race, cpu);
+    } else {
+        gr_read(&race, cpu);
+    }
+    return NULL;
+}
+
+Test(grace_threads, readers_keep_what_they_hold)
+{
+    pthread_t thread[CPUS];
+    cr_assert(gr_start(&race, kc_test_seed(), WRITERS, ROUNDS));
+    cr_assert_eq(pthread_barrier_init(&together, NULL, CPUS), 0);
+    for (uintptr_t i = 0; i < CPUS; i++) {
+        cr_assert_eq(pthread_create(&thread[i], NULL, run, (void *)i), 0);
+    }
+    for (uint32_t i = 0; i < CPUS; i++) {
+        pthread_join(thread[i], NULL);
+    }
+    pthread_barrier_destroy(&together);
+    cr_expect_eq(race.wrong, 0, "broken: 0x%x", race.wrong);
+    cr_expect_gt(race.looked, 0);
+    cr_expect_null(gr_finish(&race));
+}
