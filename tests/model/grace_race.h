@@ -11,6 +11,12 @@
  *
  *  I1  an object does not change while it is held;
  *  I2  it is whole: its second word is of its first.
+ *
+ * The other way round, a *teller* writes notes plainly, and for each defers an object. When that is
+ * free, it says so by a number that orders nothing. A *hearer* that sees the number, and has
+ * reported or come on line since, reads the note plainly.
+ *
+ *  I3  the note is what was written.
  */
 #ifndef GRACE_RACE_H
 #define GRACE_RACE_H
@@ -19,12 +25,14 @@
 
 #include "kc_bytes.h"
 
-#define GR_SLOTS  4u
-#define GR_BLOCKS 96u
-#define GR_QUEUE  20u
-#define GR_BYTES  32u
-#define GR_HOLDS  3u  /* looks at an object that is held */
-#define GR_AWAY   32u /* rounds from one absence to the next */
+#define GR_SLOTS   4u
+#define GR_BLOCKS  96u
+#define GR_QUEUE   20u
+#define GR_BYTES   32u
+#define GR_HOLDS   3u   /* looks at an object that is held */
+#define GR_AWAY    32u  /* rounds from one absence to the next */
+#define GR_MOMENTS 200u /* of an absence, fewer than */
+#define GR_NOTES   256u
 
 struct grace_race {
     struct kc_grace g;
@@ -36,6 +44,8 @@ struct grace_race {
     uint32_t writers, rounds;
     uint32_t writing; /* writers that are not done */
     uint32_t looked;
+    uint32_t told; /* atomic, relaxed: notes whose grace period has passed */
+    uint64_t note[GR_NOTES];
     uint32_t wrong; /* sum of 1 << 4 (n - 1) for each In broken: read in hexadecimal */
     KC_ALIGNED(64)
     unsigned char memory[KC_POOL_MEMORY_BYTES(GR_BYTES, 8u, GR_BLOCKS, KC_CPUS_MAX)];
@@ -78,14 +88,27 @@ static inline bool gr_start(struct grace_race *race, uint64_t seed, uint32_t wri
     return good;
 }
 
-static inline void gr_rest(struct grace_race *race, uint32_t cpu, uint32_t round)
+/* Away for a while: other CPUs go on without this one. */
+static inline void gr_away(struct grace_race *race, uint32_t cpu, uint32_t moments)
 {
-    (void)kc_grace_quiescent(&race->g, cpu);
-    (void)kc_grace_reclaim(&race->g, cpu);
-    if (round % GR_AWAY == GR_AWAY - 1) {
-        gr_must(race, 1, kc_grace_offline(&race->g, cpu) == KC_OK);
+    gr_must(race, 1, kc_grace_offline(&race->g, cpu) == KC_OK);
+    for (uint32_t i = 0; i < moments; i++) {
         kc_plat_relax();
-        gr_must(race, 1, kc_grace_online(&race->g, cpu) == KC_OK);
+    }
+    gr_must(race, 1, kc_grace_online(&race->g, cpu) == KC_OK);
+}
+
+/* Holds nothing: reports, frees, or both, so that each must do without the other's orders. */
+static inline void gr_rest(struct grace_race *race, uint32_t cpu, uint64_t x)
+{
+    if (x % 4 != 0) {
+        (void)kc_grace_quiescent(&race->g, cpu);
+    }
+    if (x % 4 != 1) {
+        (void)kc_grace_reclaim(&race->g, cpu);
+    }
+    if (x / 4 % GR_AWAY == 0) {
+        gr_away(race, cpu, (uint32_t)(x / 256 % GR_MOMENTS));
     }
     kc_plat_relax();
 }
@@ -100,11 +123,11 @@ static inline void gr_write(struct grace_race *race, uint32_t cpu)
             uint64_t **slot = &race->slot[kc_random(&seed) % GR_SLOTS];
             uint64_t *old = __atomic_exchange_n(slot, p, __ATOMIC_ACQ_REL);
             while (kc_grace_free(&race->g, kc_grace_pool(&race->pool), old) != KC_OK) {
-                gr_rest(race, cpu, i);
+                gr_rest(race, cpu, kc_random(&seed));
             }
         }
         if (p == NULL || kc_random(&seed) % 4 != 0) {
-            gr_rest(race, cpu, i);
+            gr_rest(race, cpu, kc_random(&seed));
         }
     }
     gr_must(race, 1, kc_grace_offline(&race->g, cpu) == KC_OK);
@@ -125,9 +148,51 @@ static inline void gr_read(struct grace_race *race, uint32_t cpu)
             gr_must(race, 1, p[0] == stamp);
         }
         __atomic_fetch_add(&race->looked, 1, __ATOMIC_RELAXED);
-        gr_rest(race, cpu, i);
+        gr_rest(race, cpu, kc_random(&seed));
     }
     gr_must(race, 1, kc_grace_offline(&race->g, cpu) == KC_OK);
+}
+
+static inline void gr_tell(struct grace_race *race, uint32_t cpu)
+{
+    gr_must(race, 3, kc_grace_online(&race->g, cpu) == KC_OK);
+    for (uint32_t i = 0; i < GR_NOTES; i++) {
+        race->note[i] = race->seed + i;
+        uint64_t *p = gr_object(race, i);
+        gr_must(race, 3, p != NULL);
+        gr_must(race, 3, kc_grace_free(&race->g, kc_grace_pool(&race->pool), p) == KC_OK);
+        while (kc_grace_reclaim(&race->g, cpu) == 0) {
+            (void)kc_grace_quiescent(&race->g, cpu);
+            kc_plat_relax();
+        }
+        __atomic_store_n(&race->told, i + 1, __ATOMIC_RELAXED);
+    }
+    gr_must(race, 3, kc_grace_offline(&race->g, cpu) == KC_OK);
+}
+
+static inline void gr_hear(struct grace_race *race, uint32_t cpu)
+{
+    uint32_t heard = 0;
+    gr_must(race, 3, kc_grace_online(&race->g, cpu) == KC_OK);
+    while (heard < GR_NOTES) {
+        uint32_t told = heard;
+        /* What is told while this CPU is on line had to wait for its reports; else it comes back.
+         */
+        if (heard % 8 < 4) {
+            (void)kc_grace_quiescent(&race->g, cpu);
+            told = __atomic_load_n(&race->told, __ATOMIC_RELAXED);
+        } else {
+            gr_must(race, 3, kc_grace_offline(&race->g, cpu) == KC_OK);
+            kc_plat_relax();
+            told = __atomic_load_n(&race->told, __ATOMIC_RELAXED);
+            gr_must(race, 3, kc_grace_online(&race->g, cpu) == KC_OK);
+        }
+        for (; heard < told; heard++) {
+            gr_must(race, 3, race->note[heard] == race->seed + heard);
+        }
+        kc_plat_relax();
+    }
+    gr_must(race, 3, kc_grace_offline(&race->g, cpu) == KC_OK);
 }
 
 /* On one CPU, when all others are done. A sentence if something is wrong. */
@@ -146,7 +211,7 @@ static inline const char *gr_finish(struct grace_race *race)
     if (s.pending != 0 || s.refuse_count != 0 || kc_misuse_total(&race->misuse) != 0) {
         return "objects are pending, or were freed twice";
     }
-    if (s.free_count < race->rounds / 2) {
+    if (s.free_count < (race->told != 0 ? race->told : race->rounds / 2)) {
         return "too few objects were freed";
     }
     for (uint32_t i = 0; i < GR_SLOTS; i++) {

@@ -37,3 +37,25 @@ Test(grace_cpus, readers_keep_what_they_hold)
     cr_expect_gt(race->looked, ROUNDS / 8);
     cr_expect_null(gr_finish(race));
 }
+
+static void tell(uint32_t cpu, void *arg)
+{
+    (void)arg;
+    if (cpu == 0) {
+        gr_tell(race, cpu);
+    } else {
+        gr_hear(race, cpu);
+    }
+}
+
+Test(grace_cpus, what_came_before_a_free_is_seen_after_its_grace_period)
+{
+    struct kc_boot_info info;
+    cr_assert(kc_test_ram(RAM_BYTES, &info));
+    race = (struct grace_race *)kc_plat_ram(info.range[0].base);
+    cr_assert(gr_start(race, kc_test_seed(), 1, 0));
+    kc_test_on_cpus(tell, NULL);
+    cr_expect_eq(race->wrong, 0, "broken: 0x%x", race->wrong);
+    cr_expect_eq(race->told, GR_NOTES);
+    cr_expect_null(gr_finish(race));
+}
