@@ -32,7 +32,7 @@ static void *tell(void *arg)
     uint32_t cpu = (uint32_t)(uintptr_t)arg;
     host_cpu_set(cpu);
     pthread_barrier_wait(&together);
-    if (cpu == 0) {
+    if (cpu == CPUS - 1) {
         gr_tell(&race, cpu);
     } else {
         gr_hear(&race, cpu);

@@ -101,13 +101,13 @@ static inline void gr_away(struct grace_race *race, uint32_t cpu, uint32_t momen
 /* Holds nothing: reports, frees, or both, so that each must do without the other's orders. */
 static inline void gr_rest(struct grace_race *race, uint32_t cpu, uint64_t x)
 {
-    if (x % 4 != 0) {
+    if (x % 8 < 3) {
         (void)kc_grace_quiescent(&race->g, cpu);
     }
-    if (x % 4 != 1) {
+    if (x % 8 != 0) {
         (void)kc_grace_reclaim(&race->g, cpu);
     }
-    if (x / 4 % GR_AWAY == 0) {
+    if (x / 8 % GR_AWAY == 0) {
         gr_away(race, cpu, (uint32_t)(x / 256 % GR_MOMENTS));
     }
     kc_plat_relax();

@@ -354,13 +354,11 @@ static bool take_ripe(struct kc_grace *g, struct kc_grace_cpu *c, uint32_t epoch
 }
 
 /* A ripe entry of this CPU. */
-static bool take_own(struct kc_grace *g, uint32_t cpu, struct kc_grace_entry *out)
+static bool take_own(struct kc_grace *g, uint32_t cpu, uint32_t epoch, struct kc_grace_entry *out)
 {
     struct kc_grace_cpu *c = &g->cpu[cpu];
     uint64_t irq = kc_plat_irq_save();
-    /* Acquire: with what every reader did before the epochs that have ended. */
-    uint64_t state = __atomic_load_n(&g->state, __ATOMIC_ACQUIRE);
-    bool taken = c->is_on != 0 && take_ripe(g, c, epoch_of(state), out);
+    bool taken = c->is_on != 0 && take_ripe(g, c, epoch, out);
     kc_plat_irq_restore(irq);
     return taken;
 }
@@ -377,7 +375,7 @@ static bool has_orphans(const struct kc_grace *g)
 }
 
 /* A ripe entry of a CPU off line, unless somebody else is about them. */
-static bool take_orphan(struct kc_grace *g, struct kc_grace_entry *out)
+static bool take_orphan(struct kc_grace *g, uint32_t epoch, struct kc_grace_entry *out)
 {
     bool taken = false;
     if (!has_orphans(g)) {
@@ -385,9 +383,8 @@ static bool take_orphan(struct kc_grace *g, struct kc_grace_entry *out)
     }
     uint64_t irq = kc_plat_irq_save();
     if (kc_lock_try(&g->lock)) {
-        uint64_t state = __atomic_load_n(&g->state, __ATOMIC_ACQUIRE); /* as take_own() */
         for (uint32_t i = 0; i < g->cpu_count && !taken; i++) {
-            taken = g->cpu[i].is_on == 0 && take_ripe(g, &g->cpu[i], epoch_of(state), out);
+            taken = g->cpu[i].is_on == 0 && take_ripe(g, &g->cpu[i], epoch, out);
         }
         kc_lock_release(&g->lock);
     }
@@ -427,8 +424,10 @@ uint32_t kc_grace_reclaim(struct kc_grace *g, uint32_t cpu)
     if (cpu >= g->cpu_count) {
         return 0;
     }
+    /* Acquire: with what every reader did before the epochs that have ended. */
+    uint32_t epoch = epoch_of(__atomic_load_n(&g->state, __ATOMIC_ACQUIRE));
     /* Those of CPUs off line first: they are finite, and nobody defers more. */
-    while (count < KC_GRACE_FREES && (take_orphan(g, &e) || take_own(g, cpu, &e))) {
+    while (count < KC_GRACE_FREES && (take_orphan(g, epoch, &e) || take_own(g, cpu, epoch, &e))) {
         give_back(g, &e);
         count++;
     }
