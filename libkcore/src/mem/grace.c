@@ -41,7 +41,7 @@
  * allocators' own rules hold. `wanted` lets epochs rest while nothing is deferred.
  *
  * Sources: P. McKenney and others, "User-Level Implementations of Read-Copy Update" (QSBR); K.
- * Fraser, "Practical lock-freedom", 5.2.3 (why three epochs); Linux's kfree_rcu(), FreeBSD's
+ * Fraser, "Practical lock-freedom" (epochs); Linux's kfree_rcu(), FreeBSD's
  * smr(9), Concurrency Kit's ck_epoch: their batches live in the objects or in allocated pages, ours
  * in what the caller gave.
  */
