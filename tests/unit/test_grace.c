@@ -11,7 +11,7 @@
 #define CPUS    GRACE_MODEL_CPUS
 #define ENTRIES 40u
 #define BLOCKS  64u
-#define BYTES   48u
+#define BYTES   160u
 #define STEPS   3000u
 
 static struct kc_misuse misuse;
@@ -303,6 +303,24 @@ Test(grace, what_is_deferred_twice_is_reported)
         cr_expect_str_eq(misuse.last.object, "p");
         cr_expect_eq(stats().refuse_count, 1);
     }
+    finish();
+}
+
+Test(grace, one_address_may_be_two_objects)
+{
+    static struct kc_pool inner;
+    start(1);
+    void *outer = block();
+    struct kc_pool_config config = {"inner", outer, BYTES, 8, 8, &misuse, 0, 0};
+    cr_assert_eq(kc_pool_init(&inner, &config), KC_OK);
+    void *p = kc_pool_alloc(&inner);
+    cr_assert_eq((uintptr_t)p, (uintptr_t)outer);
+    cr_expect_eq(kc_grace_free_pinned(&g, 0, kc_grace_pool(&inner), p), KC_OK);
+    cr_expect_eq(defer(0, outer), KC_OK);
+    report_all(1, KC_GRACE_EPOCHS);
+    cr_expect_eq(kc_grace_reclaim(&g, 0), 2);
+    cr_expect_eq(stats().refuse_count, 0);
+    cr_expect_eq(kc_misuse_total(&misuse), 0);
     finish();
 }
 

@@ -40,7 +40,7 @@
  * the lock's, which also covers going on and off line. Objects are freed with neither: the
  * allocators' own rules hold. `wanted` lets epochs rest while nothing is deferred.
  *
- * Sources: P. McKenney and others, "User-Level Implementations of Read-Copy Update" (QSBR); K.
+ * Sources: M. Desnoyers and others, "User-Level Implementations of Read-Copy Update" (QSBR); K.
  * Fraser, "Practical lock-freedom" (epochs); Linux's kfree_rcu(), FreeBSD's
  * smr(9), Concurrency Kit's ck_epoch: their batches live in the objects or in allocated pages, ours
  * in what the caller gave.
@@ -265,10 +265,14 @@ static uint32_t place(const struct kc_grace *g, const struct kc_grace_cpu *c, ui
 }
 
 #if KC_HARDENING >= KC_HARDENING_FULL
-static bool is_queued(const struct kc_grace *g, const struct kc_grace_cpu *c, const void *ptr)
+static bool is_queued(const struct kc_grace *g, const struct kc_grace_cpu *c, kc_grace_from_t from,
+                      const void *ptr)
 {
     for (uint32_t i = 0; i < pending_of(c); i++) {
-        if (c->entry[place(g, c, i)].ptr == ptr) {
+        const struct kc_grace_entry *e = &c->entry[place(g, c, i)];
+        /* The same address may be two objects: a pool's block, and the heap's that the pool is in.
+         */
+        if (e->ptr == ptr && e->from.word == from.word) {
             return true;
         }
     }
@@ -289,7 +293,7 @@ static kc_status_t defer(struct kc_grace *g, uint32_t cpu, kc_grace_from_t from,
     }
     uint32_t count = pending_of(c);
 #if KC_HARDENING >= KC_HARDENING_FULL
-    if (is_queued(g, c, ptr)) {
+    if (is_queued(g, c, from, ptr)) {
         report(g, KC_MISUSE_DOUBLE_FREE, where, (uintptr_t)ptr, 0);
         return KC_ERR_STATE;
     }
