@@ -175,7 +175,7 @@ static inline void gr_hear(struct grace_race *race, uint32_t cpu)
     uint32_t heard = 0;
     gr_must(race, 3, kc_grace_online(&race->g, cpu) == KC_OK);
     while (heard < GR_NOTES) {
-        uint32_t told = heard;
+        uint32_t told;
         /* What is told while this CPU is on line had to wait for its reports; else it comes back.
          */
         if (heard % 8 < 4) {
