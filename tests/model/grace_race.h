@@ -25,8 +25,9 @@
 
 #include "kc_bytes.h"
 
-#define GR_SLOTS   4u
-#define GR_BLOCKS  96u
+#define GR_SLOTS 4u
+/* So many that no CPU finds none for what the others keep. */
+#define GR_BLOCKS  (KC_CPUS_MAX * (KC_POOL_CPU_KEEPS + GR_QUEUE) + 64u)
 #define GR_QUEUE   20u
 #define GR_BYTES   32u
 #define GR_HOLDS   3u   /* looks at an object that is held */
