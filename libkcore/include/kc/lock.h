@@ -31,6 +31,7 @@ enum kc_lock_rank {
     KC_RANK_RESERVE,
     KC_RANK_ACCOUNT,
     KC_RANK_ARENA,
+    KC_RANK_GRACE,
     KC_RANK_TRACK,
     KC_RANK_PT,
     KC_RANK_ASPACE,
