@@ -390,7 +390,7 @@ Test(pool, drain_brings_back_what_a_cpu_keeps)
 /* What the stock has to give: eight at a time, or, where it has fewer, one. */
 Test(pool, a_refill_takes_eight_or_one)
 {
-    void *b[MANY];
+    void *b[MANY] = {NULL};
     cr_assert_eq(make_for(9000, 40, 0, 0, 2), KC_OK);
     uint32_t n = pool.capacity;
     cr_assert_leq(n, MANY);

@@ -5,6 +5,7 @@
  * Small sizes go to a kc_cache for each of 64 size classes, made when first asked for: 8-byte steps
  * to 128 bytes, then eight steps to each doubling, up to KC_HEAP_SMALL_MAX. Larger ones are runs of
  * whole frames. No block has a header: what a pointer is, is found through the frame records.
+ * Blocks that readers without a lock may still look at are freed through kc/grace.h.
  */
 #ifndef KC_HEAP_H
 #define KC_HEAP_H

@@ -298,7 +298,7 @@ KC_INLINE uint32_t take_some(struct kc_cache *c, const struct slab_view *v,
     unsigned char *base = v->base + (size_t)w * 32 * stride;
 #if KC_MAG_HAS_STATE
     uint32_t bytes_offset = c->shape[v->order].bytes_offset;
-    uint8_t *state = bytes_offset == 0 ? NULL : v->base + bytes_offset + w * 32;
+    uint8_t *state = bytes_offset == 0 ? NULL : v->base + bytes_offset + (size_t)w * 32;
 #endif
     for (struct kc_cache_entry *e = end; e != out; bits &= bits - 1) {
         uint32_t i = (uint32_t)__builtin_ctz(bits);

@@ -22,9 +22,10 @@ static kc_status_t check_counts(const struct kc_pool *p, struct kc_pool_fault *w
             return broken(where, 1, c, KC_POOL_CPU_BLOCKS, kc_mag_count(&m->mag));
         }
         uint32_t end = m->run_left != 0 ? m->run + m->run_left : 0;
-        uintptr_t known = p->fresh;
 #if POOL_HAS_STATE
-        known = m->known;
+        uintptr_t known = m->known;
+#else
+        uintptr_t known = p->fresh;
 #endif
         if (known > p->fresh || end > known) {
             return broken(where, 6, c, p->fresh, known);
