@@ -6,6 +6,7 @@
  * the judge of each pair of accesses, the counts at the end are another.
  */
 #include <kc/account.h>
+#include <kc/aspace.h>
 #include <kc/early.h>
 #include <kc/frame.h>
 #include <kc/heap.h>
@@ -41,6 +42,9 @@ static struct {
     struct kc_track_owner owners[4];
     struct kc_track_item items[64];
     kc_track_owner_t owner;
+    struct kc_asids asids;
+    struct kc_aspace space;
+    struct kc_area areas[2 * KC_CPUS_MAX];
     uint64_t seed;
     uint32_t added, cleaned;
     uint32_t wrong;
@@ -418,5 +422,86 @@ Test(together, tracker)
     cr_expect_eq(kc_track_owner_kill(&all.track, all.owner, NULL), KC_OK);
     cr_expect_eq(all.cleaned, all.added);
     cr_expect_eq(kc_track_fini(&all.track), KC_OK);
+    finish();
+}
+
+/* ---- address space --------------------------------------------------------------------------- */
+
+#define PAGE  UINT64_C(4096)
+#define BASE  KC_MIB(2)
+#define PAGES 3u
+
+static const struct kc_pt_attr user_rw = {KC_PT_R | KC_PT_W | KC_PT_USER, KC_A64_MEM_NORMAL, false};
+static const struct kc_pt_attr user_r = {KC_PT_R | KC_PT_USER, KC_A64_MEM_NORMAL, false};
+
+/* A translation fault of a write from EL0 at level 3. */
+static enum kc_aspace_verdict write_fault(uint64_t far)
+{
+    struct kc_a64_syndrome syndrome;
+    kc_a64_esr_decode(UINT64_C(0x92000047), &syndrome);
+    return kc_aspace_fault(&all.space, &syndrome, far);
+}
+
+/* An area of this CPU's own in the space of all, lazy: pages come with faults, and by hand. */
+static void use_space(uint32_t cpu, void *arg)
+{
+    uint64_t seed = all.seed + 977 * (uint64_t)cpu;
+    struct kc_aspace_request rq = {.bytes = PAGES * PAGE, .guard_bytes = PAGE};
+    kc_ia_t ia = kc_ia(0);
+    bool held = false;
+    (void)arg;
+    rq.flags = KC_AREA_LAZY;
+    rq.attr = user_rw;
+    for (uint32_t i = 0; i < ROUNDS / 4; i++) {
+        struct kc_area a;
+        kc_ia_t at = kc_ia(kc_ia_raw(ia) + below(&seed, PAGES) * PAGE);
+        if (!held) {
+            held = kc_aspace_reserve(&all.space, &rq, &ia) == KC_OK;
+            expect(held);
+            continue;
+        }
+        switch (below(&seed, 6)) {
+        case 0:
+            expect(kc_aspace_find(&all.space, at, &a) && kc_ia_raw(ia) == a.base);
+            break;
+        case 1:
+            (void)!kc_aspace_unmap(&all.space, at, PAGE);
+            break;
+        case 2:
+            (void)!kc_aspace_protect(&all.space, at, PAGE, user_r);
+            break;
+        case 3:
+            expect(kc_aspace_release(&all.space, ia) == KC_OK);
+            held = false;
+            break;
+        default:
+            (void)write_fault(kc_ia_raw(at));
+            break;
+        }
+    }
+    expect(!held || kc_aspace_release(&all.space, ia) == KC_OK);
+}
+
+Test(together, address_space)
+{
+    struct kc_aspace_config c = {.kind = KC_ASPACE_USER,
+                                 .name = "s",
+                                 .frames = &all.frames,
+                                 .asids = &all.asids,
+                                 .format = {KC_A64_STAGE1, 12, 48, 40, 0, 0, 0},
+                                 .base = kc_ia(BASE),
+                                 .bytes = KC_MIB(64),
+                                 .areas = all.areas,
+                                 .area_max = KC_ARRAY_COUNT(all.areas)};
+    kc_pa_t root;
+    start();
+    cr_assert_eq(kc_frame_alloc(&all.frames, 0, KC_FRAME_ZERO, KC_FRAME_OWNER_KERNEL, &root),
+                 KC_OK);
+    cr_assert_eq(kc_asids_init(&all.asids, 8, root), KC_OK);
+    cr_assert_eq(kc_aspace_init(&all.space, &c), KC_OK);
+    kc_test_on_cpus(use_space, NULL);
+    cr_expect_eq(kc_aspace_check(&all.space, NULL), KC_OK);
+    cr_expect_eq(kc_aspace_fini(&all.space), KC_OK);
+    cr_expect_eq(kc_frame_free(&all.frames, root, 0), KC_OK);
     finish();
 }
