@@ -580,6 +580,7 @@ Test(pool, check_sees_each_broken_invariant)
     EXPECT_BROKEN(3, pool.none.state[0], (uint8_t)KC_MAG_FREE);
     EXPECT_BROKEN(3, pool.none.state[1], (uint8_t)KC_MAG_LIVE);
     EXPECT_BROKEN(3, pool.none.state[3], (uint8_t)0);
+    EXPECT_BROKEN(3, pool.lost, 1u);
     EXPECT_BROKEN(4, pool.none.state, pool.none.state + 1);
 #else
     void **stack = pool.stack;
