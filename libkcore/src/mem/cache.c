@@ -44,7 +44,7 @@
  * second ring, of the caches whose magazines may stay filled there; what is pushed out is emptied,
  * an object at each slow call.
  *
- * Whether an object is live already, at hardening checked: objects of up to 1,024 bytes have a
+ * Whether an object is live already, at hardening checked: objects below 1,024 bytes have a
  * state byte each, in the slab behind the map, written by whoever has the object. Of greater ones
  * magazines are short: they are looked through, then the map. Either way the pointer is first
  * divided exactly: its slab is known from the frame records, its place in it is a whole one below

@@ -186,12 +186,12 @@ uint64_t kc_cache_priv_slab_drop_empty(struct kc_cache *c)
 
 /* ---- layout --------------------------------------------------------------------------------- */
 
-/* Objects up to that have state bytes; of others, magazines are short enough to look through. */
-#define STATE_BYTES_MAX 1024u
+/* Objects below that have state bytes; of others, magazines are short enough to look through. */
+#define STATE_BYTES_BELOW 1024u
 
 static bool has_state_bytes(const struct kc_cache *c)
 {
-    return KC_MAG_HAS_STATE && c->cpu_count != 0 && c->stride <= STATE_BYTES_MAX;
+    return KC_MAG_HAS_STATE && c->cpu_count != 0 && c->stride < STATE_BYTES_BELOW;
 }
 
 /* Bytes of state in a slab of so many objects. */
