@@ -577,6 +577,7 @@ Test(heap, check_sees_each_broken_invariant)
     cr_assert(kc_frame_find(&frames, kc_plat_ram_pa(p + 4 * 4096), &further));
     EXPECT_BROKEN(1, heap.cache[0]->out, 9u);
     EXPECT_BROKEN(1, heap.cache[0]->stride, 24u);
+    EXPECT_BROKEN(1, heap.cache[0]->object_bytes, 7u);
     EXPECT_BROKEN(1, heap.cache[0]->set, NULL);
     EXPECT_BROKEN(1, heap.cache[1], heap.cache[0]);
     EXPECT_BROKEN(1, heap.own.count, 0u);

@@ -258,6 +258,9 @@ Test(pt, join_refuses_what_is_no_block)
     cr_expect_eq(kc_pt_join(&pt, kc_ia(MIB2), 2), KC_ERR_ABSENT, "a hole");
     cr_assert_eq(map(MIB2 + 0x7000, OUT, 0x1000, rw), KC_OK);
     cr_expect_eq(kc_pt_join(&pt, kc_ia(MIB2), 2), KC_ERR_STATE, "not one run");
+    cr_assert_eq(map(5 * MIB2, 5 * MIB2, 0x1000, rw), KC_OK);
+    cr_assert_eq(map(5 * MIB2 + 0x1000, OUT, MIB2 - 0x1000, rw), KC_OK);
+    cr_expect_eq(kc_pt_join(&pt, kc_ia(5 * MIB2), 2), KC_ERR_STATE, "nor this, well begun");
     cr_assert_eq(map(3 * MIB2, 3 * MIB2, MIB2, rw), KC_OK);
     cr_expect_eq(kc_pt_join(&pt, kc_ia(3 * MIB2), 2), KC_ERR_ABSENT, "a block already");
 }
