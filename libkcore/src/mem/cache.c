@@ -684,7 +684,7 @@ static __attribute__((noinline)) kc_status_t free_any(struct kc_cache *c, void *
     struct kc_frame_found found;
     if (frame_find(c->frames, kc_frame_ptr_pa(c->frames, ptr), &found) &&
         found.owner == KC_FRAME_OWNER_CACHE && found.data == (uintptr_t)c) {
-        return kc_cache_priv_free_slow(c, ptr, found.record, found.offset, site);
+        return kc_cache_priv_free_slow(c, ptr, found.record, (size_t)found.offset, site);
     }
     return ptr == NULL ? KC_OK : free_alone(c, ptr, site);
 }

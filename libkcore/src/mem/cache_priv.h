@@ -392,7 +392,7 @@ KC_INLINE kc_status_t cache_free_pinned(struct kc_cache *c, const struct kc_fram
 {
     return KC_LIKELY(cache_free_quick(c, found, ptr))
                ? KC_OK
-               : kc_cache_priv_free_slow(c, ptr, found->record, found->offset, site);
+               : kc_cache_priv_free_slow(c, ptr, found->record, (size_t)found->offset, site);
 }
 
 KC_INLINE kc_status_t cache_free_masked(struct kc_cache *c, const struct kc_frame_found *found,
@@ -403,7 +403,7 @@ KC_INLINE kc_status_t cache_free_masked(struct kc_cache *c, const struct kc_fram
         kc_plat_irq_restore(irq);
         return KC_OK;
     }
-    return kc_cache_priv_free_masked(c, ptr, found->record, found->offset, site, irq);
+    return kc_cache_priv_free_masked(c, ptr, found->record, (size_t)found->offset, site, irq);
 }
 
 #endif
