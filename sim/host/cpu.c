@@ -21,6 +21,21 @@ KC_STATIC_ASSERT(KC_CPUS_MAX <= 64, "a bit for each CPU");
 
 static __thread uint64_t timer_at = UINT64_MAX;
 
+#define RELAX_SPINS 32u /* of so many calls of kc_plat_relax() one gives the processor away */
+static __thread uint32_t relaxed;
+
+/* A moment in which the other thread of a core has the core to itself. */
+static void spin(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield" ::: "memory");
+#else
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+#endif
+}
+
 uint64_t host_irq_pending;
 static uint64_t ipi_sent; /* bit n: CPU n was interrupted by kc_plat_ipi() */
 
@@ -85,7 +100,12 @@ void kc_plat_relax(void)
     if (host_irq == HOST_IRQ_OPEN || host_irq == HOST_IRQ_SHARED) {
         host_irq_take();
     }
-    sched_yield();
+    /* Whoever is waited for mostly runs, on another processor of the host; but not always. */
+    if (++relaxed % RELAX_SPINS != 0) {
+        spin();
+    } else {
+        sched_yield();
+    }
 }
 
 void kc_plat_event(void)

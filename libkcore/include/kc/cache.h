@@ -230,8 +230,8 @@ KC_NODISCARD void *kc_cache_alloc_pinned(struct kc_cache *c, uint32_t flags);
  *          KC_ERR_STATE  DOUBLE_FREE: the object is free, or ptr lies in free frames
  *          KC_ERR_CORRUPT  CORRUPT (full): bytes behind it were written; it *is* free now
  * Cost:    kc_frame_find() and a push; or, where the magazine is full, one lock hold in which the
- *          object goes to its slab, and when a slab empties in a set perhaps another, with one
- *          kc_frame_free()
+ *          object goes to its slab (with three more if it had to wait for the lock), and when a
+ *          slab empties in a set perhaps another, with one kc_frame_free()
  * Context: any, interrupts included; the pinned form: see the top
  */
 kc_status_t kc_cache_free(struct kc_cache *c, void *ptr);

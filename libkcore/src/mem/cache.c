@@ -38,11 +38,11 @@
  * Magazines. With CPUs configured, each has a *magazine* (kc/mag.h), made when the CPU first needs
  * it. What is in one is out of its slab, as what is live: the slab's map knows no difference. An
  * allocation pops; an empty magazine takes a few from the fullest slab. A free pushes; what a full
- * one has no room for goes to its slab, so that no call brings more than one object back. Its limit
- * begins at one and doubles while it is much used, and before that it has room for no more, so that
- * the many types of which there are few keep little from each other. In a set, each CPU has a
- * second ring, of the caches whose magazines may stay filled there; what is pushed out is emptied,
- * an object at each slow call.
+ * one has no room for goes to its slab, alone, unless other CPUs are at the lock just then. Its
+ * limit begins at one and doubles while it is much used, and before that it has room for no more,
+ * so that the many types of which there are few keep little from each other. In a set, each CPU has
+ * a second ring, of the caches whose magazines may stay filled there; what is pushed out is
+ * emptied, an object at each slow call.
  *
  * Whether an object is live already, at hardening checked: objects below 1,024 bytes have a
  * state byte each, in the slab behind the map, written by whoever has the object. Of greater ones
@@ -302,12 +302,13 @@ static bool is_kept(const struct kc_cache *c, const void *object)
     return false;
 }
 
-void kc_cache_priv_flush(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t n)
+/* Up to n objects of this CPU's magazine go to their slabs. As kc_cache_priv_slab_give(); the lock
+ * is held. */
+static bool flush_held(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t n)
 {
     uint32_t count = kc_mag_count(&m->mag);
     bool spare = false;
     n = n < count ? n : count;
-    kc_lock_enter(&c->lock);
     for (; n > 0; n--) {
         struct slab_view v;
         uint32_t i = view_of(c, cache_entries(m)[--count].object, &v);
@@ -316,6 +317,13 @@ void kc_cache_priv_flush(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t n)
     }
     /* Release: who misses it in the magazine sees it in the map. */
     __atomic_store_n(&m->mag.count, count, __ATOMIC_RELEASE);
+    return spare;
+}
+
+void kc_cache_priv_flush(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t n)
+{
+    kc_lock_enter(&c->lock);
+    bool spare = flush_held(c, m, n);
     kc_lock_leave(&c->lock);
     if (KC_UNLIKELY(spare)) {
         kc_cache_priv_set_spare(c->set, c);
@@ -638,11 +646,21 @@ KC_INLINE struct kc_cache_cpu *make_room(struct kc_cache *c)
     return m;
 }
 
-/* Gives a live object that just became free to its slab. */
-KC_INLINE void give(struct kc_cache *c, const struct slab_view *v, uint32_t object)
+/*
+ * Gives an object that just became free to its slab. Who has to wait for the lock, because other
+ * CPUs use it as much, brings a few of the full magazine back as well, and so comes less often.
+ */
+KC_INLINE void give(struct kc_cache *c, struct kc_cache_cpu *m, const struct slab_view *v,
+                    uint32_t object)
 {
-    kc_lock_enter(&c->lock);
+    bool waits = !kc_lock_try(&c->lock);
+    if (KC_UNLIKELY(waits)) {
+        kc_lock_enter(&c->lock);
+    }
     bool spare = kc_cache_priv_slab_give(c, v, object);
+    if (KC_UNLIKELY(waits)) {
+        spare = flush_held(c, m, CACHE_FLUSH_MORE) || spare;
+    }
     kc_lock_leave(&c->lock);
     if (KC_UNLIKELY(spare)) {
         kc_cache_priv_set_spare(c->set, c);
@@ -672,7 +690,7 @@ kc_status_t kc_cache_priv_free_slow(struct kc_cache *c, void *ptr, struct kc_fra
     if (count < m->mag.limit) {
         cache_push(m, count, ptr, state);
     } else {
-        give(c, &v, object);
+        give(c, m, &v, object);
     }
     return KC_OK;
 }

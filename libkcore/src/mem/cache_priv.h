@@ -103,6 +103,7 @@ KC_INLINE uint32_t slab_bin(const struct kc_cache_shape *shape, uint32_t free)
 #define CACHE_REDZONE     ((unsigned char)0xbb)
 
 #define CACHE_REFILL      4u  /* objects that a refill takes, at most */
+#define CACHE_FLUSH_MORE  3u  /* objects that a free which had to wait brings back beside its own */
 #define CACHE_ROOM_FIRST  1u  /* entries that a magazine has room for until it is much used */
 #define CACHE_HEAT        16u /* slow calls after which a magazine's limit doubles */
 
