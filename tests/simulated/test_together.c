@@ -21,7 +21,8 @@
 #define RAM_BYTES KC_MIB(4)
 #define ROUNDS    400u
 #define HELD      4u
-#define BLOCKS    120u
+#define BLOCKS    300u
+#define BURST     (KC_POOL_CPU_BLOCKS + 8u) /* more than a magazine holds: to the stock and back */
 #define BLOCK     48u
 
 static struct {
@@ -87,6 +88,19 @@ static uint64_t below(uint64_t *seed, uint64_t n)
 
 /* ---- pool ------------------------------------------------------------------------------------ */
 
+/* As many as there are, up to a burst, and all of them back. */
+static void burst_of_pool(void)
+{
+    void *held[BURST];
+    uint32_t count = 0;
+    while (count < BURST && (held[count] = kc_pool_alloc(&all.pool)) != NULL) {
+        count++;
+    }
+    for (; count > 0; count--) {
+        expect(kc_pool_free(&all.pool, held[count - 1]) == KC_OK);
+    }
+}
+
 static void use_pool(uint32_t cpu, void *arg)
 {
     uint64_t seed = all.seed + 977 * (uint64_t)cpu;
@@ -95,7 +109,10 @@ static void use_pool(uint32_t cpu, void *arg)
     (void)arg;
     for (uint32_t i = 0; i < ROUNDS; i++) {
         void **mine = &held[below(&seed, HELD)];
-        switch (below(&seed, 6)) {
+        switch (below(&seed, 7)) {
+        case 6:
+            burst_of_pool();
+            break;
         case 0:
             kc_pool_stats(&all.pool, &s);
             expect(s.live <= s.capacity);
