@@ -205,6 +205,20 @@ static void ask_heap(uint64_t *seed, const void *mine)
     }
 }
 
+/* Of one size, more than a magazine holds: what it has no room for goes to its slab. */
+static void burst_of_heap(size_t size)
+{
+    void *held[KC_CACHE_CPU_OBJECTS + 8u];
+    uint32_t count = 0;
+    while (count < KC_ARRAY_COUNT(held) &&
+           (held[count] = kc_heap_alloc(&all.heap, size, 0)) != NULL) {
+        count++;
+    }
+    for (; count > 0; count--) {
+        expect(kc_heap_free(&all.heap, held[count - 1]) == KC_OK);
+    }
+}
+
 static void use_heap(uint32_t cpu, void *arg)
 {
     uint64_t seed = all.seed + 977 * (uint64_t)cpu;
@@ -216,6 +230,8 @@ static void use_heap(uint32_t cpu, void *arg)
         size_t size = 1 + (size_t)below(&seed, what < 2 ? 20000 : 700);
         if (what == 7) {
             ask_heap(&seed, *mine);
+        } else if (what == 5 && i % 8 == 0) {
+            burst_of_heap(64);
         } else if (*mine == NULL) {
             *mine = kc_heap_alloc(&all.heap, size, 0);
         } else if (what == 6) {
