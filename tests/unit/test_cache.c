@@ -158,6 +158,12 @@ Test(cache, powers_of_two_pack_without_a_gap)
         cr_expect_eq(cache.shape[o].objects * bytes, KC_FRAME_BYTES << o, "%u", bytes);
         cr_expect_eq(cache.shape[o].state_offset, 0);
     }
+    for (uint32_t bytes = 1024; bytes <= 4096; bytes *= 2) {
+        cr_assert_eq(make_for(&cache, bytes, 0, 0, 2), KC_OK);
+        uint32_t o = cache.order_more;
+        cr_expect_eq(cache.shape[o].objects * bytes, KC_FRAME_BYTES << o, "%u", bytes);
+        cr_expect_eq(cache.shape[o].by_bytes, KC_MAG_HAS_STATE);
+    }
     cr_assert_eq(make(&cache, 8, 0, 0), KC_OK);
     cr_expect_geq(cache.shape[0].objects, 500);
 }
@@ -885,6 +891,29 @@ Test(cache, check_sees_each_broken_invariant)
     cr_assert_eq(kc_cache_fini(&cache), KC_OK);
     expect_nothing_held();
 }
+
+#if KC_MAG_HAS_STATE && !IS_FULL
+Test(cache, check_sees_broken_bytes_in_records)
+{
+    struct kc_frame_found found;
+    struct slab_view v;
+    cr_assert_eq(make_for(&cache, 4096, 0, 0, 1), KC_OK);
+    void *p = kc_cache_alloc(&cache, 0);
+    cr_assert(kc_frame_find(&frames, kc_plat_ram_pa(p), &found));
+    slab_view_make(&cache, found.record, found.base, &v);
+    cr_assert(v.by_bytes);
+    cr_assert_eq(p, v.base); /* object 0, and no other is out */
+    EXPECT_BROKEN(8, *slab_record_state(v.record, 0), KC_MAG_LOST);
+    EXPECT_BROKEN(8, *slab_record_state(v.record, 0), KC_MAG_FREE);
+    EXPECT_BROKEN(3, *slab_record_state(v.record, 0), KC_MAG_HOME);
+    EXPECT_BROKEN(8, *slab_record_state(v.record, 1), 0u);
+    EXPECT_BROKEN(2, *slab_record_state(v.record, v.objects), KC_MAG_HOME);
+    EXPECT_BROKEN(1, cache.shape[1].objects, 9u);
+    cr_assert_eq(kc_cache_free(&cache, p), KC_OK);
+    cr_assert_eq(kc_cache_fini(&cache), KC_OK);
+    expect_nothing_held();
+}
+#endif
 
 Test(cache, check_sees_a_broken_set)
 {

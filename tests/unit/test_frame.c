@@ -838,6 +838,10 @@ Test(frame, check_sees_each_broken_invariant)
     EXPECT_BROKEN(1, frames.bank[0].count, 1u);
     EXPECT_BROKEN(1, frame_places(frames.map)->index, 1u);
     EXPECT_BROKEN(3, s->fresh, s->fresh + 1);
+    EXPECT_BROKEN(3, frames.front.fresh, frames.front.fresh + 1);
+    EXPECT_BROKEN(3, frames.front.fresh_end, frames.front.fresh_end + 1);
+    EXPECT_BROKEN(3, frames.front.count, frames.front.count + 1);
+    EXPECT_BROKEN(3, frames.front.pfn, frames.front.pfn + 1);
     EXPECT_BROKEN(2, r->kind, frame_kind(KC_FRAME_USED, 11, OWNER));
     EXPECT_BROKEN(2, r->kind, 0u);
     EXPECT_BROKEN(4, first->u.link.prev, 3u);

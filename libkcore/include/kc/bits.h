@@ -105,7 +105,7 @@ KC_NODISCARD KC_INLINE bool kc_align_up(uint64_t v, uint64_t align, uint64_t *ou
 /** Floor of the binary logarithm; v is not 0. */
 KC_INLINE uint32_t kc_log2_floor(uint64_t v)
 {
-    return 63u - (uint32_t)__builtin_clzll(v);
+    return 63u ^ (uint32_t)__builtin_clzll(v); /* 63 minus it; this is one instruction on x86 */
 }
 
 /** Ceiling of the binary logarithm; v is not 0. */

@@ -55,7 +55,7 @@ KC_EXTERN_C_BEGIN
  * and doubles while it is much used. So no CPU keeps more free objects from the others.
  */
 #define KC_CACHE_CPU_OBJECTS 32u
-#define KC_CACHE_CPU_BYTES   8192u
+#define KC_CACHE_CPU_BYTES   32768u
 
 struct kc_cache_config {
     const char *name;    /* copied, cut to KC_CACHE_NAME_CHARS - 1; NULL is "" */
@@ -73,14 +73,12 @@ struct kc_cache_config {
     uint32_t cpu_count;       /* CPUs 0 to cpu_count - 1 have magazines; others take the lock */
 };
 
-/* How a slab of one order is laid out. Private. */
+/* How a slab of one order is laid out; the rest is in struct kc_cache. Private. */
 struct kc_cache_shape {
     uint16_t objects;      /* 0: this order is not used */
-    uint16_t state_offset; /* of the slab's state in the slab; 0: in its second frame record */
+    uint16_t state_offset; /* of the slab's state in the slab; 0: in its frame records */
     uint16_t bytes_offset; /* of the objects' state bytes in the slab; 0: there are none */
-    uint16_t site_offset;  /* hardening full: of the sites of the last calls; 0: there are none */
-    uint32_t share;        /* of an object of the bins, in 1 / 65,536 */
-    uint32_t unused;
+    uint16_t by_bytes;     /* 1: the state is in frame records, as bytes of the objects */
 };
 
 struct kc_cache_set;
@@ -90,7 +88,7 @@ struct kc_cache;
 struct kc_cache_entry {
     void *object;
 #if KC_MAG_HAS_STATE
-    uint8_t *state; /* NULL: objects of this cache have no state bytes */
+    uint8_t *state; /* where the object's state byte is */
 #endif
 };
 
@@ -126,7 +124,9 @@ struct kc_cache {
     uint32_t shift;   /* of the stride: its trailing zeros */
     uint32_t stride;  /* bytes from object to object */
     struct kc_cache_shape shape[KC_CACHE_ORDERS];
-    struct kc_cache_cpu none; /* of CPUs without a magazine */
+    struct kc_cache_cpu none;              /* of CPUs without a magazine */
+    uint32_t share[KC_CACHE_ORDERS];       /* of an object of the bins, in 1 / 65,536 */
+    uint16_t site_offset[KC_CACHE_ORDERS]; /* hardening full: of the sites of the last calls */
     struct kc_lock lock;
     struct kc_misuse *misuse;
     struct kc_cache_set *set; /* that it belongs to; NULL: none */
@@ -152,7 +152,7 @@ struct kc_cache {
     uint32_t quarantined;            /* hardening full: objects in quarantine, longest first */
     void *quarantine[KC_CACHE_QUARANTINE];
     char name[KC_CACHE_NAME_CHARS];
-};
+} KC_ALIGNED(KC_LINE_BYTES);
 
 struct kc_cache_stats {
     size_t object_bytes; /* as configured */

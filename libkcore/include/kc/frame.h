@@ -120,7 +120,17 @@ struct kc_frame_map {
     uint32_t span_count;
     uint32_t span_max;          /* room for so many */
     uint32_t known_count;       /* ranges of RAM that were ever known */
-    struct kc_frame_span *main; /* the greatest span, which lookups try first */
+    struct kc_frame_span *main; /* the greatest span */
+};
+
+/* What lookups try first: the span that was the greatest at the start, counted from 0. Private. */
+struct kc_frame_front {
+    struct kc_frame *record; /* of frame 0 */
+    uint64_t pfn;            /* of frame 0 */
+    uint32_t fresh;          /* atomic; as in the span */
+    uint32_t fresh_end;
+    uint32_t count;
+    uint32_t unused;
 };
 
 struct kc_frame_zone; /* lists of free blocks and their counts; private to src/mem/frame*.c */
@@ -193,6 +203,8 @@ struct kc_frame_reclaimer {
 
 /* The allocator. Placed by the caller, about 2 KiB, private member by member. Does not move. */
 struct kc_frames {
+    uintptr_t linear; /* pointer minus physical address, the same for all RAM */
+    struct kc_frame_front front;
     struct kc_lock lock;
     struct kc_misuse *misuse;
     struct kc_frame_map *map; /* atomic: another one when memory is added */
@@ -207,7 +219,6 @@ struct kc_frames {
     uint32_t bank_count;
     struct kc_frame_zone *zone[KC_FRAME_ZONES];
     struct kc_frame_bank bank[KC_FRAME_BANKS];
-    uintptr_t linear;     /* pointer minus physical address, the same for all RAM */
     uint64_t table_bytes; /* what records and spans took of memory */
     uint64_t owner_frames[KC_FRAME_OWNER_COUNT];
     uint64_t alloc_count, free_count, fail_count; /* blocks and runs since init */

@@ -54,10 +54,13 @@ struct kc_heap_config {
 /* The heap. Placed by the caller, private member by member. */
 struct kc_heap {
     struct kc_frames *frames;
+    struct kc_cache *caches; /* of its own set: all are classes of it */
+    uint32_t caches_bytes;   /* all that fit; 0: the set is shared */
+    uint32_t own_frames;     /* that they lie in; 0: the set is shared */
+    struct kc_cache_set *set;
     struct kc_misuse *misuse;
     uint32_t frame_flags;
-    uint32_t own_frames; /* that the caches of its own set lie in; 0: the set is shared */
-    struct kc_cache_set *set;
+    uint32_t unused;
     struct kc_lock lock; /* for what follows */
     uint64_t large_live;
     uint64_t large_frames;

@@ -26,6 +26,7 @@ KC_EXTERN_C_BEGIN
 enum kc_mag_state {
     KC_MAG_FREE = 0x5a, /* free: in a magazine, or in what the CPUs share */
     KC_MAG_LIVE = 0xa5, /* handed out */
+    KC_MAG_HOME = 0x99, /* free, in a slab of a cache that has no map to say so */
     KC_MAG_LOST = 0x3c  /* found corrupted, never handed out again */
 };
 

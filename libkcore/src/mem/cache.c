@@ -3,18 +3,21 @@
  * cache: objects of one size in slabs of frames. Theory.
  *
  * Nouns. A *slab* is a block of 1, 2, 4 or 8 frames cut into objects `stride` bytes apart. Its
- * *state* is two links and a map with a bit for each object, set while it is free; the number of
- * free objects is in the word of its first frame record, whose data is the cache. Slabs are listed
- * in *bins* by fullness: empty, eighths, full. A *shape* says, for an order, how many objects a
- * slab has and where its state is.
+ * *state* is two links, a map with a bit for each object, set while it is free, and the number of
+ * free objects; the data of its first frame record is the cache. Slabs are listed in *bins* by
+ * fullness: empty, eighths, full. A *shape* says, for an order, how many objects a slab has and
+ * where its state is.
  *
  *     order 0         | object | object | ... | object | links map |       state in the slab
+ *     records         | cache, free |
  *     orders 1 to 3   | object | object | ...        | object |            at most 32 objects:
  *     records         | cache, free | links, map | 0 | ...                 state in record 1
+ *     the same, with state bytes: at most 4 objects a frame, and a byte of each instead of a map
+ *     records         | cache, bytes | links, bytes | 0, bytes | ...
  *
  * Where the state lies. A slab of several frames has frame records that say nothing but "inner";
- * the second of them has just room for two links and 32 bits. So slabs of at most 32 objects cost
- * nothing beside their objects, and 512, 1024 or 4096 bytes pack without a gap. Smaller objects
+ * the second of them has just room for two links and 32 bits, each for four bytes. So slabs of few
+ * objects cost nothing beside them, and 1024 or 4096 bytes pack without a gap. Smaller objects
  * share their one frame with 12 bytes and the map, which is less than half a percent for 8 bytes
  * and mostly falls into what the division leaves over anyway. Nothing stands between or before
  * objects.
@@ -44,11 +47,11 @@
  * a second ring, of the caches whose magazines may stay filled there; what is pushed out is
  * emptied, an object at each slow call.
  *
- * Whether an object is live already, at hardening checked: objects below 1,024 bytes have a
- * state byte each, in the slab behind the map, written by whoever has the object. Of greater ones
- * magazines are short: they are looked through, then the map. Either way the pointer is first
- * divided exactly: its slab is known from the frame records, its place in it is a whole one below
- * the slab's count.
+ * Whether an object is live already, at hardening checked: where there are magazines, each object
+ * has a state byte, written by whoever has the object: in the slab behind the map or, instead of a
+ * map, in the frame records; there a state more says that the object is in its slab. The pointer is
+ * first divided exactly: its slab is known from the frame records, its place in it is a whole one
+ * below the slab's count.
  *
  * Hardening full. There are no magazines. Behind each object lies a *redzone* of eight bytes or
  * more, written at the allocation, judged at the free. What is freed goes to a *quarantine* first,
@@ -59,8 +62,8 @@
  * Invariants
  *  C1  Every slab's first record is CLAIMED by owner CACHE with this cache as data, and its
  *      order has a shape. Objects and state lie inside the slab and do not meet.
- *  C2  The bits set in a map are as many as the record's word says, and none is set beyond the
- *      last object.
+ *  C2  The bits set in a map are as many as the record's word says; beyond the last object none
+ *      is set, and no byte in the records is of an object in the slab.
  *  C3  Every slab is in exactly one bin, that of its fullness; links are mutual; bit b of
  *      bin_mask is set if and only if bin b is not empty.
  *  C4  slabs, slabs_empty, out, capacity and frames_held are what the slabs add up to.
@@ -69,8 +72,8 @@
  *  C7  In a set, sizes differ, members know the set, and while nobody frees, each cache that
  *      has an empty slab is in the ring.
  *  C8  What is in a magazine or in quarantine is an object of a slab, out of it, in there once;
- *      its state byte, if it has one, is FREE, as are those of objects in slabs; those of other
- *      objects are LIVE.
+ *      its state byte, if it has one, is FREE, as are those of objects in slabs (in frame records:
+ *      HOME); those of other objects are LIVE.
  *  C9  In a set, a magazine that holds something is in its CPU's ring or is being emptied;
  *      places agree.
  *
@@ -419,8 +422,10 @@ static void *alloc_alone(struct kc_cache *c, uint32_t flags, const void *site)
         return NULL;
     }
     __atomic_fetch_add(&c->alloc_count, 1, __ATOMIC_RELAXED);
-    bool was_free = cache_make_live(&e);
+#if KC_MAG_HAS_STATE
+    bool was_free = e.state == NULL || cache_make_live(&e);
     KC_CHECK(was_free);
+#endif
 #if CACHE_IS_FULL
     guard(c, e.object, site);
 #endif
@@ -517,17 +522,10 @@ struct finding {
     uint8_t *state; /* NULL: it has none */
 };
 
-/* Where the object's state byte is. */
-KC_INLINE uint8_t *state_at(const struct kc_cache *c, const struct slab_view *v, uint32_t object)
-{
-    uint32_t offset = c->shape[v->order].bytes_offset;
-    return offset == 0 ? NULL : v->base + offset + object;
-}
-
 /* An object that is in no slab's map: is it live, or in a magazine? */
 KC_INLINE bool is_live(const struct kc_cache *c, const uint8_t *state, const void *ptr)
 {
-    return state != NULL ? *state == KC_MAG_LIVE : !is_kept(c, ptr);
+    return state != NULL ? slab_load_state(state) == KC_MAG_LIVE : !is_kept(c, ptr);
 }
 
 /* Finds the live object at ptr; the lock is held. */
@@ -556,7 +554,7 @@ static struct finding find(struct kc_cache *c, const void *ptr)
         x.misuse = KC_MISUSE_INTERIOR;
         return x;
     }
-    x.state = state_at(c, &x.v, x.object);
+    x.state = slab_state(c, &x.v, x.object);
     if (slab_is_free(&x.v, x.object) || !is_live(c, x.state, ptr)) {
         x.status = KC_ERR_STATE;
         x.misuse = KC_MISUSE_DOUBLE_FREE;
@@ -589,7 +587,7 @@ static __attribute__((noinline)) kc_status_t free_alone(struct kc_cache *c, void
     (void)site;
     cache_tell_free(c, ptr);
     if (x.state != NULL) {
-        *x.state = KC_MAG_FREE;
+        slab_store_state(x.state, KC_MAG_FREE);
     }
     bool spare = kc_cache_priv_slab_give(c, &x.v, x.object);
 #endif
@@ -606,22 +604,14 @@ static __attribute__((noinline)) kc_status_t free_alone(struct kc_cache *c, void
     return KC_OK;
 }
 
-/*
- * An object that is in its slab's map or in a magazine is no live one. The magazines are looked
- * through first: an object that leaves one for the map is in the map before it leaves
- * (kc_cache_priv_flush).
- */
-KC_INLINE bool free_is_sound(const struct kc_cache *c, const struct slab_view *v, uint32_t object,
-                             const void *ptr, const uint8_t *state)
+/* True if the object is live, as far as the hardening level looks; the cache has magazines. */
+KC_INLINE bool free_is_sound(const struct slab_view *v, uint32_t object, const uint8_t *state)
 {
 #if KC_MAG_HAS_STATE
-    if (KC_LIKELY(state != NULL)) {
-        return *state == KC_MAG_LIVE;
-    }
-    return !is_kept(c, ptr) && !slab_is_free(v, object);
+    (void)v;
+    (void)object;
+    return slab_load_state(state) == KC_MAG_LIVE;
 #else
-    (void)c;
-    (void)ptr;
     (void)state;
     return !slab_is_free(v, object);
 #endif
@@ -673,9 +663,9 @@ kc_status_t kc_cache_priv_free_slow(struct kc_cache *c, void *ptr, struct kc_fra
     struct slab_view v;
     slab_view_of_record(c, record, (unsigned char *)ptr - offset, &v);
     uint32_t object = cache_index(c, (uint32_t)offset);
-    uint8_t *state = object < v.objects ? state_at(c, &v, object) : NULL;
+    uint8_t *state = object < v.objects ? slab_state(c, &v, object) : NULL;
     if (KC_UNLIKELY(object >= v.objects || c->cpu_count == 0 ||
-                    !free_is_sound(c, &v, object, ptr, state))) {
+                    !free_is_sound(&v, object, state))) {
         return free_alone(c, ptr, site);
     }
     struct kc_cache_cpu *m = make_room(c);
@@ -683,8 +673,8 @@ kc_status_t kc_cache_priv_free_slow(struct kc_cache *c, void *ptr, struct kc_fra
         return free_alone(c, ptr, site);
     }
     cache_tell_free(c, ptr);
-    if (state != NULL) {
-        *state = KC_MAG_FREE;
+    if (KC_MAG_HAS_STATE) {
+        slab_store_state(state, KC_MAG_FREE);
     }
     uint32_t count = kc_mag_count(&m->mag);
     if (count < m->mag.limit) {
@@ -710,8 +700,8 @@ static __attribute__((noinline)) kc_status_t free_any(struct kc_cache *c, void *
 /* True if ptr lies in a slab of c, as far as can be said at once. */
 KC_INLINE bool find_quick(struct kc_cache *c, void *ptr, struct kc_frame_found *found)
 {
-    return KC_LIKELY(frame_find_quick(c->frames, kc_frame_ptr_pa(c->frames, ptr), found)) &&
-           KC_LIKELY(found->owner == KC_FRAME_OWNER_CACHE) &&
+    kc_pa_t pa = kc_frame_ptr_pa(c->frames, ptr);
+    return KC_LIKELY(frame_find_quick(c->frames, pa, KC_FRAME_OWNER_CACHE, found)) &&
            KC_LIKELY(found->data == (uintptr_t)c);
 }
 

@@ -28,8 +28,8 @@ static kc_status_t check_shapes(const struct kc_cache *c, struct kc_cache_fault 
             continue;
         }
         if (s->state_offset == 0) {
-            if (o == 0 || s->objects > SLAB_RECORD_OBJECTS || end > bytes) {
-                return broken(where, 1, CACHE_NONE, SLAB_RECORD_OBJECTS, s->objects);
+            if (o == 0 || s->objects > slab_record_objects(c, o) || end > bytes) {
+                return broken(where, 1, CACHE_NONE, slab_record_objects(c, o), s->objects);
             }
         } else {
             uint32_t behind = s->state_offset + SLAB_FIXED_BYTES + 4 * slab_map_words(s->objects);
@@ -37,8 +37,8 @@ static kc_status_t check_shapes(const struct kc_cache *c, struct kc_cache_fault 
                 return broken(where, 1, CACHE_NONE, behind, s->bytes_offset);
             }
             behind += s->bytes_offset != 0 ? s->objects : 0;
-            if (s->site_offset != 0) {
-                behind = s->site_offset + s->objects * (uint32_t)sizeof(uintptr_t);
+            if (c->site_offset[o] != 0) {
+                behind = c->site_offset[o] + s->objects * (uint32_t)sizeof(uintptr_t);
             }
             if (end > s->state_offset || behind > bytes) {
                 return broken(where, 1, CACHE_NONE, s->state_offset, end);
@@ -91,7 +91,9 @@ static kc_status_t check_map(const struct kc_cache *c, const struct slab_view *v
                              struct kc_cache_fault *where)
 {
     uint32_t free = 0;
-    for (uint32_t i = 0; i < slab_map_words(v->objects) * 32; i++) {
+    uint32_t room =
+        v->by_bytes ? slab_record_objects(c, v->order) : slab_map_words(v->objects) * 32;
+    for (uint32_t i = 0; i < room; i++) {
         if (slab_is_free(v, i)) {
             if (i >= v->objects) {
                 return broken(where, 2, v->index, v->objects, i);
@@ -99,8 +101,8 @@ static kc_status_t check_map(const struct kc_cache *c, const struct slab_view *v
             free++;
         }
     }
-    if (free != v->record->word) {
-        return broken(where, 2, v->index, free, v->record->word);
+    if (free != slab_free_count(v)) {
+        return broken(where, 2, v->index, free, slab_free_count(v));
     }
     kc_status_t status = KC_OK;
     for (uint32_t i = 0; i < v->objects && status == KC_OK; i++) {
@@ -112,18 +114,19 @@ static kc_status_t check_map(const struct kc_cache *c, const struct slab_view *v
 }
 
 #if KC_MAG_HAS_STATE
-/* C8: the state bytes of one slab: FREE in the map or in a magazine, else LIVE. */
+/* C8: the state bytes of one slab: HOME, or FREE in the map; FREE in a magazine; else LIVE. */
 static kc_status_t check_states(const struct kc_cache *c, const struct slab_view *v,
                                 uint64_t *free_out, struct kc_cache_fault *where)
 {
-    uint32_t offset = c->shape[v->order].bytes_offset;
-    for (uint32_t i = 0; offset != 0 && i < v->objects; i++) {
-        uint8_t state = v->base[offset + i];
-        bool in_map = slab_is_free(v, i);
-        if (state != KC_MAG_FREE && (state != KC_MAG_LIVE || in_map)) {
+    for (uint32_t i = 0; slab_state(c, v, 0) != NULL && i < v->objects; i++) {
+        uint8_t state = slab_load_state(slab_state(c, v, i));
+        bool is_in = slab_is_free(v, i);
+        bool sound = is_in ? state == (v->by_bytes ? KC_MAG_HOME : KC_MAG_FREE)
+                           : state == KC_MAG_FREE || state == KC_MAG_LIVE;
+        if (!sound) {
             return broken(where, 8, v->index, i, state);
         }
-        *free_out += state == KC_MAG_FREE && !in_map;
+        *free_out += state == KC_MAG_FREE && !is_in;
     }
     return KC_OK;
 }
@@ -154,14 +157,15 @@ static kc_status_t check_bin(const struct kc_cache *c, uint32_t bin, struct tall
         if (status != KC_OK) {
             return status;
         }
-        uint32_t fit = slab_bin(&c->shape[v.order], v.record->word);
+        uint32_t free = slab_free_count(&v);
+        uint32_t fit = slab_bin(c, &v, free);
         if (fit != bin || v.slab->prev != prev) {
             return broken(where, 3, at, bin, fit);
         }
         prev = at;
         t->slabs++;
         t->empty += bin == CACHE_BIN_EMPTY;
-        t->live += v.objects - v.record->word;
+        t->live += v.objects - free;
         t->capacity += v.objects;
         t->frames += (uint64_t)1 << v.order;
     }
@@ -205,9 +209,9 @@ static kc_status_t check_entry(const struct kc_cache *c, const struct kc_cache_e
         return broken(where, 8, v.index, v.objects, i);
     }
 #if KC_MAG_HAS_STATE
-    uint32_t offset = c->shape[v.order].bytes_offset;
-    if (e->state != (offset == 0 ? NULL : v.base + offset + i)) {
-        return broken(where, 8, v.index, (uintptr_t)v.base + offset + i, (uintptr_t)e->state);
+    const uint8_t *state = slab_state(c, &v, i);
+    if (e->state != state) {
+        return broken(where, 8, v.index, (uintptr_t)state, (uintptr_t)e->state);
     }
 #endif
     return KC_OK;
@@ -273,7 +277,7 @@ static kc_status_t check_all(const struct kc_cache *c, struct kc_cache_fault *wh
     status = status == KC_OK ? check_counts(c, &t, where) : status;
     status = status == KC_OK ? check_magazines(c, where) : status;
     uint64_t kept = cache_kept(c);
-    bool counted = c->shape[c->order_first].bytes_offset != 0;
+    bool counted = cache_has_bytes(c);
     if (status == KC_OK && (kept > c->out || (counted && t.free_out != kept))) {
         return broken(where, 8, CACHE_NONE, kept, t.free_out);
     }

@@ -28,12 +28,49 @@ struct slab {
 KC_STATIC_ASSERT(offsetof(struct slab, kind) == offsetof(struct kc_frame, kind), "over a record");
 KC_STATIC_ASSERT(offsetof(struct slab, map) == offsetof(struct kc_frame, word), "over a record");
 
-#define SLAB_RECORD_OBJECTS 32u /* greatest map that a record holds */
-#define SLAB_FIXED_BYTES    ((uint32_t)offsetof(struct slab, map))
+#define SLAB_FIXED_BYTES ((uint32_t)offsetof(struct slab, map))
 
 KC_INLINE uint32_t slab_map_words(uint32_t objects)
 {
     return (objects + 31) / 32;
+}
+
+/*
+ * Where objects have state bytes, a slab whose state lies in its records has no map: the byte of
+ * object i is byte i % 4 of the word of record i / 4, and says whether the object is in the slab.
+ */
+#define SLAB_RECORD_STATES 4u
+KC_STATIC_ASSERT(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "byte 0 of a word is its lowest");
+
+/* Objects have state bytes: who frees one has no lock to look elsewhere. */
+KC_INLINE bool cache_has_bytes(const struct kc_cache *c)
+{
+    return KC_MAG_HAS_STATE && c->cpu_count != 0;
+}
+
+/* Objects of a slab of that order whose state its records can hold, at most. */
+KC_INLINE uint32_t slab_record_objects(const struct kc_cache *c, uint32_t order)
+{
+    return cache_has_bytes(c) ? SLAB_RECORD_STATES << order : 32u;
+}
+
+KC_INLINE uint8_t *slab_record_state(struct kc_frame *record, uint32_t object)
+{
+    /* As &record[object / 4].word + object % 4 in bytes, with less work. */
+    KC_STATIC_ASSERT(sizeof(*record) == 4 * SLAB_RECORD_STATES, "the step from object to object");
+    size_t up = object & ~(SLAB_RECORD_STATES - 1);
+    return (uint8_t *)&record->word + 3 * up + object;
+}
+
+/* State bytes of other objects are read while whoever has those writes them. */
+KC_INLINE uint8_t slab_load_state(const uint8_t *state)
+{
+    return __atomic_load_n(state, __ATOMIC_RELAXED);
+}
+
+KC_INLINE void slab_store_state(uint8_t *state, enum kc_mag_state to)
+{
+    __atomic_store_n(state, (uint8_t)to, __ATOMIC_RELAXED);
 }
 
 /* A slab at hand. */
@@ -44,7 +81,16 @@ struct slab_view {
     uint32_t index;      /* of the first frame record */
     uint32_t order;
     uint32_t objects;
+    bool by_bytes; /* there is no map */
 };
+
+/* Where the state of a slab of that shape is. */
+KC_INLINE struct slab *slab_state_at(const struct kc_cache_shape *shape, struct kc_frame *record,
+                                     unsigned char *base)
+{
+    return shape->state_offset == 0 ? (struct slab *)(void *)&record[1]
+                                    : (struct slab *)(void *)(base + shape->state_offset);
+}
 
 KC_INLINE void slab_view_of_record(const struct kc_cache *c, struct kc_frame *record,
                                    unsigned char *base, struct slab_view *v)
@@ -56,8 +102,8 @@ KC_INLINE void slab_view_of_record(const struct kc_cache *c, struct kc_frame *re
     v->index = kc_frame_index(c->frames, record);
     v->order = order;
     v->objects = shape->objects;
-    v->slab = shape->state_offset == 0 ? (struct slab *)(void *)&record[1]
-                                       : (struct slab *)(void *)(base + shape->state_offset);
+    v->slab = slab_state_at(shape, record, base);
+    v->by_bytes = KC_MAG_HAS_STATE && shape->by_bytes != 0;
 }
 
 KC_INLINE void slab_view_make(const struct kc_cache *c, struct kc_frame *record, kc_pa_t base,
@@ -66,16 +112,49 @@ KC_INLINE void slab_view_make(const struct kc_cache *c, struct kc_frame *record,
     slab_view_of_record(c, record, (unsigned char *)kc_plat_ram(base), v);
 }
 
-/* True if the object lies free in the slab. */
-KC_INLINE bool slab_is_home(const struct slab *slab, uint32_t object)
+/* The object's state byte, or NULL: it has none. */
+KC_INLINE uint8_t *slab_state(const struct kc_cache *c, const struct slab_view *v, uint32_t object)
+{
+    uint32_t offset = c->shape[v->order].bytes_offset;
+    if (v->by_bytes) {
+        return slab_record_state(v->record, object);
+    }
+    return offset == 0 ? NULL : v->base + offset + object;
+}
+
+/* True if the object lies free in the slab, which has a map. */
+KC_INLINE bool slab_map_has(const struct slab *slab, uint32_t object)
 {
     uint32_t word = __atomic_load_n(&slab->map[object / 32], __ATOMIC_ACQUIRE);
     return (word >> object % 32 & 1) != 0;
 }
 
+/* True if the object lies free in the slab. */
 KC_INLINE bool slab_is_free(const struct slab_view *v, uint32_t object)
 {
-    return slab_is_home(v->slab, object);
+    return v->by_bytes ? slab_load_state(slab_record_state(v->record, object)) == KC_MAG_HOME
+                       : slab_map_has(v->slab, object);
+}
+
+/* Bit 7 of each byte of the record's word that says of an object that it is in the slab. */
+KC_INLINE uint32_t slab_record_home(const struct kc_frame *record)
+{
+    /* Of all states, only that one has bits 7 and 4. */
+    uint32_t word = __atomic_load_n(&record->word, __ATOMIC_RELAXED);
+    return word & word << 3 & 0x80808080u;
+}
+
+/* Objects that lie free in the slab. The lock is held. */
+KC_INLINE uint32_t slab_free_count(const struct slab_view *v)
+{
+    if (!v->by_bytes) {
+        return v->record->word;
+    }
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < 1u << v->order; i++) {
+        count += (slab_record_home(&v->record[i]) >> 7) * 0x01010101u >> 24;
+    }
+    return count;
 }
 
 /* A free without the lock asks for its own object's bit: so words are stored whole. */
@@ -85,13 +164,13 @@ KC_INLINE void slab_map_set(const struct slab_view *v, uint32_t word, uint32_t b
 }
 
 /* The bin of a slab with so many free objects. */
-KC_INLINE uint32_t slab_bin(const struct kc_cache_shape *shape, uint32_t free)
+KC_INLINE uint32_t slab_bin(const struct kc_cache *c, const struct slab_view *v, uint32_t free)
 {
-    uint32_t used = shape->objects - free;
+    uint32_t used = v->objects - free;
     if (KC_UNLIKELY(used == 0)) {
         return CACHE_BIN_EMPTY;
     }
-    return KC_UNLIKELY(free == 0) ? CACHE_BIN_FULL : 1 + (used * shape->share >> 16);
+    return KC_UNLIKELY(free == 0) ? CACHE_BIN_FULL : 1 + (used * c->share[v->order] >> 16);
 }
 
 /* ---- the parts: slabs (cache_slab.c), magazines and calls (cache.c), sets (cache_set.c) --------
@@ -186,7 +265,7 @@ void kc_cache_priv_store_fini(struct kc_cache_store *s, struct kc_frames *f);
 /* Where the site of the last call for that object of the slab is kept. */
 KC_INLINE uintptr_t *slab_site(const struct kc_cache *c, const struct slab_view *v, uint32_t object)
 {
-    return (uintptr_t *)(void *)(v->base + c->shape[v->order].site_offset) + object;
+    return (uintptr_t *)(void *)(v->base + c->site_offset[v->order]) + object;
 }
 #endif
 
@@ -254,12 +333,10 @@ KC_INLINE void cache_tell_free(struct kc_cache *c, void *ptr)
 KC_INLINE bool cache_make_live(const struct kc_cache_entry *e)
 {
 #if KC_MAG_HAS_STATE
-    if (e->state != NULL) {
-        if (KC_UNLIKELY(*e->state != KC_MAG_FREE)) {
-            return false;
-        }
-        *e->state = KC_MAG_LIVE;
+    if (KC_UNLIKELY(slab_load_state(e->state) != KC_MAG_FREE)) {
+        return false;
     }
+    slab_store_state(e->state, KC_MAG_LIVE);
 #else
     (void)e;
 #endif
@@ -322,14 +399,15 @@ KC_INLINE void *cache_finish(struct kc_cache *c, void *object, uint32_t flags)
     return object;
 }
 
-/* True if the object lies free in its slab, whose base and first record are these. */
-KC_INLINE bool cache_is_home(const struct kc_cache_shape *shape, const unsigned char *base,
-                             const struct kc_frame *record, uint32_t object)
+/* The object's state byte; its cache has magazines. */
+KC_INLINE uint8_t *cache_state_at(const struct kc_cache_shape *shape, struct kc_frame *record,
+                                  unsigned char *base, uint32_t object)
 {
-    const struct slab *slab = shape->state_offset == 0
-                                  ? (const struct slab *)(const void *)&record[1]
-                                  : (const struct slab *)(const void *)(base + shape->state_offset);
-    return slab_is_home(slab, object);
+    /* Both, and one of them without a branch: no processor foretells which sizes come. */
+    uintptr_t in_record = (uintptr_t)slab_record_state(record, object);
+    uintptr_t in_slab = (uintptr_t)(base + shape->bytes_offset + object);
+    uintptr_t mask = 0 - (uintptr_t)shape->by_bytes;
+    return (uint8_t *)(in_slab ^ ((in_slab ^ in_record) & mask));
 }
 
 /* Frees ptr, which lies in the block that was found, a slab of c; or answers false. Pinned. */
@@ -341,22 +419,24 @@ KC_INLINE bool cache_free_quick(struct kc_cache *c, const struct kc_frame_found 
     uint32_t object = cache_index(c, (uint32_t)found->offset);
     uint32_t count = kc_mag_count(&m->mag);
     unsigned char *base = (unsigned char *)ptr - found->offset;
-    uint8_t *state = NULL;
-    bool sound = KC_LIKELY(object < shape->objects) && KC_LIKELY(count < m->mag.limit) &&
-                 KC_LIKELY(!kc_mag_is_heard());
-#if KC_MAG_HAS_STATE
-    state = base + shape->bytes_offset + object;
-    sound = sound && KC_LIKELY(shape->bytes_offset != 0) && KC_LIKELY(*state == KC_MAG_LIVE);
-#else
-    sound = sound && !cache_is_home(shape, base, found->record, object);
-#endif
-    if (KC_LIKELY(sound)) {
-#if KC_MAG_HAS_STATE
-        *state = KC_MAG_FREE;
-#endif
-        cache_push(m, count, ptr, state);
+    if (KC_UNLIKELY(object >= shape->objects) || KC_UNLIKELY(count >= m->mag.limit) ||
+        KC_UNLIKELY(kc_mag_is_heard())) {
+        return false;
     }
-    return sound;
+#if KC_MAG_HAS_STATE
+    uint8_t *state = cache_state_at(shape, found->record, base, object);
+    if (KC_UNLIKELY(slab_load_state(state) != KC_MAG_LIVE)) {
+        return false;
+    }
+    slab_store_state(state, KC_MAG_FREE);
+    cache_push(m, count, ptr, state);
+#else
+    if (KC_UNLIKELY(slab_map_has(slab_state_at(shape, found->record, base), object))) {
+        return false;
+    }
+    cache_push(m, count, ptr, NULL);
+#endif
+    return true;
 #else
     (void)c;
     (void)found;

@@ -24,12 +24,8 @@ KC_INLINE struct slab *slab_at(const struct kc_cache *c, uint32_t index)
 {
     struct kc_frame *record = kc_frame_at(c->frames, index);
     KC_CHECK(record->u.data == (uintptr_t)c);
-    uint32_t offset = c->shape[frame_kind_order(record->kind)].state_offset;
-    if (offset == 0) {
-        return (struct slab *)(void *)&record[1];
-    }
-    unsigned char *base = (unsigned char *)kc_plat_ram(frame_pa(frame_pfn_of(c->frames, index)));
-    return (struct slab *)(void *)(base + offset);
+    void *base = kc_plat_ram(frame_pa(frame_pfn_of(c->frames, index)));
+    return slab_state_at(&c->shape[frame_kind_order(record->kind)], record, (unsigned char *)base);
 }
 
 static void view_of_index(const struct kc_cache *c, uint32_t index, struct slab_view *v)
@@ -75,8 +71,10 @@ static void bin_del(struct kc_cache *c, const struct slab_view *v, uint32_t bin)
 /* The slab in bin `from` has so many free objects now; moves it to the bin that this puts it in. */
 KC_INLINE void set_free(struct kc_cache *c, const struct slab_view *v, uint32_t from, uint32_t free)
 {
-    uint32_t to = slab_bin(&c->shape[v->order], free);
-    __atomic_store_n(&v->record->word, free, __ATOMIC_RELAXED);
+    uint32_t to = slab_bin(c, v, free);
+    if (!v->by_bytes) {
+        __atomic_store_n(&v->record->word, free, __ATOMIC_RELAXED);
+    }
     if (KC_UNLIKELY(from != to)) {
         bin_del(c, v, from);
         bin_add(c, v, to);
@@ -86,6 +84,26 @@ KC_INLINE void set_free(struct kc_cache *c, const struct slab_view *v, uint32_t 
 }
 
 /* ---- slabs: the lock is held ---------------------------------------------------------------- */
+
+/* All objects of a new slab are in it. */
+static void fill(const struct kc_cache *c, const struct slab_view *v)
+{
+    if (v->by_bytes) {
+        for (uint32_t i = 0; i < v->objects; i++) {
+            slab_store_state(slab_record_state(v->record, i), KC_MAG_HOME);
+        }
+        return;
+    }
+    for (uint32_t w = 0; w < slab_map_words(v->objects); w++) {
+        uint32_t left = v->objects - w * 32;
+        v->slab->map[w] = left >= 32 ? UINT32_MAX : (1u << left) - 1;
+    }
+    uint8_t *states = slab_state(c, v, 0);
+    if (states != NULL) {
+        __builtin_memset(states, KC_MAG_FREE, v->objects);
+    }
+    __atomic_store_n(&v->record->word, v->objects, __ATOMIC_RELAXED);
+}
 
 /* Takes frames for one slab of that order; its objects are all free. */
 static bool grow_order(struct kc_cache *c, uint32_t order, uint32_t request)
@@ -102,16 +120,7 @@ static bool grow_order(struct kc_cache *c, uint32_t order, uint32_t request)
     struct slab_view v;
     struct kc_frame *record = kc_frame_claim(c->frames, pa, order, (uintptr_t)c);
     slab_view_make(c, record, pa, &v);
-    for (uint32_t w = 0; w < slab_map_words(v.objects); w++) {
-        uint32_t left = v.objects - w * 32;
-        v.slab->map[w] = left >= 32 ? UINT32_MAX : (1u << left) - 1;
-    }
-#if KC_MAG_HAS_STATE
-    if (c->shape[order].bytes_offset != 0) {
-        __builtin_memset(v.base + c->shape[order].bytes_offset, KC_MAG_FREE, v.objects);
-    }
-#endif
-    __atomic_store_n(&record->word, v.objects, __ATOMIC_RELAXED);
+    fill(c, &v);
     if (c->ctor != NULL) {
         for (uint32_t i = 0; i < v.objects; i++) {
             c->ctor(v.base + (size_t)i * c->stride);
@@ -186,14 +195,6 @@ uint64_t kc_cache_priv_slab_drop_empty(struct kc_cache *c)
 
 /* ---- layout --------------------------------------------------------------------------------- */
 
-/* Objects below that have state bytes; of others, magazines are short enough to look through. */
-#define STATE_BYTES_BELOW 1024u
-
-static bool has_state_bytes(const struct kc_cache *c)
-{
-    return KC_MAG_HAS_STATE && c->cpu_count != 0 && c->stride < STATE_BYTES_BELOW;
-}
-
 /* Bytes of state in a slab of so many objects. */
 static uint32_t state_bytes(uint32_t objects, bool bytes_too)
 {
@@ -203,13 +204,13 @@ static uint32_t state_bytes(uint32_t objects, bool bytes_too)
 }
 
 /* Objects in a slab of that order, and where its state goes; C1. */
-static struct kc_cache_shape shape_of(const struct kc_cache *c, uint32_t order)
+static struct kc_cache_shape shape_of(struct kc_cache *c, uint32_t order)
 {
-    struct kc_cache_shape shape = {0, 0, 0, 0, 0, 0};
-    bool bytes_too = has_state_bytes(c);
+    struct kc_cache_shape shape = {0, 0, 0, 0};
+    bool bytes_too = cache_has_bytes(c);
     uint32_t bytes = KC_FRAME_BYTES << order;
     uint32_t objects = bytes / c->stride;
-    if (order == 0 || objects > SLAB_RECORD_OBJECTS || bytes_too || CACHE_IS_FULL) {
+    if (order == 0 || objects > slab_record_objects(c, order) || CACHE_IS_FULL) {
         while (objects != 0 && objects * c->stride + state_bytes(objects, bytes_too) > bytes) {
             objects--;
         }
@@ -224,10 +225,11 @@ static struct kc_cache_shape shape_of(const struct kc_cache *c, uint32_t order)
     if (CACHE_IS_FULL && objects != 0) {
         uint32_t behind = shape.state_offset + SLAB_FIXED_BYTES + 4 * slab_map_words(objects);
         uint32_t align = (uint32_t)sizeof(uintptr_t);
-        shape.site_offset = (uint16_t)((behind + align - 1) & ~(align - 1));
+        c->site_offset[order] = (uint16_t)((behind + align - 1) & ~(align - 1));
     }
+    shape.by_bytes = bytes_too && shape.state_offset == 0;
     shape.objects = (uint16_t)objects;
-    shape.share = objects == 0 ? 0 : (KC_CACHE_BINS << 16) / objects;
+    c->share[order] = objects == 0 ? 0 : (KC_CACHE_BINS << 16) / objects;
     return shape;
 }
 
@@ -277,10 +279,37 @@ static uint32_t take_some(struct kc_cache *c, const struct slab_view *v, struct 
     return n;
 }
 #else
+#if KC_MAG_HAS_STATE
+/* Entries of the n lowest free objects, which there are; the lowest last. */
+static uint32_t take_by_bytes(const struct kc_cache *c, const struct slab_view *v,
+                              struct kc_cache_entry *out, uint32_t n)
+{
+    struct kc_cache_entry *e = out + n;
+    for (uint32_t r = 0; e != out; r++) {
+        KC_CHECK(r < 1u << v->order);
+        for (uint32_t home = slab_record_home(&v->record[r]); home != 0 && e != out;
+             home &= home - 1) {
+            uint32_t i = r * SLAB_RECORD_STATES + (uint32_t)__builtin_ctz(home) / 8;
+            e--;
+            e->state = slab_record_state(v->record, i);
+            __atomic_store_n(&e->object, (void *)(v->base + (size_t)i * c->stride),
+                             __ATOMIC_RELAXED);
+            slab_store_state(e->state, KC_MAG_FREE);
+        }
+    }
+    return n;
+}
+#endif
+
 /* Entries of the lowest free objects, up to n of them, of one word of the map; the lowest last. */
 KC_INLINE uint32_t take_some(struct kc_cache *c, const struct slab_view *v,
                              struct kc_cache_entry *out, uint32_t n)
 {
+#if KC_MAG_HAS_STATE
+    if (v->by_bytes) {
+        return take_by_bytes(c, v, out, n);
+    }
+#endif
     uint32_t w = 0;
     uint32_t words = slab_map_words(v->objects);
     while (v->slab->map[w] == 0) {
@@ -322,7 +351,7 @@ uint32_t kc_cache_priv_slab_take(struct kc_cache *c, struct kc_cache_entry *out,
     uint32_t bin = 31 - (uint32_t)__builtin_clz(c->bin_mask & ~(1u << CACHE_BIN_FULL));
     struct slab_view v;
     view_of_index(c, c->bin[bin], &v);
-    uint32_t free = v.record->word;
+    uint32_t free = slab_free_count(&v);
     n = take_some(c, &v, out, n < free ? n : free);
     set_free(c, &v, bin, free - n);
     c->out += n;
@@ -332,11 +361,15 @@ uint32_t kc_cache_priv_slab_take(struct kc_cache *c, struct kc_cache_entry *out,
 
 bool kc_cache_priv_slab_give(struct kc_cache *c, const struct slab_view *v, uint32_t object)
 {
-    slab_map_set(v, object / 32, v->slab->map[object / 32] | 1u << object % 32);
-    uint32_t free = v->record->word;
-    set_free(c, v, slab_bin(&c->shape[v->order], free), free + 1);
+    uint32_t free = slab_free_count(v);
+    if (v->by_bytes) {
+        slab_store_state(slab_record_state(v->record, object), KC_MAG_HOME);
+    } else {
+        slab_map_set(v, object / 32, v->slab->map[object / 32] | 1u << object % 32);
+    }
+    set_free(c, v, slab_bin(c, v, free), free + 1);
     c->out--;
-    if (KC_LIKELY(v->record->word != v->objects)) {
+    if (KC_LIKELY(free + 1 != v->objects)) {
         return false;
     }
     uint32_t keep = (c->flags & KC_CACHE_KEEP_NONE) != 0 ? 0 : 1;

@@ -48,6 +48,7 @@
  *  F2  The records of a span that are not fresh are tiled by blocks: a head whose pfn is aligned to
  *      its order, then inner records; no block reaches over the edge of a span or into fresh ones.
  *  F3  fresh and fresh_end lie on chunk boundaries by pfn, inside the span, fresh <= fresh_end.
+ *      What lookups try first is one of them.
  *  F4  A block is FREE if and only if it is in the list of its zone and order; links are mutual;
  *      blocks[o] is the length of list o, and bit o of mask is set if and only if it is not 0.
  *  F5  No two buddies are free (but for two of the greatest order).

@@ -81,6 +81,9 @@ static bool carve(struct kc_frames *f, struct kc_frame_zone *z)
             kc_frame_priv_list_push(f, z, index, KC_FRAME_ORDER_MAX);
             /* Release: a finder that sees the new bound sees clear records below it. */
             __atomic_store_n(&s->fresh, index + FRAME_CHUNK, __ATOMIC_RELEASE);
+            if (s->first == f->front.record) {
+                __atomic_store_n(&f->front.fresh, s->fresh - s->index, __ATOMIC_RELEASE);
+            }
             z->fresh_frames -= FRAME_CHUNK;
             return true;
         }

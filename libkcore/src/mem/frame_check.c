@@ -42,6 +42,12 @@ static kc_status_t check_span(const struct kc_frames *f, const struct kc_frame_s
                                      frame_pfn(s, s->fresh_end) % FRAME_CHUNK != 0)) {
         return broken(where, 3, s->index, 0, frame_pfn(s, s->fresh) % FRAME_CHUNK);
     }
+    const struct kc_frame_front *front = &f->front;
+    if (s->first == front->record &&
+        (s->pfn != front->pfn || s->count != front->count || s->fresh - s->index != front->fresh ||
+         s->fresh_end - s->index != front->fresh_end)) {
+        return broken(where, 3, s->index, s->fresh - s->index, front->fresh);
+    }
     return KC_OK;
 }
 

@@ -165,6 +165,17 @@ static void link_zones(struct kc_frames *f, struct kc_frame_map *m)
     __atomic_store_n(&f->list_zones, above != 0 ? above : f->zones, __ATOMIC_RELAXED);
 }
 
+/* The main span is what lookups try first; nobody looks yet. */
+static void set_front(struct kc_frames *f)
+{
+    const struct kc_frame_span *s = f->map->main;
+    f->front.record = s->first;
+    f->front.pfn = s->pfn;
+    f->front.count = s->count;
+    f->front.fresh_end = s->fresh_end - s->index;
+    f->front.fresh = s->fresh - s->index;
+}
+
 /* Banks for so many records from record_count on, which is where a bank begins. */
 static void add_banks(struct kc_frames *f, struct kc_frame *first, uint64_t records)
 {
@@ -277,6 +288,7 @@ kc_status_t kc_frames_init(struct kc_frames *f, struct kc_early *early, struct k
     fill_map(f, m, early);
     link_zones(f, m);
     f->map = m;
+    set_front(f);
     kc_early_close(early);
     return KC_OK;
 }
@@ -392,6 +404,7 @@ kc_status_t kc_frames_init_range(struct kc_frames *f, kc_pa_t base, uint64_t byt
         /* So that kc_frame_index() needs no search. */
         f->table = f->bank[0].first;
         f->table_count = f->record_count;
+        set_front(f);
     }
     return status;
 }

@@ -286,60 +286,60 @@ KC_INLINE uint32_t frame_head(const struct kc_frames *f, const struct kc_frame_s
 /* The record of that frame, wherever it is; NULL if there is none, or it was never written. */
 struct kc_frame *kc_frame_priv_record(const struct kc_frames *f, uint64_t pfn);
 
-/* The record of that frame if it is of the main span and written; NULL says nothing. */
-KC_INLINE struct kc_frame *frame_record_quick(const struct kc_frames *f, uint64_t pfn)
+/* The record of that frame if it is one of those that are tried first; false says nothing. */
+KC_INLINE bool frame_front_at(const struct kc_frame_front *front, uint64_t pfn,
+                              struct kc_frame **out)
 {
-    const struct kc_frame_span *s = frame_map(f)->main;
-    uint64_t at = pfn - s->pfn;
-    uint32_t fresh = frame_span_fresh(s);
-    bool written = s->index + (uint32_t)at - fresh >= s->fresh_end - fresh;
-    return KC_LIKELY(at < s->count && written) ? s->first + at : NULL;
+    uint64_t at = pfn - front->pfn;
+    *out = front->record + at;
+    return KC_LIKELY(at < __atomic_load_n(&front->fresh, __ATOMIC_ACQUIRE)) ||
+           (at >= front->fresh_end && at < front->count);
 }
 
 /*
- * The claimed block of which `r` is the record of the frame with pa. Every record of a claimed
- * block says how great it is, so the first is one step away. Records may change meanwhile: what two
- * of them say must fit together.
+ * The claimed block of which `r` is the record of the frame with pa; of that owner, or of any where
+ * that is 0. Every record of a claimed block says how great it is, and a block lies where its order
+ * allows: so its first record is found alike from any of them, the first included. Records may
+ * change meanwhile: what two of them say must fit together.
  */
-KC_INLINE bool frame_find_at(struct kc_frame *r, kc_pa_t pa, struct kc_frame_found *out)
+KC_INLINE bool frame_find_at(struct kc_frame *r, kc_pa_t pa, uint32_t owner,
+                             struct kc_frame_found *out)
 {
-    uint64_t offset = kc_pa_raw(pa) & (KC_FRAME_BYTES - 1);
+    uint32_t order = frame_kind_order(frame_load_kind(r));
+    uint32_t offset = (uint32_t)kc_pa_raw(pa) & ~((uint32_t)(0 - KC_FRAME_BYTES) << order);
+    r -= offset >> KC_FRAME_LOG2;
     uint32_t kind = frame_load_kind(r);
-    if (frame_kind_state(kind) == KC_FRAME_INNER) {
-        uint32_t order = frame_kind_order(kind);
-        uint32_t behind = (uint32_t)(kc_pa_raw(pa) >> KC_FRAME_LOG2) & ((1u << order) - 1);
-        r -= behind;
-        offset += (uint64_t)behind << KC_FRAME_LOG2;
-        kind = frame_load_kind(r);
-        if (KC_UNLIKELY(frame_kind_order(kind) != order)) {
-            return false;
-        }
-    }
-    if (KC_UNLIKELY(frame_kind_state(kind) != KC_FRAME_CLAIMED)) {
+    uint32_t judged = owner != 0 ? UINT32_MAX : 0xffffu;
+    if (KC_UNLIKELY((kind & judged) != frame_kind(KC_FRAME_CLAIMED, order, owner))) {
         return false;
     }
     out->record = r;
     out->data = __atomic_load_n(&r->u.data, __ATOMIC_RELAXED);
     out->base = kc_pa(kc_pa_raw(pa) - offset);
     out->offset = offset;
-    out->order = frame_kind_order(kind);
+    out->order = order;
     out->owner = (uint16_t)frame_kind_owner(kind);
     return true;
 }
 
-/* kc_frame_find(), inline; and the same where false may also say that it takes a call to know. */
+/* kc_frame_find(), inline. */
 KC_INLINE bool frame_find(const struct kc_frames *f, kc_pa_t pa, struct kc_frame_found *out)
 {
     uint64_t pfn = kc_pa_raw(pa) >> KC_FRAME_LOG2;
-    struct kc_frame *r = frame_record_quick(f, pfn);
-    r = KC_LIKELY(r != NULL) ? r : kc_frame_priv_record(f, pfn);
-    return KC_LIKELY(r != NULL) && frame_find_at(r, pa, out);
+    struct kc_frame *r;
+    if (KC_UNLIKELY(!frame_front_at(&f->front, pfn, &r))) {
+        r = kc_frame_priv_record(f, pfn);
+    }
+    return KC_LIKELY(r != NULL) && frame_find_at(r, pa, 0, out);
 }
 
-KC_INLINE bool frame_find_quick(const struct kc_frames *f, kc_pa_t pa, struct kc_frame_found *out)
+/* The same for a block of that owner; false may also say that it takes a call to know. */
+KC_INLINE bool frame_find_quick(const struct kc_frames *f, kc_pa_t pa, uint32_t owner,
+                                struct kc_frame_found *out)
 {
-    struct kc_frame *r = frame_record_quick(f, kc_pa_raw(pa) >> KC_FRAME_LOG2);
-    return KC_LIKELY(r != NULL) && frame_find_at(r, pa, out);
+    struct kc_frame *r;
+    return KC_LIKELY(frame_front_at(&f->front, kc_pa_raw(pa) >> KC_FRAME_LOG2, &r)) &&
+           KC_LIKELY(frame_find_at(r, pa, owner, out));
 }
 
 /* Order of the greatest block that may begin at a record and does not reach beyond `end`. */

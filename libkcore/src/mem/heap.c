@@ -128,6 +128,8 @@ static kc_status_t own_set(struct kc_heap *h, uint32_t cpu_count, uint32_t spare
     KC_CHECK(status == KC_OK);
     h->own_frames = OWN_FRAMES;
     h->set = &h->own;
+    h->caches = h->own.cache;
+    h->caches_bytes = KC_HEAP_CLASSES * (uint32_t)sizeof(struct kc_cache);
     return KC_OK;
 }
 
@@ -355,21 +357,32 @@ enum what {
     WHAT_FOREIGN
 };
 
-/* The class that a block of owner CACHE is of, or NULL: of none of this heap's. */
-KC_INLINE struct kc_cache *class_of(const struct kc_heap *h, const struct kc_frame_found *found)
+/* The class that a block of owner CACHE is of, where the set is shared, or NULL: of none. */
+static struct kc_cache *class_of_shared(const struct kc_heap *h, uint64_t data)
 {
     const struct kc_cache_set *set = h->set;
-    /* Compared as a number: it may be another cache's address, or one that died since. */
-    uintptr_t offset = (uintptr_t)found->data - (uintptr_t)set->cache;
-    if (KC_UNLIKELY(offset >= kc_cache_set_count(set) * sizeof(struct kc_cache))) {
+    uintptr_t offset = (uintptr_t)data - (uintptr_t)set->cache;
+    if (h->own_frames != 0 || offset >= kc_cache_set_count(set) * sizeof(struct kc_cache)) {
         return NULL;
     }
-    struct kc_cache *c = (struct kc_cache *)(uintptr_t)found->data;
-    if (KC_UNLIKELY(h->own_frames == 0) &&
-        (c->object_bytes > KC_HEAP_SMALL_MAX || class_cache(h, heap_class(c->object_bytes)) != c)) {
-        return NULL; /* a shared set's, of a size that is no class */
-    }
-    return c;
+    struct kc_cache *c = (struct kc_cache *)(uintptr_t)data;
+    bool is_class =
+        c->object_bytes <= KC_HEAP_SMALL_MAX && class_cache(h, heap_class(c->object_bytes)) == c;
+    return is_class ? c : NULL;
+}
+
+/*
+ * The class that a block of owner CACHE is of, or NULL: of none of this heap's. Its data is
+ * compared as a number: it may be another cache's address, or one that died since.
+ */
+KC_INLINE bool is_of_own_set(const struct kc_heap *h, uint64_t data)
+{
+    return (uintptr_t)data - (uintptr_t)h->caches < h->caches_bytes;
+}
+
+static struct kc_cache *class_of(const struct kc_heap *h, uint64_t data)
+{
+    return is_of_own_set(h, data) ? (struct kc_cache *)(uintptr_t)data : class_of_shared(h, data);
 }
 
 /* What ptr points into, without a lock; small: *cache is one of the heap's. */
@@ -383,7 +396,7 @@ static enum what look_up(struct kc_heap *h, const void *ptr, struct kc_cache **c
         return info.state == KC_FRAME_FREE ? WHAT_FREE : WHAT_FOREIGN;
     }
     if (found.owner == KC_FRAME_OWNER_CACHE) {
-        *cache = class_of(h, &found);
+        *cache = class_of(h, found.data);
         return *cache != NULL ? WHAT_SMALL : WHAT_OTHER;
     }
     if (found.owner != KC_FRAME_OWNER_HEAP || (found.data & ~HEAP_FURTHER) != heap_claim_data(h)) {
@@ -501,7 +514,7 @@ static __attribute__((noinline)) kc_status_t free_other(struct kc_heap *h, void 
     }
     enum what what = look_up(h, ptr, &cache);
     if (what == WHAT_SMALL) {
-        return kc_cache_free(cache, ptr); /* in a slab outside the main span */
+        return kc_cache_free(cache, ptr); /* in a slab outside the main span, or of a shared set */
     }
     if (what == WHAT_LARGE && large_free(h, ptr)) {
         return KC_OK;
@@ -509,30 +522,32 @@ static __attribute__((noinline)) kc_status_t free_other(struct kc_heap *h, void 
     return not_a_block(h, what, ptr, "kc_heap_free");
 }
 
-/* The class in whose slab ptr lies, found without a lock; NULL: there is none, or it takes a call
- * to know. */
-KC_INLINE struct kc_cache *small_at(const struct kc_heap *h, const void *ptr,
-                                    struct kc_frame_found *found)
+/* True if ptr lies in a slab of the heap's own set, as far as can be said at once. */
+KC_INLINE bool find_quick(const struct kc_heap *h, const void *ptr, struct kc_frame_found *found)
 {
-    bool slab = KC_LIKELY(frame_find_quick(h->frames, kc_frame_ptr_pa(h->frames, ptr), found)) &&
-                KC_LIKELY(found->owner == KC_FRAME_OWNER_CACHE);
-    return slab ? class_of(h, found) : NULL;
+    kc_pa_t pa = kc_frame_ptr_pa(h->frames, ptr);
+    return KC_LIKELY(frame_find_quick(h->frames, pa, KC_FRAME_OWNER_CACHE, found)) &&
+           KC_LIKELY(is_of_own_set(h, found->data));
 }
 
 kc_status_t kc_heap_free(struct kc_heap *h, void *ptr)
 {
     struct kc_frame_found found;
-    struct kc_cache *c = small_at(h, ptr, &found);
-    return KC_LIKELY(c != NULL) ? cache_free_masked(c, &found, ptr, CACHE_SITE)
-                                : free_other(h, ptr);
+    if (KC_UNLIKELY(!find_quick(h, ptr, &found))) {
+        return free_other(h, ptr);
+    }
+    struct kc_cache *c = (struct kc_cache *)(uintptr_t)found.data;
+    return cache_free_masked(c, &found, ptr, CACHE_SITE);
 }
 
 kc_status_t kc_heap_free_pinned(struct kc_heap *h, void *ptr)
 {
     struct kc_frame_found found;
-    struct kc_cache *c = small_at(h, ptr, &found);
-    return KC_LIKELY(c != NULL) ? cache_free_pinned(c, &found, ptr, CACHE_SITE)
-                                : free_other(h, ptr);
+    if (KC_UNLIKELY(!find_quick(h, ptr, &found))) {
+        return free_other(h, ptr);
+    }
+    struct kc_cache *c = (struct kc_cache *)(uintptr_t)found.data;
+    return cache_free_pinned(c, &found, ptr, CACHE_SITE);
 }
 
 /* Usable bytes of the live block at ptr, 0 if it is none; *what says what it is instead. */
