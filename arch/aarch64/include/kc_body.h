@@ -221,9 +221,9 @@ KC_INLINE void kc_plat_note(enum kc_note kind, uint64_t base, uint64_t size, con
     (void)owner;
 }
 
-KC_INLINE bool kc_plat_note_heard(enum kc_note kind)
+KC_INLINE bool kc_plat_note_heard(uint32_t kinds)
 {
-    (void)kind;
+    (void)kinds;
     return false;
 }
 

@@ -58,7 +58,7 @@ KC_INLINE void kc_mag_set_count(struct kc_mag *m, uint32_t count)
 /** True if somebody wants to be told now: a case for the slow path. */
 KC_INLINE bool kc_mag_is_heard(void)
 {
-    return KC_MAG_TELLS && kc_plat_note_heard(KC_NOTE_ALLOC);
+    return KC_MAG_TELLS && kc_plat_note_heard(1u << KC_NOTE_ALLOC);
 }
 
 /** Tell of an object of some allocator: KC_NOTE_ALLOC or KC_NOTE_FREE. */

@@ -360,6 +360,34 @@ void kc_plat_irq_restore(uint64_t saved);
 void kc_plat_relax(void);
 #endif
 
+#ifndef KC_BODY_INLINE_IRQ
+/**
+ * The same in two steps, for functions so short that what is rarely to be done beside would show:
+ * where the first answers false, the second must follow, and gets what the first was told or gave.
+ */
+KC_INLINE bool kc_plat_irq_save_quick(uint64_t *saved)
+{
+    *saved = kc_plat_irq_save();
+    return true;
+}
+
+KC_INLINE uint64_t kc_plat_irq_save_rest(uint64_t saved)
+{
+    return saved;
+}
+
+KC_INLINE bool kc_plat_irq_restore_quick(uint64_t saved)
+{
+    kc_plat_irq_restore(saved);
+    return true;
+}
+
+KC_INLINE void kc_plat_irq_restore_rest(uint64_t saved)
+{
+    (void)saved;
+}
+#endif
+
 /** Send an event to all CPUs (SEV); wait for one (WFE: may return at any time). */
 void kc_plat_event(void);
 void kc_plat_wait(void);
@@ -437,11 +465,12 @@ void kc_plat_prefetch_write(void *p);
 void kc_plat_note(enum kc_note kind, uint64_t base, uint64_t size, const void *owner);
 
 /**
- * True if notes of that kind have an effect now. Short paths ask first, and leave the telling to a
- * twin of theirs; asking is not needed before kc_plat_note(). While somebody begins or ends to
- * listen, either answer is right. Cost: a load and a branch at most. Context: any.
+ * True if notes of one of these kinds have an effect now: bit k of kinds is kind k. Short paths ask
+ * first, and leave the telling to a twin of theirs; asking is not needed before kc_plat_note().
+ * While somebody begins or ends to listen, either answer is right. Cost: a load and a branch at
+ * most. Context: any.
  */
-bool kc_plat_note_heard(enum kc_note kind);
+bool kc_plat_note_heard(uint32_t kinds);
 #endif
 
 /** Print what failed and stop for good (a test body may unwind to its test). */

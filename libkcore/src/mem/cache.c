@@ -501,6 +501,17 @@ void *kc_cache_priv_alloc_masked(struct kc_cache *c, uint32_t flags, const void 
     return cache_finish(c, object, flags);
 }
 
+KC_COLD void *kc_cache_priv_alloc_late(struct kc_cache *c, const void *site, uint64_t irq)
+{
+    return kc_cache_priv_alloc_masked(c, 0, site, kc_plat_irq_save_rest(irq));
+}
+
+KC_COLD void *kc_cache_priv_alloc_done(void *object, uint64_t irq)
+{
+    kc_plat_irq_restore_rest(irq);
+    return object;
+}
+
 void *kc_cache_alloc(struct kc_cache *c, uint32_t flags)
 {
     if (KC_LIKELY(flags == 0)) {
@@ -718,6 +729,19 @@ kc_status_t kc_cache_priv_free_masked(struct kc_cache *c, void *ptr, struct kc_f
     kc_status_t status = kc_cache_priv_free_slow(c, ptr, record, offset, site);
     kc_plat_irq_restore(irq);
     return status;
+}
+
+KC_COLD kc_status_t kc_cache_priv_free_late(struct kc_cache *c, void *ptr, struct kc_frame *record,
+                                            size_t offset, const void *site, uint64_t irq)
+{
+    irq = kc_plat_irq_save_rest(irq);
+    return kc_cache_priv_free_masked(c, ptr, record, offset, site, irq);
+}
+
+KC_COLD kc_status_t kc_cache_priv_free_done(uint64_t irq)
+{
+    kc_plat_irq_restore_rest(irq);
+    return KC_OK;
 }
 
 kc_status_t kc_cache_free(struct kc_cache *c, void *ptr)

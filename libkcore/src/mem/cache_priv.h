@@ -309,6 +309,13 @@ void *kc_cache_priv_alloc_masked(struct kc_cache *c, uint32_t flags, const void 
 kc_status_t kc_cache_priv_free_masked(struct kc_cache *c, void *ptr, struct kc_frame *record,
                                       size_t offset, const void *site, uint64_t irq);
 
+/* The same where masking takes a second step, and where unmasking does. */
+void *kc_cache_priv_alloc_late(struct kc_cache *c, const void *site, uint64_t irq);
+kc_status_t kc_cache_priv_free_late(struct kc_cache *c, void *ptr, struct kc_frame *record,
+                                    size_t offset, const void *site, uint64_t irq);
+void *kc_cache_priv_alloc_done(void *object, uint64_t irq);
+kc_status_t kc_cache_priv_free_done(uint64_t irq);
+
 /* What everybody does with an object that is handed out. */
 KC_INLINE void *cache_hand_out(struct kc_cache *c, void *object)
 {
@@ -459,13 +466,16 @@ KC_INLINE void *cache_alloc_pinned(struct kc_cache *c, const void *site)
 
 KC_INLINE void *cache_alloc_masked(struct kc_cache *c, const void *site)
 {
-    uint64_t irq = kc_plat_irq_save();
+    uint64_t irq;
     void *object;
-    if (KC_LIKELY(cache_alloc_quick(c->cpu[kc_plat_cpu()], &object))) {
-        kc_plat_irq_restore(irq);
-        return object;
+    if (KC_UNLIKELY(!kc_plat_irq_save_quick(&irq))) {
+        return kc_cache_priv_alloc_late(c, site, irq);
     }
-    return kc_cache_priv_alloc_masked(c, 0, site, irq);
+    if (KC_UNLIKELY(!cache_alloc_quick(c->cpu[kc_plat_cpu()], &object))) {
+        return kc_cache_priv_alloc_masked(c, 0, site, irq);
+    }
+    return KC_LIKELY(kc_plat_irq_restore_quick(irq)) ? object
+                                                     : kc_cache_priv_alloc_done(object, irq);
 }
 
 KC_INLINE kc_status_t cache_free_pinned(struct kc_cache *c, const struct kc_frame_found *found,
@@ -479,12 +489,14 @@ KC_INLINE kc_status_t cache_free_pinned(struct kc_cache *c, const struct kc_fram
 KC_INLINE kc_status_t cache_free_masked(struct kc_cache *c, const struct kc_frame_found *found,
                                         void *ptr, const void *site)
 {
-    uint64_t irq = kc_plat_irq_save();
-    if (KC_LIKELY(cache_free_quick(c, found, ptr))) {
-        kc_plat_irq_restore(irq);
-        return KC_OK;
+    uint64_t irq;
+    if (KC_UNLIKELY(!kc_plat_irq_save_quick(&irq))) {
+        return kc_cache_priv_free_late(c, ptr, found->record, (size_t)found->offset, site, irq);
     }
-    return kc_cache_priv_free_masked(c, ptr, found->record, (size_t)found->offset, site, irq);
+    if (KC_UNLIKELY(!cache_free_quick(c, found, ptr))) {
+        return kc_cache_priv_free_masked(c, ptr, found->record, (size_t)found->offset, site, irq);
+    }
+    return KC_LIKELY(kc_plat_irq_restore_quick(irq)) ? KC_OK : kc_cache_priv_free_done(irq);
 }
 
 #endif

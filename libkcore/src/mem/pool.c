@@ -242,31 +242,61 @@ kc_status_t kc_pool_free_pinned(struct kc_pool *p, void *ptr)
     return kc_pool_free_here(kc_pool_here(p), ptr);
 }
 
-/* What is not quick is another function's, and its last act: so the quick way saves no registers.
+/*
+ * What is not quick is another function's, and its last act: so the quick way saves no registers.
+ * That goes for masking, too.
  */
+static KC_COLD void *restore_after_alloc(void *block, uint64_t irq)
+{
+    kc_plat_irq_restore_rest(irq);
+    return block;
+}
+
 static __attribute__((noinline)) void *alloc_masked(struct kc_pool_cpu *m, uint64_t irq)
 {
     void *block = kc_pool_alloc_slow(m);
+    return KC_LIKELY(kc_plat_irq_restore_quick(irq)) ? block : restore_after_alloc(block, irq);
+}
+
+static KC_COLD void *alloc_late(struct kc_pool *p, uint64_t irq)
+{
+    irq = kc_plat_irq_save_rest(irq);
+    void *block = kc_pool_alloc_here(kc_pool_here(p));
     kc_plat_irq_restore(irq);
     return block;
 }
 
 void *kc_pool_alloc(struct kc_pool *p)
 {
-    uint64_t irq = kc_plat_irq_save();
+    uint64_t irq;
+    if (KC_UNLIKELY(!kc_plat_irq_save_quick(&irq))) {
+        return alloc_late(p, irq);
+    }
     struct kc_pool_cpu *m = kc_pool_here(p);
     void *block;
-    if (KC_LIKELY(kc_pool_alloc_quick(m, &block))) {
-        kc_plat_irq_restore(irq);
-        return block;
+    if (KC_UNLIKELY(!kc_pool_alloc_quick(m, &block))) {
+        return alloc_masked(m, irq);
     }
-    return alloc_masked(m, irq);
+    return KC_LIKELY(kc_plat_irq_restore_quick(irq)) ? block : restore_after_alloc(block, irq);
+}
+
+static KC_COLD kc_status_t restore_after_free(kc_status_t status, uint64_t irq)
+{
+    kc_plat_irq_restore_rest(irq);
+    return status;
 }
 
 static __attribute__((noinline)) kc_status_t free_masked(struct kc_pool_cpu *m, void *ptr,
                                                          uint64_t irq)
 {
     kc_status_t status = kc_pool_free_slow(m, ptr);
+    return KC_LIKELY(kc_plat_irq_restore_quick(irq)) ? status : restore_after_free(status, irq);
+}
+
+static KC_COLD kc_status_t free_late(struct kc_pool *p, void *ptr, uint64_t irq)
+{
+    irq = kc_plat_irq_save_rest(irq);
+    kc_status_t status = kc_pool_free_pinned(p, ptr);
     kc_plat_irq_restore(irq);
     return status;
 }
@@ -276,13 +306,15 @@ kc_status_t kc_pool_free(struct kc_pool *p, void *ptr)
     if (!POOL_HAS_STATE && KC_UNLIKELY(ptr == NULL)) {
         return KC_OK;
     }
-    uint64_t irq = kc_plat_irq_save();
-    struct kc_pool_cpu *m = kc_pool_here(p);
-    if (KC_LIKELY(kc_pool_free_quick(m, ptr))) {
-        kc_plat_irq_restore(irq);
-        return KC_OK;
+    uint64_t irq;
+    if (KC_UNLIKELY(!kc_plat_irq_save_quick(&irq))) {
+        return free_late(p, ptr, irq);
     }
-    return free_masked(m, ptr, irq);
+    struct kc_pool_cpu *m = kc_pool_here(p);
+    if (KC_UNLIKELY(!kc_pool_free_quick(m, ptr))) {
+        return free_masked(m, ptr, irq);
+    }
+    return KC_LIKELY(kc_plat_irq_restore_quick(irq)) ? KC_OK : restore_after_free(KC_OK, irq);
 }
 
 void *kc_pool_alloc_zeroed(struct kc_pool *p)

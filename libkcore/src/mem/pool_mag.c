@@ -17,7 +17,9 @@ KC_INLINE uint32_t peek_depth(const struct kc_pool *p)
 
 KC_INLINE bool is_heard(void)
 {
-    return kc_mag_is_heard() || kc_plat_note_heard(KC_NOTE_LOCK_TAKEN);
+    /* Of the lock too, which the short forms take quietly. */
+    uint32_t objects = KC_MAG_TELLS ? 1u << KC_NOTE_ALLOC : 0;
+    return kc_plat_note_heard(objects | 1u << KC_NOTE_LOCK_TAKEN);
 }
 
 /* ---- transfers between a magazine and the stock: the lock is held ------------------------------

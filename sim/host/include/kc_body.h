@@ -158,28 +158,50 @@ KC_INLINE uint32_t kc_plat_cpu(void)
     return host_cpu;
 }
 
-KC_INLINE uint64_t kc_plat_irq_save(void)
+KC_INLINE bool kc_plat_irq_save_quick(uint64_t *saved)
 {
     uint64_t was = host_irq;
+    *saved = was;
     __atomic_store_n(&host_irq, HOST_IRQ_MASKED, __ATOMIC_RELAXED);
     /* The store goes before the load for the compiler; for the processor see host_cpus_stop(). */
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    if (KC_UNLIKELY(was != HOST_IRQ_MASKED &&
-                    (was != HOST_IRQ_OPEN || __atomic_load_n(&host_halt, __ATOMIC_ACQUIRE) != 0))) {
-        return host_irq_enter(was);
-    }
-    return was;
+    return KC_LIKELY(was == HOST_IRQ_OPEN)
+               ? KC_LIKELY(__atomic_load_n(&host_halt, __ATOMIC_ACQUIRE) == 0)
+               : was == HOST_IRQ_MASKED;
+}
+
+KC_INLINE uint64_t kc_plat_irq_save_rest(uint64_t saved)
+{
+    return host_irq_enter(saved);
+}
+
+KC_INLINE bool kc_plat_irq_restore_quick(uint64_t saved)
+{
+    /* Release: whoever stops this thread sees all that it did while it was masked. */
+    __atomic_store_n(&host_irq, saved, __ATOMIC_RELEASE);
+    return KC_LIKELY(saved < HOST_IRQ_SHARED) &&
+           KC_LIKELY(__atomic_load_n(&host_irq_pending, __ATOMIC_RELAXED) == 0);
+}
+
+KC_INLINE void kc_plat_irq_restore_rest(uint64_t saved)
+{
+    host_irq_leave(saved);
+}
+
+KC_INLINE uint64_t kc_plat_irq_save(void)
+{
+    uint64_t saved;
+    return KC_LIKELY(kc_plat_irq_save_quick(&saved)) ? saved : kc_plat_irq_save_rest(saved);
 }
 
 KC_INLINE void kc_plat_irq_restore(uint64_t saved)
 {
-    /* Release: whoever stops this thread sees all that it did while it was masked. */
-    __atomic_store_n(&host_irq, saved, __ATOMIC_RELEASE);
-    if (KC_UNLIKELY(saved >= HOST_IRQ_SHARED ||
-                    __atomic_load_n(&host_irq_pending, __ATOMIC_RELAXED) != 0)) {
-        host_irq_leave(saved);
+    if (KC_UNLIKELY(!kc_plat_irq_restore_quick(saved))) {
+        kc_plat_irq_restore_rest(saved);
     }
 }
+
+#define KC_BODY_INLINE_IRQ 1
 
 void kc_plat_relax(void);
 
@@ -206,26 +228,27 @@ KC_INLINE void kc_plat_note(enum kc_note kind, uint64_t base, uint64_t size, con
     }
 }
 
-/* Who listens to notes of that kind. */
-#define HOST_NOTE_WATCHERS(kind)                                                          \
-    (HOST_WATCH_RECORD | ((kind) == KC_NOTE_LOCK_TAKEN || (kind) == KC_NOTE_LOCK_RELEASED \
-                              ? HOST_WATCH_LOCKS                                          \
-                              : HOST_WATCH_ASAN | HOST_WATCH_MEMCHECK))
+/* Who listens to notes of these kinds. */
+#define HOST_NOTE_LOCKS (1u << KC_NOTE_LOCK_TAKEN | 1u << KC_NOTE_LOCK_RELEASED)
+#define HOST_NOTE_WATCHERS(kinds)                               \
+    (((kinds) != 0 ? HOST_WATCH_RECORD : 0u) |                  \
+     (((kinds)&HOST_NOTE_LOCKS) != 0 ? HOST_WATCH_LOCKS : 0u) | \
+     (((kinds) & ~HOST_NOTE_LOCKS) != 0 ? HOST_WATCH_ASAN | HOST_WATCH_MEMCHECK : 0u))
 
-KC_INLINE bool kc_plat_note_heard(enum kc_note kind)
+KC_INLINE bool kc_plat_note_heard(uint32_t kinds)
 {
 #if defined(__x86_64__)
     /* As the load below, but one instruction with its test, which compilers do not make of it. */
     __asm__ goto("testl %1, %0\n\tjne %l[heard]"
                  :
-                 : "m"(host_watch), "ri"(HOST_NOTE_WATCHERS(kind))
+                 : "m"(host_watch), "ri"(HOST_NOTE_WATCHERS(kinds))
                  : "cc"
                  : heard);
     return false;
 heard:
     return true;
 #else
-    return (__atomic_load_n(&host_watch, __ATOMIC_RELAXED) & HOST_NOTE_WATCHERS(kind)) != 0;
+    return (__atomic_load_n(&host_watch, __ATOMIC_RELAXED) & HOST_NOTE_WATCHERS(kinds)) != 0;
 #endif
 }
 
