@@ -329,6 +329,21 @@ void *kc_pool_alloc_zeroed(struct kc_pool *p)
 /* ---- many at once ---------------------------------------------------------------------------- */
 
 #if POOL_HAS_MAGS
+#if !POOL_HAS_STATE
+/* Pointers, a few: a call of memcpy() would cost as much as they do; four are in line. */
+KC_INLINE void copy(void **to, void *const *from, uint32_t n)
+{
+    for (; n >= 4; n -= 4, to += 4, from += 4) {
+        __builtin_memcpy(to, from, 4 * sizeof(*to));
+    }
+    for (; n != 0; n--, to++, from++) {
+        void *block = *from;
+        KC_FORGET(block); /* or a compiler calls memcpy() */
+        *to = block;
+    }
+}
+#endif
+
 /* Up to n blocks that the magazine has; 0: it cannot serve the next one at once. */
 KC_INLINE size_t pop_many(struct kc_pool_cpu *m, size_t n, void **out)
 {
@@ -355,7 +370,7 @@ KC_INLINE size_t pop_many(struct kc_pool_cpu *m, size_t n, void **out)
     return i;
 #else
     kc_mag_set_count(&m->mag, count - most);
-    __builtin_memcpy(out, kc_pool_entries(m) + (count - most), most * sizeof(*out));
+    copy(out, kc_pool_entries(m) + (count - most), most);
     return most;
 #endif
 }
@@ -384,10 +399,21 @@ KC_INLINE size_t push_many(struct kc_pool_cpu *m, size_t n, void *const *ptr)
     kc_mag_set_count(&m->mag, count + i);
     return i;
 #else
-    __builtin_memcpy(kc_pool_entries(m) + count, ptr, most * sizeof(*ptr));
+    copy(kc_pool_entries(m) + count, ptr, most);
     kc_mag_set_count(&m->mag, count + most);
     return most;
 #endif
+}
+
+/* More for an empty magazine, or room in a full one; where somebody listens, not at once. */
+KC_INLINE bool fill(struct kc_pool_cpu *m, uint32_t n)
+{
+    return !kc_mag_is_heard() && kc_pool_priv_fill(m, n);
+}
+
+KC_INLINE bool spill(struct kc_pool_cpu *m, uint32_t n)
+{
+    return !kc_mag_is_heard() && kc_pool_priv_spill(m, n);
 }
 #else
 KC_INLINE size_t pop_many(struct kc_pool_cpu *m, size_t n, void **out)
@@ -400,14 +426,29 @@ KC_INLINE size_t push_many(struct kc_pool_cpu *m, size_t n, void *const *ptr)
     (void)m, (void)n, (void)ptr;
     return 0;
 }
+KC_INLINE bool fill(struct kc_pool_cpu *m, uint32_t n)
+{
+    (void)m, (void)n;
+    return false;
+}
+KC_INLINE bool spill(struct kc_pool_cpu *m, uint32_t n)
+{
+    (void)m, (void)n;
+    return false;
+}
 #endif
 
+/*
+ * Where a whole transfer would be more than is left to do, just that is moved: so a CPU that asks
+ * for as many as it frees, and these go into its magazine, comes to the lock no more.
+ */
 bool kc_pool_alloc_bulk(struct kc_pool *p, size_t n, void **out)
 {
     struct kc_pool_cpu *m = kc_pool_here(p);
     for (size_t done = 0; done < n;) {
-        size_t got = pop_many(m, n - done, out + done);
-        if (got == 0) {
+        size_t left = n - done;
+        size_t got = pop_many(m, left, out + done);
+        if (got == 0 && !(left < POOL_MOVE && fill(m, (uint32_t)left))) {
             out[done] = kc_pool_alloc_here(m);
             if (KC_UNLIKELY(out[done] == NULL)) {
                 kc_status_t status = kc_pool_free_bulk(p, done, out);
@@ -426,8 +467,9 @@ kc_status_t kc_pool_free_bulk(struct kc_pool *p, size_t n, void *const *ptr)
     struct kc_pool_cpu *m = kc_pool_here(p);
     kc_status_t first = KC_OK;
     for (size_t done = 0; done < n;) {
-        size_t gone = push_many(m, n - done, ptr + done);
-        if (gone == 0) {
+        size_t left = n - done;
+        size_t gone = push_many(m, left, ptr + done);
+        if (gone == 0 && !(left < POOL_MOVE && spill(m, (uint32_t)left))) {
             kc_status_t status = kc_pool_free_here(m, ptr[done]);
             first = first == KC_OK ? status : first;
             gone = 1;

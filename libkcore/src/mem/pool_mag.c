@@ -272,6 +272,58 @@ static __attribute__((noinline)) kc_status_t free_twin(struct kc_pool_cpu *m, vo
     return KC_OK;
 }
 
+/* ---- for calls of many ------------------------------------------------------------------------
+ */
+
+bool kc_pool_priv_fill(struct kc_pool_cpu *m, uint32_t n)
+{
+    struct kc_pool *p = m->pool;
+    if (kc_mag_count(&m->mag) != 0 || m->mag.limit == 0) {
+        return false;
+    }
+    kc_lock_enter(&p->lock);
+    uint32_t depth = p->depth;
+    bool enough = depth >= n;
+    for (uint32_t i = 0; enough && i < n; i++) {
+#if POOL_HAS_STATE
+        kc_pool_entries(m)[i] = pool_stock_get(p, depth - n + i);
+#else
+        kc_pool_entries(m)[i] = ((void *const *)p->stack)[depth - n + i];
+#endif
+    }
+    if (enough) {
+        pool_set_depth(p, depth - n);
+        kc_mag_set_count(&m->mag, n);
+    }
+    kc_lock_leave(&p->lock);
+    return enough;
+}
+
+bool kc_pool_priv_spill(struct kc_pool_cpu *m, uint32_t n)
+{
+    struct kc_pool *p = m->pool;
+    if (kc_mag_count(&m->mag) != KC_POOL_CPU_BLOCKS) {
+        return false;
+    }
+    kc_lock_enter(&p->lock);
+    uint32_t depth = p->depth;
+    if (KC_UNLIKELY(depth + n > p->fresh)) {
+        overflowed();
+    }
+    const kc_pool_entry *from = kc_pool_entries(m) + KC_POOL_CPU_BLOCKS - n;
+    for (uint32_t i = 0; i < n; i++) {
+#if POOL_HAS_STATE
+        pool_stock_set(p, depth + i, from[i]);
+#else
+        ((void **)p->stack)[depth + i] = from[i];
+#endif
+    }
+    pool_set_depth(p, depth + n);
+    kc_mag_set_count(&m->mag, KC_POOL_CPU_BLOCKS - n);
+    kc_lock_leave(&p->lock);
+    return true;
+}
+
 /* ---- the short forms --------------------------------------------------------------------------
  */
 

@@ -173,6 +173,14 @@ KC_COLD void kc_pool_priv_raise(struct kc_pool *p, enum kc_misuse_kind kind, con
  */
 kc_status_t kc_pool_priv_look(struct kc_pool *p, const void *ptr, uintptr_t *known);
 
+/*
+ * Moves n blocks, fewer than POOL_MOVE, from the stock into the empty magazine of this CPU, or the
+ * topmost n of a full one to the stock; or answers false: it is not empty (full), or the stock has
+ * too few. Pinned.
+ */
+KC_NODISCARD bool kc_pool_priv_fill(struct kc_pool_cpu *m, uint32_t n);
+KC_NODISCARD bool kc_pool_priv_spill(struct kc_pool_cpu *m, uint32_t n);
+
 /* Calls that are judged under the lock; site: who called. ptr may be NULL. */
 void *kc_pool_priv_alloc_alone(struct kc_pool *p, const void *site);
 kc_status_t kc_pool_priv_free_alone(struct kc_pool *p, void *ptr, const void *site);
