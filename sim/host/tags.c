@@ -73,6 +73,22 @@ void *kc_plat_tag_set(void *p, size_t n, uint32_t tag)
     return (void *)tagged;
 }
 
+uint32_t kc_plat_tag_get(const void *p)
+{
+    if (!tags_on) {
+        return 0;
+    }
+    uintptr_t at = host_tag_strip((uintptr_t)p) & ~(uintptr_t)(GRANULE_BYTES - 1);
+    __asm__ volatile(".arch armv8.5-a+memtag\n\tldg %0, [%0]" : "+r"(at) : : "memory");
+    return (uint32_t)(at >> TAG_SHIFT) & 15u;
+}
+
+void *kc_plat_tag_with(const void *p, uint32_t tag)
+{
+    uintptr_t plain = host_tag_strip((uintptr_t)p);
+    return (void *)(tags_on ? plain | (uintptr_t)(tag & 15u) << TAG_SHIFT : plain);
+}
+
 #else
 
 int host_tag_protection(void)
@@ -95,6 +111,18 @@ void *kc_plat_tag_set(void *p, size_t n, uint32_t tag)
     (void)n;
     (void)tag;
     return p;
+}
+
+uint32_t kc_plat_tag_get(const void *p)
+{
+    (void)p;
+    return 0;
+}
+
+void *kc_plat_tag_with(const void *p, uint32_t tag)
+{
+    (void)tag;
+    return (void *)(uintptr_t)p;
 }
 
 #endif

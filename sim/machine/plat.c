@@ -587,6 +587,18 @@ void *kc_plat_tag_set(void *p, size_t n, uint32_t tag)
     return p;
 }
 
+uint32_t kc_plat_tag_get(const void *p)
+{
+    (void)p;
+    return 0;
+}
+
+void *kc_plat_tag_with(const void *p, uint32_t tag)
+{
+    (void)tag;
+    return (void *)(uintptr_t)p;
+}
+
 /* ---- telling and stopping ------------------------------------------------------------------- */
 
 void kc_plat_note(enum kc_note kind, uint64_t base, uint64_t size, const void *owner)

@@ -2,6 +2,7 @@
 /* Cases: the core's other modules: lists, reference counts, user copies, mappings, ends. */
 #include <kc/list.h>
 #include <kc/ref.h>
+#include <kc/tag.h>
 #include <kc/ucopy.h>
 
 #include "subjects.h"
@@ -554,7 +555,7 @@ static void no_header(struct score *s)
     struct score_world *w = &score_world;
     struct kc_cache_config c = {.name = "subject", .object_bytes = 512, .misuse = &w->misuse};
     struct kc_cache_stats stats;
-    const size_t redzone = KC_HARDENING >= KC_HARDENING_FULL ? 8 : 0;
+    const size_t redzone = KC_CACHE_REDZONE_BYTES;
     score_promise(s, kc_cache_init(&w->cache, &c, &w->frames) == KC_OK, "no cache");
     kc_cache_stats(&w->cache, &stats);
     score_promise(s, stats.stride_bytes - stats.object_bytes == redzone,
@@ -562,14 +563,33 @@ static void no_header(struct score *s)
     score_promise(s, kc_cache_fini(&w->cache) == KC_OK, "a proper end was refused");
 }
 
-/* A pointer of an allocator carries no tag, where the body has none. */
-static void no_tag(struct score *s)
+/*
+ * A pointer of an allocator carries no tag where there are none; else never one that could be set
+ * to match all, and neighbours differ in whether theirs is odd.
+ */
+static void tags(struct score *s)
 {
     struct score_world *w = &score_world;
-    unsigned char *p = (unsigned char *)kc_heap_alloc(&w->heap, 64, 0);
-    kc_pa_t pa = kc_frame_ptr_pa(&w->frames, p);
-    score_promise(s, kc_plat_ram(pa) == (void *)p, "a pointer with something beside its address");
-    score_promise(s, kc_heap_free(&w->heap, p) == KC_OK, "a proper free was refused");
+    static void *p[SCORE_HELD_MAX];
+    for (uint32_t i = 0; i < SCORE_HELD_MAX; i++) {
+        p[i] = kc_heap_alloc(&w->heap, 64, 0);
+        kc_pa_t pa = kc_frame_ptr_pa(&w->frames, p[i]);
+        score_promise(s, kc_plat_ram(pa) == kc_tag_strip(p[i]), "an address is not of its pointer");
+        uint32_t tag = kc_plat_tag_get(kc_plat_ram(pa));
+        score_promise(s, kc_plat_tag_with(p[i], tag) == p[i] && (tag != 0) == score_has_tags(),
+                      "a pointer does not have its memory's tag");
+        score_promise(s, tag != 15, "a tag that may match all");
+        for (uint32_t k = 0; k < i; k++) {
+            uintptr_t a = (uintptr_t)kc_tag_strip(p[i]);
+            uintptr_t b = (uintptr_t)kc_tag_strip(p[k]);
+            bool beside = a - b == KC_TAG_GRANULE * 5 || b - a == KC_TAG_GRANULE * 5;
+            score_promise(s, tag == 0 || !beside || ((kc_plat_tag_get(p[k]) ^ tag) & 1) != 0,
+                          "neighbours have like tags");
+        }
+    }
+    for (uint32_t i = 0; i < SCORE_HELD_MAX; i++) {
+        score_promise(s, kc_heap_free(&w->heap, p[i]) == KC_OK, "a proper free was refused");
+    }
 }
 
 /* A report is a value of fixed size, made and kept without memory of any kind. */
@@ -675,8 +695,8 @@ static const struct score_case cases[] = {
      "all that was freed is given back (no mistake)", C, 0, 0, give_back},
     {"no-header", "Scudo header corruption", "the property: no header beside objects", C, 0, 0,
      no_header},
-    {"no-tag", "KASAN match_all_not_assigned; Scudo odd and even tags",
-     "the property: pointers carry no tag", C, 0, 0, no_tag},
+    {"tags", "KASAN match_all_not_assigned; Scudo odd and even tags",
+     "the property: no pointer has a tag that matches all, or its neighbour's", C, 0, 0, tags},
     {"no-memory", "Scudo ring buffer, stack depot", "the property: a report needs no memory", C, 0,
      0, report_without_memory},
 };

@@ -14,7 +14,7 @@ const struct score_excuse score_excuses[] = {
     {"Scudo", "ring buffer and stack depot",
      "a report is a value of fixed size; no stacks are recorded, no memory is needed", "no-memory"},
     {"KASAN, Scudo", "match-all tag, odd and even tags",
-     "allocators give no tagged pointers yet; what a tag does is the body's", "no-tag"},
+     "no tag is 0 or 15, and neighbours differ in parity", "tags"},
     {"hardened_malloc", "read and write of a block of size 0",
      "there is no such block: nothing asked for is nothing given", "zero-size"},
     {"KASAN", "negative size of memmove", "the core takes lengths from callers in user copies only",

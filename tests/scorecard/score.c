@@ -11,6 +11,8 @@
  *      true is SCORE_BREAKS, whatever was said before.
  *  S3  A subject that is sound goes on: it allocates, and takes back, without a word.
  */
+#include <kc/tag.h>
+
 #include "score.h"
 
 #define GO_ON_BLOCKS 8u
@@ -45,15 +47,34 @@ const struct score_row *score_row_of(const char *id, const char *subject)
     return NULL;
 }
 
-enum score_at score_expected(const struct score_row *r, uint32_t level)
+bool score_has_tags(void)
 {
-    return (enum score_at)(r->at[level] & SCORE_AT_MASK);
+    return KC_TAG_IS_USED && kc_plat_tag_granule() != 0;
 }
 
 enum score_at score_aimed_at(const struct score_row *r, uint32_t level)
 {
     uint8_t target = r->at[level] >> 4;
-    return target != 0 ? (enum score_at)target : score_expected(r, level);
+    return (enum score_at)(target != 0 ? target : r->at[level] & SCORE_AT_MASK);
+}
+
+enum score_at score_expected(const struct score_row *r, uint32_t level)
+{
+    return level == KC_HARDENING_TAGGED && score_has_tags()
+               ? score_aimed_at(r, level)
+               : (enum score_at)(r->at[level] & SCORE_AT_MASK);
+}
+
+bool score_by_tag(const struct score_row *r, enum score_at at)
+{
+    return (at == SCORE_WRITE || at == SCORE_ACCESS) && score_has_tags() &&
+           r->at[KC_HARDENING_TAGGED] >> 4 == at;
+}
+
+bool score_said(const struct score_row *r, const struct score_outcome *o)
+{
+    return score_by_tag(r, o->at) ? o->reports != 0 && same(o->message, "tag")
+                                  : o->reports == r->reports && same(o->message, r->message);
 }
 
 /* ---- steps ---------------------------------------------------------------------------------- */
@@ -114,7 +135,7 @@ void score_let(struct score *s, void *p)
 unsigned char *score_held(const struct score *s, uintptr_t at)
 {
     for (uint32_t i = 0; i < s->held_count; i++) {
-        if ((uintptr_t)s->held[i] == at) {
+        if (kc_tag_strip(s->held[i]) == kc_tag_strip((void *)at)) {
             return (unsigned char *)s->held[i];
         }
     }
@@ -126,8 +147,8 @@ uintptr_t score_apart(const struct score *s)
     uintptr_t least = UINTPTR_MAX;
     for (uint32_t i = 0; i < s->held_count; i++) {
         for (uint32_t k = 0; k < i; k++) {
-            uintptr_t a = (uintptr_t)s->held[i];
-            uintptr_t b = (uintptr_t)s->held[k];
+            uintptr_t a = (uintptr_t)kc_tag_strip(s->held[i]);
+            uintptr_t b = (uintptr_t)kc_tag_strip(s->held[k]);
             uintptr_t apart = a > b ? a - b : b - a;
             least = apart < least ? apart : least;
         }
@@ -276,22 +297,28 @@ void score_sweep(struct score *s)
 
 /* ---- a run ---------------------------------------------------------------------------------- */
 
+/* Stores, whosever the byte is meanwhile. */
+static void mend(unsigned char *p, unsigned char value)
+{
+    store((unsigned char *)kc_tag_load(p), value);
+}
+
 /* Behind `touch` the bytes went with their page when the block was freed: there is nothing to mend.
  */
 static void put_back(struct score *s)
 {
     while (s->log_count > 0) {
         s->log_count--;
-        if (s->a->touch == NULL) {
+        if (s->a->touch == NULL || s->a->in_place) {
             kc_plat_note(KC_NOTE_DEFINED, (uintptr_t)s->log[s->log_count].p, 1, NULL);
-            store(s->log[s->log_count].p, s->log[s->log_count].was);
+            mend(s->log[s->log_count].p, s->log[s->log_count].was);
         }
     }
     if (s->flood != NULL) {
         kc_plat_note(KC_NOTE_DEFINED, (uintptr_t)s->flood, s->flood_bytes, NULL);
     }
     for (size_t i = 0; s->flood != NULL && i < s->flood_bytes; i++) {
-        store(s->flood + i, flooded[i]);
+        mend(s->flood + i, flooded[i]);
     }
     while (s->held_count > 0) {
         void *p = s->held[--s->held_count];

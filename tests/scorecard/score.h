@@ -66,6 +66,7 @@ struct score_adapter {
     /* Where the bytes at p are to be read or written; NULL: the access faulted. No function: there.
      */
     void *(*touch)(void *p, size_t size, bool write);
+    bool in_place; /* touch gives p, where it gives anything: what is written can be put back */
     bool (*check)(void);          /* sound */
     uint64_t (*reports)(void);    /* since open */
     const char *(*message)(void); /* of the last report; static storage */
@@ -213,8 +214,21 @@ extern const uint32_t score_excuse_count;
 
 /** The row of a case and subject; NULL: none. */
 const struct score_row *score_row_of(const char *id, const char *subject);
+
+/** True if it is a memory tag that notices it there: each access by itself, however many. */
+bool score_by_tag(const struct score_row *r, enum score_at at);
+
+/** True if what came of it is what is to be said there, as often. */
+bool score_said(const struct score_row *r, const struct score_outcome *o);
+
+/** Allocators of this build give pointers with tags. */
+bool score_has_tags(void);
+
 const char *score_at_name(enum score_at at);
-/** What is expected now at a level, and what is aimed at: the same, or a promise. */
+/**
+ * What is expected now at a level, and what is aimed at: the same, or a promise. At tagged the
+ * former depends on the body, and the latter says what there is with tags.
+ */
 enum score_at score_expected(const struct score_row *r, uint32_t level);
 enum score_at score_aimed_at(const struct score_row *r, uint32_t level);
 

@@ -7,6 +7,8 @@
  * world's first block there is a *moat*: frames that the world holds, so that an overrun of a
  * megabyte hits nobody's memory.
  */
+#include <kc/tag.h>
+
 #include "subjects.h"
 
 struct score_world score_world;
@@ -19,6 +21,8 @@ bool score_world_make(void)
     struct kc_heap_config heap = {"subject", &w->misuse, 0, 0, NULL, 0};
     kc_misuse_init(&w->misuse, KC_MISUSE_SILENT);
     w->moat_count = 0;
+    w->tag_faults = 0;
+    w->tag_fault_last = false;
     return kc_early_init(&w->early, score_env.info) == KC_OK &&
            kc_frames_init(&w->frames, &w->early, &w->misuse) == KC_OK &&
            kc_heap_init(&w->heap, &heap, &w->frames) == KC_OK &&
@@ -73,13 +77,35 @@ bool score_world_moat(size_t bytes)
 
 static uint64_t reports(void)
 {
-    return kc_misuse_total(&score_world.misuse);
+    return kc_misuse_total(&score_world.misuse) + score_world.tag_faults;
 }
 
 static const char *message(void)
 {
-    return kc_misuse_kind_name(score_world.misuse.last.kind);
+    return score_world.tag_fault_last ? "tag" : kc_misuse_kind_name(score_world.misuse.last.kind);
 }
+
+/*
+ * Where pointers carry tags: the accesses themselves, by copies that survive a fault. A fault is
+ * told to nobody else: what a machine makes of it is its kernel's business.
+ */
+static void *tag_touch(void *p, size_t n, bool write)
+{
+    unsigned char byte;
+    uintptr_t at = (uintptr_t)p;
+    score_world.tag_fault_last = false;
+    for (size_t i = 0; score_has_tags() && i < n; i++) {
+        if (kc_plat_user_read(&byte, kc_uva(at + i), 1) != 0 ||
+            (write && kc_plat_user_write(kc_uva(at + i), &byte, 1) != 0)) {
+            score_world.tag_faults++;
+            score_world.tag_fault_last = true;
+            return NULL;
+        }
+    }
+    return p;
+}
+
+#define TAG_TOUCH .touch = tag_touch, .in_place = true
 
 static bool frames_sound(void)
 {
@@ -175,6 +201,7 @@ const struct score_adapter score_pool = {
     .free = pool_free,
     .other_alloc = pool_other,
     .other_free = pool_other_free,
+    TAG_TOUCH,
     .check = pool_check,
     .reports = reports,
     .message = message,
@@ -247,6 +274,7 @@ const struct score_adapter score_cache = {
     .free = cache_free,
     .other_alloc = cache_other,
     .other_free = cache_other_free,
+    TAG_TOUCH,
     .check = cache_check,
     .reports = reports,
     .message = message,
@@ -339,6 +367,7 @@ const struct score_adapter score_heap = {
     .usable = heap_usable,
     .other_alloc = heap_other,
     .other_free = heap_other_free,
+    TAG_TOUCH,
     .check = heap_check,
     .reports = reports,
     .message = message,
@@ -500,7 +529,8 @@ static void *fence_touch(void *p, size_t n, bool write)
             return NULL;
         }
     }
-    return kc_pt_translate(&w->pt, kc_ia(at), &walk) == KC_OK ? kc_plat_ram(walk.pa) : NULL;
+    return kc_pt_translate(&w->pt, kc_ia(at), &walk) == KC_OK ? kc_tag_load(kc_plat_ram(walk.pa))
+                                                              : NULL;
 }
 
 static bool fence_check(void)

@@ -24,6 +24,8 @@ struct score_world {
     size_t size; /* of the blocks */
     kc_pa_t moat[SCORE_RAM_BYTES / KC_FRAME_BYTES];
     uint32_t moat_count;
+    uint64_t tag_faults;
+    bool tag_fault_last; /* no misuse was reported since */
 };
 extern struct score_world score_world;
 

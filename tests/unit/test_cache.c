@@ -3,6 +3,7 @@
 #include <kc_test.h>
 
 #include <kc/cache.h>
+#include <kc/tag.h>
 
 #include "mem/cache_priv.h"
 
@@ -248,6 +249,17 @@ static void construct(void *object)
     constructed++;
 }
 
+/* Allocates until the object at that place comes: at once, but at hardening full. */
+static void *alloc_at(const void *place)
+{
+    void *p = kc_cache_alloc(&cache, 0);
+    for (uint32_t i = 0; kc_tag_strip(p) != kc_tag_strip(place); i++) {
+        cr_assert(IS_FULL && i < cache.shape[0].objects, "the one freed last comes next");
+        p = kc_cache_alloc(&cache, 0);
+    }
+    return p;
+}
+
 Test(cache, constructor_runs_once_an_object)
 {
     struct kc_cache_config config;
@@ -264,9 +276,7 @@ Test(cache, constructor_runs_once_an_object)
     p[1] = 77;
     cr_assert_eq(kc_cache_free(&cache, p), KC_OK);
     settle(&cache);
-    for (uint32_t i = 0; kc_cache_alloc(&cache, 0) != p; i++) {
-        cr_assert(IS_FULL && i < cache.shape[0].objects, "the one freed last comes next");
-    }
+    p = alloc_at(p);
     cr_assert_eq(p[0], 0x600d);
     cr_assert_eq(p[1], 77);
     cr_assert_eq(constructed, cache.shape[0].objects);
@@ -439,15 +449,13 @@ Test(cache, write_after_free_is_noticed_at_the_next_allocation)
     unsigned char *b = kc_cache_alloc(&cache, 0);
     cr_assert_eq(kc_cache_free(&cache, b), KC_OK);
     kc_plat_note(KC_NOTE_ALLOC, (uintptr_t)b, 48, NULL); /* so that only the cache notices */
-    b[47] = 1;
+    *(unsigned char *)kc_tag_load(b + 47) = 1;           /* whatever its tag */
     kc_plat_note(KC_NOTE_FREE, (uintptr_t)b, 48, NULL);
     struct kc_cache_fault where = {0, 0, 0, 0};
     cr_assert_eq(kc_cache_check(&cache, &where), KC_ERR_CORRUPT);
     cr_assert_eq(where.invariant, 6);
     settle(&cache);
-    for (uint32_t i = 0; kc_cache_alloc(&cache, 0) != b; i++) {
-        cr_assert_lt(i, cache.shape[0].objects);
-    }
+    b = alloc_at(b);
     cr_assert_eq(misuse.count[KC_MISUSE_CORRUPT], 1);
     cr_assert_eq(b[47], 0);
     cr_assert_eq(kc_cache_free(&cache, b), KC_OK);
@@ -462,7 +470,7 @@ Test(cache, overrun_is_noticed_at_the_free_and_repaired)
     for (uint32_t at = 44; at < cache.stride; at++) {
         unsigned char *b = kc_cache_alloc(&cache, 0);
         kc_plat_note(KC_NOTE_ALLOC, (uintptr_t)b, cache.stride, NULL); /* the cache alone notices */
-        b[at] ^= 1;
+        *(unsigned char *)kc_tag_load(b + at) ^= 1;                    /* whatever its tag */
         EXPECT_MISUSE(kc_cache_free(&cache, b), KC_ERR_CORRUPT, KC_MISUSE_CORRUPT);
         cr_expect_eq(misuse.last.found, at);
         cr_expect_eq(kc_cache_check(&cache, NULL), KC_OK);

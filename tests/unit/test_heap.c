@@ -3,6 +3,7 @@
 #include <kc_test.h>
 
 #include <kc/heap.h>
+#include <kc/tag.h>
 
 #include "mem/heap_priv.h"
 
@@ -362,8 +363,9 @@ Test(heap, what_is_freed_erased_or_given_up_with_erase_is_zero)
     __builtin_memset(p, 0x77, 104);
     cr_expect_eq(kc_heap_free_erased(&heap, p), KC_OK);
     kc_plat_note(KC_NOTE_DEFINED, (uintptr_t)p, 104, NULL);
+    const unsigned char *freed = (const unsigned char *)kc_tag_load(p);
     for (uint32_t i = 0; i < 104; i++) {
-        cr_assert_eq(p[i], 0);
+        cr_assert_eq(freed[i], 0);
     }
     unsigned char *q = kc_heap_alloc(&heap, 100, 0);
     kc_plat_note(KC_NOTE_DEFINED, (uintptr_t)q, 104, NULL);

@@ -103,7 +103,8 @@ Test(pool, init_refuses_what_is_malformed)
     cr_expect_eq(make(4096, 8, 4, 0), KC_ERR_ARG);
     cr_expect_eq(make(4096, 8, 8, 0x80), KC_ERR_ARG);
     cr_expect_eq(make(4096, SIZE_MAX, 8, 0), KC_ERR_RANGE);
-    cr_expect_eq(make(4096, SIZE_MAX - 7 - KC_POOL_REDZONE_BYTES, 8, 0), KC_ERR_NOMEM);
+    cr_expect_eq(make(4096, SIZE_MAX - (KC_POOL_GRAIN(8) - 1) - KC_POOL_REDZONE_BYTES, 8, 0),
+                 KC_ERR_NOMEM);
     cr_expect_eq(make(4096, SIZE_MAX / 2 + 2, SIZE_MAX / 2 + 1, 0),
                  kc_is_aligned((uintptr_t)memory, SIZE_MAX / 2 + 1) ? KC_ERR_RANGE : KC_ERR_ALIGN);
     cr_expect_eq(make(SIZE_MAX, 8, 8, 0), KC_ERR_RANGE);

@@ -2,6 +2,8 @@
 /* The replay and its JSON: traces of a few events whose sums are worked out by hand. */
 #include "kc_test.h"
 
+#include <kc/tag.h>
+
 #include "replay.h"
 #include "report_json.h"
 
@@ -433,11 +435,14 @@ static void scribble(uint32_t at)
         }
         uint8_t *p = kc_plat_ram(info.base);
         uint32_t like = 0;
+        uint8_t last = 0;
         kc_plat_note(KC_NOTE_DEFINED, (uintptr_t)p, KC_FRAME_BYTES, NULL);
-        for (uint32_t i = 1; i < KC_FRAME_BYTES; i++) {
-            like = p[i] == p[i - 1] && p[i] != 0 ? like + 1 : 0;
+        for (uint32_t i = 0; i < KC_FRAME_BYTES; i++) {
+            uint8_t now = *(uint8_t *)kc_tag_load(p + i);
+            like = now == last && now != 0 ? like + 1 : 0;
+            last = now;
             if (like == 100) {
-                p[i - 50] ^= 0x10;
+                *(uint8_t *)kc_tag_load(p + i - 50) ^= 0x10;
                 return;
             }
         }

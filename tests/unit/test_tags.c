@@ -3,10 +3,13 @@
  * tags: what kc/plat.h says of memory tags, in whatever body: none, and then nothing changes; or
  * granules of 16 bytes, and then an access through another tag faults. That is asked with copies
  * that survive a fault. Of the bodies so far only the hosted one on arm64 has tags (qemu-aarch64).
+ * Behind that, what allocators do with them at hardening tagged (body qemu-tagged).
  */
 #include "kc_test.h"
 
-#include <kc/bits.h>
+#include <kc/arena.h>
+#include <kc/pool.h>
+#include <kc/tag.h>
 
 #define BYTES 64u
 
@@ -83,4 +86,130 @@ Test(tags, retagging_ends_the_old_pointer)
     cr_expect_not(can_access(memory));
     cr_expect(can_access(new));
     cr_expect_eq(kc_plat_tag_set(new, BYTES, 0), (void *)memory);
+}
+
+/* ---- allocators, at hardening tagged ----------------------------------------------------------
+ */
+
+#define HAS_TAGS (KC_TAG_IS_USED && kc_plat_tag_granule() != 0)
+
+static struct kc_misuse misuse;
+static struct kc_frames frames;
+static struct kc_heap heap;
+
+static void set_up_heap(void)
+{
+    static struct kc_early early;
+    struct kc_heap_config config = {"tags", &misuse, 0, 0, NULL, 0};
+    cr_assert(kc_test_ram(KC_MIB(4), &info));
+    kc_misuse_init(&misuse, KC_MISUSE_SILENT);
+    cr_assert_eq(kc_early_init(&early, &info), KC_OK);
+    cr_assert_eq(kc_frames_init(&frames, &early, &misuse), KC_OK);
+    cr_assert_eq(kc_heap_init(&heap, &config, &frames), KC_OK);
+}
+
+TestSuite(tags_of, .init = set_up_heap);
+
+static void end_heap(void)
+{
+    cr_expect_eq(kc_heap_check(&heap, NULL), KC_OK);
+    cr_expect_eq(kc_heap_fini(&heap), KC_OK);
+    cr_expect_eq(kc_frames_check(&frames, NULL), KC_OK);
+    cr_expect_eq(kc_frames_fini(&frames), KC_OK);
+}
+
+/* A block of that size in the place of one that was freed; *old: the pointer to that. */
+static unsigned char *block_again(size_t size, unsigned char **old)
+{
+    unsigned char *now = NULL;
+    *old = (unsigned char *)kc_heap_alloc(&heap, size, 0);
+    cr_assert_eq(kc_heap_free(&heap, *old), KC_OK);
+    for (uint32_t i = 0; kc_tag_strip(now) != kc_tag_strip(*old); i++) {
+        cr_assert_lt(i, 20000); /* at hardening full, it waits in quarantine, and then for chance */
+        cr_assert_eq(kc_heap_free(&heap, now), KC_OK);
+        now = (unsigned char *)kc_heap_alloc(&heap, size, 0);
+    }
+    return now;
+}
+
+static void free_all(void)
+{
+    struct kc_heap_cursor cursor = {0};
+    for (void *p = kc_heap_next_live(&heap, &cursor, NULL); p != NULL;
+         p = kc_heap_next_live(&heap, &cursor, NULL)) {
+        cr_expect_eq(kc_heap_free(&heap, p), KC_OK);
+    }
+}
+
+/* What is left of a pointer is good for nothing, whatever lies there now. */
+Test(tags_of, a_pointer_to_a_block_before_is_refused_everywhere)
+{
+    static const size_t sizes[] = {8, 64, 200, 4096};
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(sizes); i++) {
+        unsigned char *old;
+        unsigned char *now = block_again(sizes[i], &old);
+        if (!HAS_TAGS) {
+            cr_expect_eq(now, old);
+            continue;
+        }
+        cr_expect_neq(now, old);
+        cr_expect(can_access(now) && !can_access(old));
+        cr_expect_eq(kc_heap_usable(&heap, old), 0);
+        cr_expect_null(kc_heap_resize(&heap, old, 8, 0));
+        cr_expect_eq(kc_heap_free(&heap, old), KC_ERR_STATE);
+        cr_expect_eq((uint32_t)misuse.last.kind, (uint32_t)KC_MISUSE_DOUBLE_FREE);
+        cr_expect_neq(kc_heap_usable(&heap, now), 0);
+    }
+    free_all();
+    end_heap();
+}
+
+Test(tags_of, large_blocks_are_tagged_as_they_grow_and_shrink)
+{
+    unsigned char *p = (unsigned char *)kc_heap_alloc(&heap, 3 * KC_FRAME_BYTES, 0);
+    if (!HAS_TAGS) {
+        cr_skip_test("no tags here");
+    }
+    unsigned char *old = p + 2 * KC_FRAME_BYTES;
+    cr_expect(can_access(p) && can_access(p + 3 * KC_FRAME_BYTES - 1));
+    cr_expect_not(can_access(p + 3 * KC_FRAME_BYTES));
+    cr_assert_eq(kc_heap_try_resize(&heap, p, 3 * KC_FRAME_BYTES - 1, 0), KC_OK);
+    if (kc_heap_try_resize(&heap, p, 4 * KC_FRAME_BYTES, KC_HEAP_ZERO) == KC_OK) {
+        cr_expect(can_access(p + 4 * KC_FRAME_BYTES - 1));
+    }
+    cr_assert_eq(kc_heap_try_resize(&heap, p, 2 * KC_FRAME_BYTES + 1, 0), KC_OK);
+    cr_expect(can_access(old));
+    cr_assert_eq(kc_heap_free(&heap, p), KC_OK);
+    cr_expect_not(can_access(old));
+    cr_expect_eq(kc_heap_free(&heap, p), KC_ERR_STATE);
+    end_heap();
+}
+
+/* An allocator in a block of another works on it without tags, and gives it back as it came. */
+Test(tags_of, memory_given_to_an_allocator_comes_back_with_its_tag)
+{
+    size_t bytes = KC_ARENA_BYTES_MIN;
+    unsigned char *block = (unsigned char *)kc_heap_alloc_aligned(&heap, bytes, KC_FRAME_BYTES, 0);
+    cr_assert_not_null(block);
+    struct kc_pool pool;
+    struct kc_pool_config pc = {.memory = block, .memory_bytes = bytes, .block_bytes = 100};
+    cr_assert_eq(kc_pool_init(&pool, &pc), KC_OK);
+    unsigned char *inner = (unsigned char *)kc_pool_alloc(&pool);
+    cr_expect(can_access(inner));
+    cr_expect_eq(can_access(block + bytes - 1), !HAS_TAGS);
+    cr_expect_eq(kc_pool_free(&pool, inner), KC_OK);
+    cr_expect_eq(can_access(inner), !HAS_TAGS);
+    cr_assert_eq(kc_pool_fini(&pool), KC_OK);
+    cr_expect(can_access(block) && can_access(block + bytes - 1));
+
+    struct kc_arena *arena;
+    struct kc_arena_config ac;
+    __builtin_memset(&ac, 0, sizeof(ac));
+    cr_assert_eq(kc_arena_init(block, bytes, &ac, &arena), KC_OK);
+    cr_expect(kc_arena_has(arena, block));
+    cr_expect_eq(can_access(block), !HAS_TAGS);
+    cr_assert_eq(kc_arena_fini(arena), KC_OK);
+    cr_expect(can_access(block) && can_access(block + bytes - 1));
+    cr_assert_eq(kc_heap_free(&heap, block), KC_OK);
+    end_heap();
 }

@@ -44,6 +44,7 @@ struct kc_arena_config {
 /* At the beginning of its range. Private member by member. */
 struct kc_arena {
     kc_pa_range_t range;
+    void *memory; /* as it was given */
     struct kc_arena_set *set;
     struct kc_list link;
     struct kc_frames frames;

@@ -32,7 +32,7 @@ KC_EXTERN_C_BEGIN
 
 /* Hardening full: bytes behind each object, at least, and freed objects that are held back. */
 #if KC_HARDENING >= KC_HARDENING_FULL
-#define KC_CACHE_REDZONE_BYTES 8u
+#define KC_CACHE_REDZONE_BYTES (KC_HARDENING >= KC_HARDENING_TAGGED ? 16u : 8u)
 #define KC_CACHE_QUARANTINE    16u
 #else
 #define KC_CACHE_REDZONE_BYTES 0u
@@ -151,6 +151,9 @@ struct kc_cache {
     uint64_t random;                 /* hardening full */
     uint32_t quarantined;            /* hardening full: objects in quarantine, longest first */
     void *quarantine[KC_CACHE_QUARANTINE];
+#if KC_HARDENING >= KC_HARDENING_TAGGED
+    uint32_t tags; /* atomic: given so far */
+#endif
     char name[KC_CACHE_NAME_CHARS];
 } KC_ALIGNED(KC_LINE_BYTES);
 

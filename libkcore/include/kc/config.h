@@ -25,7 +25,7 @@
 #define KC_HARDENING_OFF     0 /* constant-time sanity only */
 #define KC_HARDENING_CHECKED 1 /* bounds, alignment and double free at every free (default) */
 #define KC_HARDENING_FULL    2 /* and redzones, quarantine, zero on free, guard pages */
-#define KC_HARDENING_TAGGED  3 /* and memory tags */
+#define KC_HARDENING_TAGGED  3 /* and memory tags, where the body has some (kc/tag.h) */
 #ifndef KC_HARDENING
 #define KC_HARDENING KC_HARDENING_CHECKED
 #endif

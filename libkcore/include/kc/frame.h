@@ -603,6 +603,9 @@ KC_INLINE uint32_t kc_frame_index(const struct kc_frames *f, const struct kc_fra
  */
 KC_INLINE kc_pa_t kc_frame_ptr_pa(const struct kc_frames *f, const void *p)
 {
+#if KC_HARDENING >= KC_HARDENING_TAGGED
+    p = kc_plat_tag_with(p, 0);
+#endif
     return kc_pa((uintptr_t)p - f->linear);
 }
 

@@ -68,6 +68,9 @@ struct kc_heap {
     uint64_t large_peak_frames;
     uint64_t refused_count; /* requests outside the limits */
     uint64_t large_fail_count;
+#if KC_HARDENING >= KC_HARDENING_TAGGED
+    uint32_t large_tags; /* atomic: given so far */
+#endif
     char name[KC_HEAP_NAME_CHARS];
     struct kc_cache *cache[KC_HEAP_CLASSES]; /* atomic: of the set; NULL: not asked for yet */
     struct kc_cache_set own;

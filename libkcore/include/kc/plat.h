@@ -441,6 +441,12 @@ uint32_t kc_plat_tag_granule(void);
 /** Give the granules of p..p+n-1 the tag (0 to 15) and return p carrying it. */
 void *kc_plat_tag_set(void *p, size_t n, uint32_t tag);
 
+/** The tag of the granule at p, whatever p carries; 0 where memory has none. */
+uint32_t kc_plat_tag_get(const void *p);
+
+/** p carrying that tag; with 0, as kc_plat_ram() gives pointers. p itself where there are none. */
+void *kc_plat_tag_with(const void *p, uint32_t tag);
+
 /*
  * The compiler forgets what it knows of x, an integer variable: so that it keeps no address made of
  * it for two accesses that can do without. Bodies that know how to say so define it.

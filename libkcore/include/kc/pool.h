@@ -76,12 +76,15 @@ typedef void *kc_pool_found;
  * arguments are. For pools laid out at compile time. Arguments within the limits of the config.
  */
 #if KC_HARDENING >= KC_HARDENING_FULL
-#define KC_POOL_REDZONE_BYTES 8u
+#define KC_POOL_REDZONE_BYTES (KC_HARDENING >= KC_HARDENING_TAGGED ? 16u : 8u)
 #else
 #define KC_POOL_REDZONE_BYTES 0u
 #endif
-#define KC_POOL_STRIDE(block_bytes, align) \
-    (((block_bytes) + KC_POOL_REDZONE_BYTES + (align)-1) & ~((size_t)(align)-1))
+#define KC_POOL_GRAIN(align) \
+    ((align) < 16u && KC_HARDENING >= KC_HARDENING_TAGGED ? (size_t)16 : (size_t)(align))
+#define KC_POOL_STRIDE(block_bytes, align)                                \
+    (((block_bytes) + KC_POOL_REDZONE_BYTES + KC_POOL_GRAIN(align) - 1) & \
+     ~(KC_POOL_GRAIN(align) - 1))
 #define KC_POOL_MEMORY_BYTES(block_bytes, align, count, cpus)                                     \
     ((size_t)(count) * (KC_POOL_STRIDE(block_bytes, align) +                                      \
                         ((count) > KC_POOL_SHORT_MAX ? KC_POOL_META_LONG : KC_POOL_META_SHORT)) + \
@@ -143,6 +146,8 @@ struct kc_pool {
     uint32_t flags;
     uint32_t cpu_count;
     struct kc_misuse *misuse;
+    void *memory;  /* as it was given */
+    uint32_t tags; /* atomic: hardening tagged: given so far */
     char name[KC_POOL_NAME_CHARS];
 };
 

@@ -30,6 +30,7 @@
  * (1999).
  */
 #include <kc/account.h>
+#include <kc/tag.h>
 
 #define OWNER_BITS 8u
 KC_STATIC_ASSERT(KC_ACCOUNT_OWNERS_MAX < 1u << OWNER_BITS, "owner + 1 fits");
@@ -58,7 +59,7 @@ static uint32_t owner_of(uint64_t entry)
 
 static void *block_of(uint64_t entry)
 {
-    return kc_plat_ram(kc_pa((entry >> OWNER_BITS) * KC_HEAP_ALIGN_MIN));
+    return kc_tag_load(kc_plat_ram(kc_pa((entry >> OWNER_BITS) * KC_HEAP_ALIGN_MIN)));
 }
 
 /* The block's lines, by two halves of a product with an odd constant (Knuth, 6.4). */

@@ -14,6 +14,7 @@
  * that two CPUs do not make arenas that meet. It is not held for what the heap does later.
  */
 #include <kc/arena.h>
+#include <kc/tag.h>
 
 #define OWN_BYTES ((sizeof(struct kc_arena) + KC_FRAME_BYTES - 1) & ~(size_t)(KC_FRAME_BYTES - 1))
 
@@ -82,12 +83,17 @@ kc_status_t kc_arena_init(void *memory, size_t bytes, const struct kc_arena_conf
         return KC_ERR_RANGE;
     }
     kc_pa_range_t range = kc_pa_range(kc_plat_ram_pa(memory), bytes);
-    struct kc_arena *a = memory;
+    struct kc_arena *a = (struct kc_arena *)kc_tag_strip(memory);
     struct kc_arena_set *s = config->set;
     kc_status_t status = KC_ERR_EXISTS;
     uint64_t irq = s != NULL ? kc_lock_acquire_irqsave(&s->lock) : 0;
     if (s == NULL || !is_taken(s, range)) {
+        kc_tag_wipe(memory, bytes);
         status = make(a, range, config);
+        a->memory = memory;
+        if (status != KC_OK) {
+            kc_tag_restore(memory, bytes);
+        }
     }
     if (s != NULL) {
         kc_lock_release_irqrestore(&s->lock, irq);
@@ -114,6 +120,7 @@ kc_status_t kc_arena_fini(struct kc_arena *a)
     }
     /* All of it is one object of the caller's again, also for who watches frees. */
     kc_plat_note(KC_NOTE_ALLOC, (uintptr_t)a, a->range.size, NULL);
+    kc_tag_restore(a->memory, (size_t)a->range.size);
     return KC_OK;
 }
 
@@ -126,7 +133,7 @@ uint64_t kc_arena_free_bytes(struct kc_arena *a)
 
 bool kc_arena_has(const struct kc_arena *a, const void *p)
 {
-    uintptr_t offset = (uintptr_t)p - (uintptr_t)a;
+    uintptr_t offset = (uintptr_t)kc_tag_strip(p) - (uintptr_t)a;
     return offset < a->range.size;
 }
 

@@ -45,7 +45,7 @@ static uint64_t reach_in_cache(struct kc_cache *c, kc_pa_t pa)
     bool there = in_object(c, pa, &start, &inside);
     kc_lock_release_irqrestore(&c->lock, irq);
     /* Whether it lives is the cache's to say: a free one may be in a magazine. */
-    return there && kc_cache_is_live(c, start) ? c->object_bytes - inside : 0;
+    return there && kc_cache_is_live(c, kc_tag_load(start)) ? c->object_bytes - inside : 0;
 }
 
 static uint64_t reach_in_run(const struct kc_frames *f, kc_pa_t pa,
@@ -97,6 +97,8 @@ kc_status_t kc_bounds_reach(struct kc_frames *f, const void *p, size_t n, size_t
         if (status != KC_OK) {
             return status;
         }
+    } else if (!kc_tag_fits(p)) {
+        return KC_ERR_ABSENT; /* of an owner before */
     } else if (found.owner == KC_FRAME_OWNER_CACHE) {
         bytes = reach_in_cache((struct kc_cache *)(uintptr_t)found.data, pa);
     } else if (found.owner == KC_FRAME_OWNER_HEAP) {

@@ -130,7 +130,8 @@ kc_status_t kc_cache_priv_stride(size_t object_bytes, size_t align, uint32_t *st
     if (a > KC_CACHE_ALIGN_MAX || object_bytes == 0 || object_bytes > KC_CACHE_OBJECT_MAX) {
         return KC_ERR_RANGE;
     }
-    *stride = (uint32_t)((object_bytes + CACHE_REDZONE_MIN + a - 1) & ~(a - 1));
+    size_t grain = KC_TAG_IS_USED && a < KC_TAG_GRANULE ? KC_TAG_GRANULE : a;
+    *stride = (uint32_t)((object_bytes + CACHE_REDZONE_MIN + grain - 1) & ~(grain - 1));
     return KC_OK;
 }
 
@@ -426,8 +427,16 @@ static void *alloc_alone(struct kc_cache *c, uint32_t flags, const void *site)
     bool was_free = e.state == NULL || cache_make_live(&e);
     KC_CHECK(was_free);
 #endif
+#if KC_TAG_IS_USED
+    uint32_t last = kc_tag_take(e.object, c->object_bytes, c->stride, false);
+#endif
 #if CACHE_IS_FULL
     guard(c, e.object, site);
+#endif
+#if KC_TAG_IS_USED
+    /* The site is not needed for it; the number is of the object among all of its size. */
+    uint32_t number = (uint32_t)((uintptr_t)e.object / c->stride);
+    e.object = kc_tag_give(e.object, c->object_bytes, c->stride, last, number, &c->tags);
 #endif
     (void)site;
     return cache_hand_out(c, e.object);
@@ -566,7 +575,8 @@ static struct finding find(struct kc_cache *c, const void *ptr)
         return x;
     }
     x.state = slab_state(c, &x.v, x.object);
-    if (slab_is_free(&x.v, x.object) || !is_live(c, x.state, ptr)) {
+    if (slab_is_free(&x.v, x.object) || !is_live(c, x.state, kc_tag_strip(ptr)) ||
+        !kc_tag_fits(ptr)) {
         x.status = KC_ERR_STATE;
         x.misuse = KC_MISUSE_DOUBLE_FREE;
     }
@@ -588,10 +598,17 @@ static __attribute__((noinline)) kc_status_t free_alone(struct kc_cache *c, void
         kc_cache_priv_raise(c, x.misuse, "kc_cache_free", ptr, 0, found);
         return x.status;
     }
+    ptr = kc_tag_strip(ptr);
+#if KC_TAG_IS_USED
+    uint32_t last = kc_tag_take(ptr, c->object_bytes, c->stride, true);
+#endif
 #if CACHE_IS_FULL
     uint32_t clobbered = first_clobbered(c, ptr);
     *slab_site(c, &x.v, x.object) = (uintptr_t)site;
     cache_tell_free(c, ptr);
+#if KC_TAG_IS_USED
+    kc_tag_keep(ptr, c->object_bytes, c->stride, last);
+#endif
     bool spare = c->quarantined == CACHE_QUARANTINE && kc_cache_priv_release(c, 1);
     c->quarantine[c->quarantined++] = ptr;
 #else
@@ -823,6 +840,7 @@ void *kc_cache_next_live(struct kc_cache *c, struct kc_cache_cursor *cursor)
     void *object = NULL;
     do {
         object = kc_cache_priv_slab_next_out(c, cursor);
+        object = object != NULL ? kc_tag_load(object) : NULL;
     } while (object != NULL && find(c, object).status != KC_OK);
     kc_lock_release_irqrestore(&c->lock, irq);
     return object;

@@ -17,9 +17,13 @@ static kc_status_t broken(struct kc_cache_fault *where, uint32_t invariant, uint
     return KC_ERR_CORRUPT;
 }
 
-/* C1 for a shape: objects, then state, within the slab. */
+/* C1: what places objects; and for a shape: objects, then state, within the slab. */
 static kc_status_t check_shapes(const struct kc_cache *c, struct kc_cache_fault *where)
 {
+    if (c->shift != (uint32_t)__builtin_ctz(c->stride) ||
+        c->inverse != (uint32_t)kc_mag_inverse(c->stride >> c->shift)) {
+        return broken(where, 1, CACHE_NONE, c->stride, c->inverse);
+    }
     for (uint32_t o = 0; o < KC_CACHE_ORDERS; o++) {
         const struct kc_cache_shape *s = &c->shape[o];
         uint32_t bytes = KC_FRAME_BYTES << o;
@@ -57,6 +61,9 @@ static kc_status_t check_contents(const struct kc_cache *c, const struct slab_vi
     uint32_t at = 0;
     if (c->ctor != NULL) {
         return KC_OK;
+    }
+    if (!kc_tag_is_plain(b, c->object_bytes)) {
+        return broken(where, 6, v->index, 0, i);
     }
     kc_plat_note(KC_NOTE_ALLOC, (uintptr_t)b, c->object_bytes, c);
     while (at < c->object_bytes && b[at] == 0) {

@@ -5,6 +5,7 @@
 #define KC_CACHE_PRIV_H
 
 #include <kc/cache.h>
+#include <kc/tag.h>
 
 #include "frame_priv.h"
 

@@ -176,6 +176,7 @@ static void drop(struct kc_cache *c, const struct slab_view *v)
     c->slabs_empty--;
     c->capacity -= v->objects;
     c->frames_held -= 1u << v->order;
+    kc_tag_wipe(v->base, (size_t)KC_FRAME_BYTES << v->order);
     kc_frame_unclaim(c->frames, pa, v->order);
     kc_status_t status = kc_frame_free(c->frames, pa, v->order);
     KC_CHECK(status == KC_OK);

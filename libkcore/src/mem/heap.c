@@ -234,6 +234,29 @@ static void count_frames(struct kc_heap *h, uint32_t from, uint32_t to)
         h->large_frames > h->large_peak_frames ? h->large_frames : h->large_peak_frames;
 }
 
+#if KC_TAG_IS_USED
+/* The tag of the memory at pa; 0 also where there is none. */
+static uint32_t tag_at(const struct kc_heap *h, uint64_t pa)
+{
+    struct kc_frame_info info;
+    kc_frame_info(h->frames, kc_pa(pa), &info);
+    return info.state == KC_FRAME_FOREIGN ? 0 : kc_plat_tag_get(kc_plat_ram(kc_pa(pa)));
+}
+#endif
+
+/* The pointer that the owner of a large block gets. */
+static void *large_tag(struct kc_heap *h, void *block, size_t bytes)
+{
+#if KC_TAG_IS_USED
+    uint64_t pa = kc_pa_raw(kc_frame_ptr_pa(h->frames, block));
+    block =
+        kc_tag_give_block(block, bytes, tag_at(h, pa - 1), tag_at(h, pa + bytes), &h->large_tags);
+#endif
+    (void)h;
+    (void)bytes;
+    return block;
+}
+
 static void *large_alloc(struct kc_heap *h, size_t size, size_t align, uint32_t flags)
 {
     uint32_t frames = heap_frames_for(size);
@@ -261,7 +284,7 @@ static void *large_alloc(struct kc_heap *h, size_t size, size_t align, uint32_t 
     if ((flags & KC_HEAP_ZERO) != 0) {
         __builtin_memset(block, 0, bytes);
     }
-    return block;
+    return large_tag(h, block, bytes);
 }
 
 /* Frames of the large block that starts at ptr; 0 if none does. The heap's lock is held. */
@@ -270,7 +293,7 @@ static uint32_t large_frames(const struct kc_heap *h, const void *ptr)
     struct kc_frame_found found;
     kc_pa_t pa = kc_frame_ptr_pa(h->frames, ptr);
     if (!kc_frame_find(h->frames, pa, &found) || found.owner != KC_FRAME_OWNER_HEAP ||
-        found.data != heap_claim_data(h) || !kc_pa_eq(pa, found.base)) {
+        found.data != heap_claim_data(h) || !kc_pa_eq(pa, found.base) || !kc_tag_fits(ptr)) {
         return 0;
     }
     return found.record->word;
@@ -283,7 +306,9 @@ static bool large_free(struct kc_heap *h, void *ptr)
     uint32_t frames = large_frames(h, ptr);
     if (frames != 0) {
         kc_pa_t pa = kc_frame_ptr_pa(h->frames, ptr);
-        kc_plat_note(KC_NOTE_FREE, (uintptr_t)ptr, (uint64_t)frames << KC_FRAME_LOG2, h);
+        kc_tag_wipe(ptr, (size_t)frames << KC_FRAME_LOG2);
+        kc_plat_note(KC_NOTE_FREE, (uintptr_t)kc_tag_strip(ptr), (uint64_t)frames << KC_FRAME_LOG2,
+                     h);
         unclaim_run(h, pa, frames);
         kc_status_t status = kc_frame_free_run(h->frames, pa, frames);
         KC_CHECK(status == KC_OK);
@@ -325,7 +350,8 @@ static kc_status_t large_resize(struct kc_heap *h, void *ptr, uint32_t to, uint3
         if ((flags & KC_HEAP_ERASE) != 0) {
             erase(end, bytes);
         }
-        kc_plat_note(KC_NOTE_FREE, (uintptr_t)end, bytes, h);
+        kc_tag_wipe(end, bytes);
+        kc_plat_note(KC_NOTE_FREE, (uintptr_t)kc_tag_strip(end), bytes, h);
     }
     unclaim_run(h, pa, from);
     kc_status_t status =
@@ -338,7 +364,8 @@ static kc_status_t large_resize(struct kc_heap *h, void *ptr, uint32_t to, uint3
     }
     kc_lock_release_irqrestore(&h->lock, irq);
     if (done && to > from) {
-        kc_plat_note(KC_NOTE_ALLOC, (uintptr_t)end, bytes, h);
+        kc_plat_note(KC_NOTE_ALLOC, (uintptr_t)kc_tag_strip(end), bytes, h);
+        kc_tag_extend(ptr, end, bytes);
         if ((flags & KC_HEAP_ZERO) != 0) {
             __builtin_memset(end, 0, bytes);
         }
@@ -817,13 +844,13 @@ void *kc_heap_next_live(struct kc_heap *h, struct kc_heap_cursor *cursor, size_t
     while (kc_frame_next_used(h->frames, &cursor->frames, &info)) {
         size_t bytes = 0;
         if (info.owner == KC_FRAME_OWNER_HEAP) {
-            bytes = kc_heap_usable(h, kc_plat_ram(info.base));
+            bytes = kc_heap_usable(h, kc_tag_load(kc_plat_ram(info.base)));
         }
         if (bytes != 0) {
             if (usable_bytes != NULL) {
                 *usable_bytes = bytes;
             }
-            return kc_plat_ram(info.base);
+            return kc_tag_load(kc_plat_ram(info.base));
         }
     }
     return NULL;

@@ -167,10 +167,11 @@ kc_status_t kc_pool_init(struct kc_pool *p, const struct kc_pool_config *config)
     if (status != KC_OK) {
         return status;
     }
-    if (!kc_add_size(config->block_bytes, align - 1 + KC_POOL_REDZONE_BYTES, &padded)) {
+    size_t grain = KC_POOL_GRAIN(align);
+    if (!kc_add_size(config->block_bytes, grain - 1 + KC_POOL_REDZONE_BYTES, &padded)) {
         return KC_ERR_RANGE;
     }
-    size_t stride = padded & ~(align - 1);
+    size_t stride = padded & ~(grain - 1);
     uint32_t magazines = POOL_HAS_MAGS ? config->cpu_count : 0;
     size_t own_bytes = magazines == 0 ? 0
                                       : (size_t)magazines * KC_POOL_CPU_BYTES + KC_LINE_BYTES - 1 +
@@ -193,9 +194,11 @@ kc_status_t kc_pool_init(struct kc_pool *p, const struct kc_pool_config *config)
     p->misuse = config->misuse;
     p->random = (uintptr_t)p ^ stride;
     p->none.pool = p;
-    p->none.base = (uintptr_t)config->memory;
+    p->none.base = (uintptr_t)kc_tag_strip(config->memory);
     p->none.shift = (uint8_t)kc_log2_floor(stride & -stride);
     p->none.inverse = kc_mag_inverse((uintptr_t)stride >> p->none.shift);
+    p->memory = config->memory;
+    kc_tag_wipe(config->memory, config->memory_bytes);
     lay_out(p, magazines);
     set_magazines(p, magazines);
     set_name(p->name, config->name);
@@ -216,6 +219,7 @@ kc_status_t kc_pool_fini(struct kc_pool *p)
     }
     /* The memory is the caller's again, whole. */
     kc_mag_tell(KC_NOTE_ALLOC, (void *)p->none.base, pool_span(p), p);
+    kc_tag_restore(p->memory, p->memory_bytes);
     set_magazines(p, 0);
     p->own = NULL;
     p->capacity = 0;
@@ -578,7 +582,7 @@ bool kc_pool_is_live(struct kc_pool *p, const void *ptr)
     uint64_t irq = kc_plat_irq_save();
     pool_enter(p);
     uintptr_t index = pool_index(p, ptr);
-    bool live = index < p->fresh && is_live(p, (uint32_t)index);
+    bool live = index < p->fresh && is_live(p, (uint32_t)index) && kc_tag_fits(ptr);
     pool_leave(p);
     kc_plat_irq_restore(irq);
     return live;
@@ -592,7 +596,7 @@ void *kc_pool_next_live(struct kc_pool *p, uint32_t *cursor)
     uint32_t i = *cursor;
     while (i < p->fresh && block == NULL) {
         if (is_live(p, i)) {
-            block = pool_block(p, i);
+            block = kc_tag_load(pool_block(p, i));
         }
         i++;
     }

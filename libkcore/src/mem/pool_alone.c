@@ -83,6 +83,9 @@ void *kc_pool_priv_alloc_alone(struct kc_pool *p, const void *site)
     while (take(p, &index, &used)) {
         unsigned char *block = (unsigned char *)pool_block(p, index);
         kc_mag_tell(KC_NOTE_ALLOC, block, p->block_bytes, p);
+#if KC_TAG_IS_USED
+        uint32_t last = kc_tag_take(block, p->block_bytes, p->none.stride, false);
+#endif
 #if POOL_IS_FULL
         if (used && first_other(block, 0, p->block_bytes, 0) != p->block_bytes) {
             lose(p, index);
@@ -90,6 +93,10 @@ void *kc_pool_priv_alloc_alone(struct kc_pool *p, const void *site)
         }
         __builtin_memset(block + p->block_bytes, POOL_REDZONE, p->none.stride - p->block_bytes);
         p->site[index] = (uintptr_t)site;
+#endif
+#if KC_TAG_IS_USED
+        block = (unsigned char *)kc_tag_give(block, p->block_bytes, p->none.stride, last, index,
+                                             &p->tags);
 #endif
         (void)site;
         return block;
@@ -107,14 +114,14 @@ static struct verdict judge(const struct kc_pool *p, const void *ptr, uintptr_t 
 {
     struct verdict v = {KC_OK, KC_MISUSE_KIND_COUNT};
     /* Below base the difference wraps and is too large. */
-    if ((uintptr_t)ptr - p->none.base >= pool_span(p)) {
+    if ((uintptr_t)kc_tag_strip(ptr) - p->none.base >= pool_span(p)) {
         v.status = KC_ERR_RANGE;
         v.kind = KC_MISUSE_FOREIGN;
 #if POOL_HAS_STATE
     } else if (index >= p->capacity) {
         v.status = KC_ERR_ALIGN;
         v.kind = KC_MISUSE_INTERIOR;
-    } else if (index >= p->fresh || p->none.state[index] != KC_MAG_LIVE) {
+    } else if (index >= p->fresh || p->none.state[index] != KC_MAG_LIVE || !kc_tag_fits(ptr)) {
         v.status = KC_ERR_STATE;
         v.kind = KC_MISUSE_DOUBLE_FREE;
 #else
@@ -163,11 +170,18 @@ kc_status_t kc_pool_priv_free_alone(struct kc_pool *p, void *ptr, const void *si
         pool_leave(p);
         return refuse(p, &v, ptr);
     }
+    ptr = kc_tag_strip(ptr);
+#if KC_TAG_IS_USED
+    uint32_t last = kc_tag_take(ptr, p->block_bytes, p->none.stride, true);
+#endif
 #if POOL_IS_FULL
     unsigned char *block = (unsigned char *)ptr;
     size_t clobbered = first_other(block, p->block_bytes, p->none.stride, POOL_REDZONE);
     __builtin_memset(block, 0, p->block_bytes);
     p->site[index] = (uintptr_t)site;
+#endif
+#if KC_TAG_IS_USED
+    kc_tag_keep(ptr, p->block_bytes, p->none.stride, last);
 #endif
     /* Before the push: from then on another CPU may be given the block. */
     kc_mag_tell(KC_NOTE_FREE, ptr, p->block_bytes, p);

@@ -157,6 +157,9 @@ static kc_status_t check_contents(const struct kc_pool *p, struct kc_pool_fault 
             continue;
         }
         size_t at = 0;
+        if (!kc_tag_is_plain(b, p->block_bytes)) {
+            return broken(where, 5, i, 0, 0);
+        }
         kc_plat_note(KC_NOTE_ALLOC, (uintptr_t)b, p->block_bytes, p);
         while (at < p->block_bytes && b[at] == 0) {
             at++;

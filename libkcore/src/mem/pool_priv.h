@@ -4,6 +4,7 @@
 #define KC_POOL_PRIV_H
 
 #include <kc/pool.h>
+#include <kc/tag.h>
 
 #define POOL_MOVE        8u /* blocks that move between a magazine and the stock at once */
 #define POOL_HAS_MAGS    KC_MAG_IS_USED
@@ -31,7 +32,8 @@ KC_INLINE void *pool_block(const struct kc_pool *p, uint32_t index)
 /* Index of the block at ptr, or something not below the capacity. */
 KC_INLINE uintptr_t pool_index(const struct kc_pool *p, const void *ptr)
 {
-    return kc_mag_quotient((uintptr_t)ptr - p->none.base, p->none.inverse, p->none.shift);
+    uintptr_t at = (uintptr_t)kc_tag_strip(ptr);
+    return kc_mag_quotient(at - p->none.base, p->none.inverse, p->none.shift);
 }
 
 KC_INLINE size_t pool_span(const struct kc_pool *p)

@@ -23,6 +23,8 @@
  * the frames' within it; none for explaining a fault, which may come with any lock held. The turn
  * of the next allocation is counted with one atomic subtraction.
  */
+#include <kc/tag.h>
+
 #include "fence_priv.h"
 
 static void raise(struct kc_fence *f, enum kc_misuse_kind kind, const char *where, uint64_t address,
@@ -105,8 +107,9 @@ unsigned char *kc_fence_priv_memory(const struct kc_fence *f, uint64_t address)
 {
     struct kc_pt_walk w;
     kc_ia_t page = kc_ia(kc_align_down(address, FENCE_PAGE_BYTES));
-    return kc_pt_translate(f->space->pt, page, &w) == KC_OK ? (unsigned char *)kc_plat_ram(w.pa)
-                                                            : NULL;
+    return kc_pt_translate(f->space->pt, page, &w) == KC_OK
+               ? (unsigned char *)kc_tag_load(kc_plat_ram(w.pa))
+               : NULL;
 }
 
 static void unmap(struct kc_fence *f, uint64_t page)

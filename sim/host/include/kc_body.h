@@ -65,8 +65,13 @@ KC_INLINE void *kc_plat_ram(kc_pa_t pa)
     return (void *)((uintptr_t)kc_pa_raw(pa) + host_ram_offset);
 }
 
+void *kc_plat_tag_with(const void *p, uint32_t tag);
+
 KC_INLINE kc_pa_t kc_plat_ram_pa(const void *p)
 {
+#if KC_HARDENING >= KC_HARDENING_TAGGED
+    p = kc_plat_tag_with(p, 0);
+#endif
     return kc_pa((uintptr_t)p - host_ram_offset);
 }
 

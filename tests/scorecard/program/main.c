@@ -99,8 +99,7 @@ static void judge(const struct score_case *c, const struct score_adapter *a,
         text = o->why;
     } else if (o->at != score_expected(r, KC_HARDENING)) {
         text = "noticed elsewhere";
-    } else if (o->at != SCORE_NEVER && o->at != SCORE_BREAKS &&
-               (o->reports != r->reports || strcmp(o->message, r->message) != 0)) {
+    } else if (o->at != SCORE_NEVER && o->at != SCORE_BREAKS && !score_said(r, o)) {
         text = "another message or number of reports";
     }
     if (text != NULL) {
@@ -156,7 +155,7 @@ static void print_cell(const struct score_row *r, uint32_t level)
     enum score_at aim = score_aimed_at(r, level);
     printf(" %s", score_at_name(now));
     if (aim != now) {
-        printf(" (aim: %s)", score_at_name(aim));
+        printf(" (%s: %s)", level == KC_HARDENING_TAGGED ? "tags" : "aim", score_at_name(aim));
     }
     printf(" |");
 }
