@@ -17,6 +17,7 @@ import sys
 BEGIN = "<!-- footprint: begin, written by bench/footprint.py -->"
 END = "<!-- footprint: end -->"
 KEY = "weighted_footprint_over_requested_pct"
+SLABS = "weighted_slabs_over_requested_pct"
 GOAL = 0.7
 
 
@@ -42,14 +43,18 @@ def kib(value):
     return "–" if value is None else f"{value / 1024:.0f} KiB"
 
 
+def ratio(ours, theirs):
+    return "–" if ours is None or not theirs else f"{ours / theirs:.2f}"
+
+
 def row(trace, report, was):
     kcore, linux = report["kcore"], report["linux"]
     ours, theirs = kcore[KEY], linux[KEY]
-    ratio = "–" if ours is None or not theirs else f"{ours / theirs:.2f}"
     cells = [name_of(trace)]
     if was is not None:
         cells.append(percent(was["kcore"][KEY]))
-    cells += [percent(ours), percent(theirs), ratio, percent(kcore["weighted_waste_pct"]),
+    cells += [percent(ours), percent(theirs), ratio(ours, theirs), percent(kcore[SLABS]),
+              ratio(kcore[SLABS], linux[SLABS]), percent(kcore["weighted_waste_pct"]),
               percent(linux["weighted_waste_pct"]), kib(kcore["peak_requested_bytes"]),
               kib(kcore["peak_footprint_bytes"]), kib(linux["peak_footprint_bytes"])]
     return cells
@@ -57,7 +62,7 @@ def row(trace, report, was):
 
 def table(rows, with_was):
     head = ["trace"] + (["kcore before"] if with_was else [])
-    head += ["kcore", "Linux", "ratio", "rounding", "Linux's", "peak requested", "peak held",
+    head += ["kcore", "Linux", "ratio", "slabs alone", "ratio", "rounding", "Linux's", "peak requested", "peak held",
              "Linux's"]
     lines = [head, ["---"] + ["--:"] * (len(head) - 1)] + rows
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -72,7 +77,7 @@ def main():
     p.add_argument("trace", nargs="+")
     a = p.parse_args()
     rows = []
-    met = True
+    met = {KEY: True, SLABS: True}
     for trace in a.trace:
         report = replay(a.ksim, trace)
         if a.save is not None:
@@ -82,10 +87,13 @@ def main():
         if a.was is not None:
             was = json.loads((a.was / f"{name_of(trace)}.json").read_text())
         rows.append(row(trace, report, was))
-        ours, theirs = report["kcore"][KEY], report["linux"][KEY]
-        met = met and ours is not None and theirs is not None and ours <= GOAL * theirs
+        for key in met:
+            ours, theirs = report["kcore"][key], report["linux"][key]
+            met[key] = met[key] and None not in (ours, theirs) and ours <= GOAL * theirs
+    said = {key: "yes" if met[key] else "no" for key in met}
     text = table(rows, a.was is not None)
-    text += f"\n\nAt most {GOAL} of Linux's on every trace: {'yes' if met else 'no'}."
+    text += (f"\n\nAt most {GOAL} of Linux's on every trace: with all that is ours {said[KEY]}, "
+             f"slabs alone {said[SLABS]}.")
     if a.document is None:
         print(text)
         return

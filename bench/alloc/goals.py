@@ -128,12 +128,13 @@ def of_memory(held):
 
 def of_footprint(reports):
     """reports: {trace: ksim's report of its replay}."""
-    key = "weighted_footprint_over_requested_pct"
     goals = [] if reports else [goal("checked", "footprint over requested", "Linux's", FOOTPRINT,
                                      None)]
     for trace, report in reports.items():
-        ours, theirs = report["kcore"][key], report["linux"][key]
-        got = ours / theirs if ours is not None and theirs else None
-        goals.append(goal("checked", f"footprint over requested: {trace}", "Linux's", FOOTPRINT,
-                          got))
+        for what, against in ("footprint", "Linux's slabs"), ("slabs", "Linux's slabs"):
+            key = f"weighted_{what}_over_requested_pct"
+            ours, theirs = report["kcore"][key], report["linux"][key]
+            got = ours / theirs if ours is not None and theirs else None
+            goals.append(goal("checked", f"{what} over requested: {trace}", against, FOOTPRINT,
+                              got))
     return goals

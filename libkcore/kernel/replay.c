@@ -63,18 +63,20 @@ KC_STATIC_ASSERT(KC_TRACE_PAGE_BYTES == KC_FRAME_BYTES, "page events are frames 
 
 typedef unsigned __int128 wide;
 
-/* Three values over the time of the trace. */
+/* Four values over the time of the trace. */
 struct meter {
     uint64_t time_ns;
     bool begun;
     uint64_t requested;
     uint64_t granted;
     uint64_t footprint;
+    uint64_t slabs;
     uint64_t peak_requested;
     uint64_t peak_footprint;
     wide requested_time;
     wide granted_time;
     wide footprint_time;
+    wide slabs_time;
 };
 
 struct planned_event {
@@ -155,6 +157,7 @@ static void meter_advance(struct meter *m, uint64_t t)
         m->requested_time += (wide)m->requested * dt;
         m->granted_time += (wide)m->granted * dt;
         m->footprint_time += (wide)m->footprint * dt;
+        m->slabs_time += (wide)m->slabs * dt;
         m->time_ns = t;
     }
 }
@@ -198,6 +201,8 @@ static void meter_read(const struct meter *m, bool footprint_known, struct kc_re
     out->footprint_milli_pct = footprint_known
                                    ? milli_pct_above(m->footprint_time, m->requested_time)
                                    : KC_REPLAY_NOT_KNOWN;
+    out->slabs_milli_pct =
+        footprint_known ? milli_pct_above(m->slabs_time, m->requested_time) : KC_REPLAY_NOT_KNOWN;
     out->footprint_known = footprint_known;
 }
 
@@ -213,10 +218,13 @@ static uint64_t allocator_frames(const struct kc_replay *r)
            kc_frame_owner_frames(r->frames, KC_FRAME_OWNER_HEAP);
 }
 
-static uint64_t footprint_now(const struct kc_replay *r)
+/* What is held now, and of it the slabs. */
+static void read_held(struct kc_replay *r, struct meter *m)
 {
-    return (allocator_frames(r) - r->base_frames) * (KC_FRAME_BYTES + sizeof(struct kc_frame)) +
-           structure_bytes(r);
+    uint64_t frames = allocator_frames(r) - r->base_frames;
+    uint64_t magazines = kc_cache_set_cpu_bytes(&r->caches);
+    m->footprint = frames * (KC_FRAME_BYTES + sizeof(struct kc_frame)) + structure_bytes(r);
+    m->slabs = frames * KC_FRAME_BYTES - magazines;
 }
 
 /* ---- patterns -------------------------------------------------------------------------------- */
@@ -280,7 +288,7 @@ static void account_alloc(struct kc_replay *r, const struct kc_event *e, const s
             t->peak_live = t->live;
         }
     }
-    r->meter.footprint = footprint_now(r);
+    read_held(r, &r->meter);
     meter_peaks(&r->meter);
     kc_lock_release_irqrestore(&r->lock, irq);
 }
@@ -295,7 +303,7 @@ static void account_free(struct kc_replay *r, uint64_t time_ns, const struct slo
     t->requested -= s->requested;
     t->frees++;
     t->live--;
-    r->meter.footprint = footprint_now(r);
+    read_held(r, &r->meter);
     kc_lock_release_irqrestore(&r->lock, irq);
 }
 
@@ -512,7 +520,7 @@ static kc_status_t plan_source(struct kc_replay *r, const struct kc_event *e)
     kc_status_t s = kc_linux_model_event(&r->linux_model, e);
     m->requested = kc_linux_model_requested(&r->linux_model);
     m->granted = kc_linux_model_granted(&r->linux_model);
-    m->footprint = kc_linux_model_footprint(&r->linux_model);
+    m->footprint = m->slabs = kc_linux_model_footprint(&r->linux_model);
     meter_peaks(m);
     return s;
 }

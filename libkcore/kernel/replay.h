@@ -21,6 +21,8 @@
  *   included), the records of just those frames, and the caches' and the heap's own structures. The
  * rest of the frame table, the pages of the trace's own page events, and the tables of the replay
  * itself (owner TRACE) are not in it. Per-CPU caches are not drained before a sample.
+ * - slabs: of the footprint what Linux's model counts: the frames in which objects lie, without
+ *   records, structures and magazines
  * - weighted: each is integrated over the trace's time; a value holds from the event that made it
  *   to the next event. weighted waste is granted above requested, weighted footprint is footprint
  *   above requested, each as integral over integral, minus 1.
@@ -50,6 +52,7 @@ struct kc_replay_usage {
     uint64_t peak_footprint_bytes;
     int64_t waste_milli_pct;     /* weighted waste, 1000 is 1 %; KC_REPLAY_NOT_KNOWN if not known */
     int64_t footprint_milli_pct; /* weighted footprint over requested; likewise */
+    int64_t slabs_milli_pct;     /* weighted slabs over requested; likewise */
     bool footprint_known;        /* else peak_footprint_bytes is not known either */
 };
 

@@ -83,6 +83,8 @@ static void put_usage(const struct out *o, const char *key, const struct kc_repl
     put_pct(o, "weighted_waste_pct", u->waste_milli_pct);
     put(o, ",");
     put_pct(o, "weighted_footprint_over_requested_pct", u->footprint_milli_pct);
+    put(o, ",");
+    put_pct(o, "weighted_slabs_over_requested_pct", u->slabs_milli_pct);
 }
 
 static void put_latency(const struct out *o, const char *key, const struct kc_replay_latency *l)

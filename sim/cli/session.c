@@ -451,8 +451,12 @@ static void print_json(const struct session *s, const struct kc_run *run, uint64
 {
     struct kc_replay_result result = run->result;
     if (run->source.fill == NULL) { /* nothing was replayed, so nothing was measured */
-        result.kcore.waste_milli_pct = result.kcore.footprint_milli_pct = KC_REPLAY_NOT_KNOWN;
-        result.source.waste_milli_pct = result.source.footprint_milli_pct = KC_REPLAY_NOT_KNOWN;
+        struct kc_replay_usage *const usage[] = {&result.kcore, &result.source};
+        for (uint32_t i = 0; i < 2; i++) {
+            usage[i]->waste_milli_pct = KC_REPLAY_NOT_KNOWN;
+            usage[i]->footprint_milli_pct = KC_REPLAY_NOT_KNOWN;
+            usage[i]->slabs_milli_pct = KC_REPLAY_NOT_KNOWN;
+        }
     }
     struct kc_report report = {
         .replay = &result,

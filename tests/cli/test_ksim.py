@@ -261,7 +261,8 @@ def numbers_are_decimal_unless_0x():
 def json_has_the_keys_and_types_of_the_schema():
     count, known, pct = (int,), (int, type(None)), (float, type(None))
     usage = {"peak_requested_bytes": count, "peak_footprint_bytes": known, "weighted_waste_pct": pct,
-             "weighted_footprint_over_requested_pct": pct, "failures": known}
+             "weighted_footprint_over_requested_pct": pct,
+             "weighted_slabs_over_requested_pct": pct, "failures": known}
     times = {"p50": count, "p99": count, "p999": count, "max": count}
     schema = {
         "schema": (str,), "seed": count, "ram_bytes": count,

@@ -523,8 +523,8 @@ Test(report_json, has_the_keys_and_order_of_the_schema)
                   .skipped_lines = 9,
                   .lost_events = 10},
         .page_peak_bytes = 4096,
-        .kcore = {100, 200, 31102, -1, true},
-        .source = {100, 0, 0, KC_REPLAY_NOT_KNOWN, false},
+        .kcore = {100, 200, 31102, -1, 2500, true},
+        .source = {100, 0, 0, KC_REPLAY_NOT_KNOWN, KC_REPLAY_NOT_KNOWN, false},
         .failures = 1,
         .page_failures = 2,
         .live_at_end = 11,
@@ -553,9 +553,11 @@ Test(report_json, has_the_keys_and_order_of_the_schema)
         "\"pages\":{\"allocs\":6,\"frees\":7,\"unknown_frees\":8,\"peak_bytes\":4096},"
         "\"kcore\":{\"peak_requested_bytes\":100,\"peak_footprint_bytes\":200,"
         "\"weighted_waste_pct\":31.102,\"weighted_footprint_over_requested_pct\":-0.001,"
+        "\"weighted_slabs_over_requested_pct\":2.500,"
         "\"failures\":3},"
         "\"linux\":{\"peak_requested_bytes\":100,\"peak_footprint_bytes\":null,"
         "\"weighted_waste_pct\":0.000,\"weighted_footprint_over_requested_pct\":null,"
+        "\"weighted_slabs_over_requested_pct\":null,"
         "\"failures\":null},"
         "\"latency_ns\":{\"alloc\":{\"p50\":1,\"p99\":2,\"p999\":3,\"max\":4},"
         "\"free\":{\"p50\":6,\"p99\":7,\"p999\":8,\"max\":9}},"
