@@ -472,29 +472,3 @@ bool kc_plat_entropy(uint64_t *out)
     *out = mix(v);
     return true;
 }
-
-/* ---- memory tags ---------------------------------------------------------------------------- */
-
-uint32_t kc_plat_tag_granule(void)
-{
-    return 0; /* the image does not turn memory tags on */
-}
-
-void *kc_plat_tag_set(void *p, size_t n, uint32_t tag)
-{
-    (void)n;
-    (void)tag;
-    return p;
-}
-
-uint32_t kc_plat_tag_get(const void *p)
-{
-    (void)p;
-    return 0;
-}
-
-void *kc_plat_tag_with(const void *p, uint32_t tag)
-{
-    (void)tag;
-    return (void *)(uintptr_t)p;
-}

@@ -101,28 +101,4 @@ uintptr_t host_tag_strip(uintptr_t address)
     return address;
 }
 
-uint32_t kc_plat_tag_granule(void)
-{
-    return 0;
-}
-
-void *kc_plat_tag_set(void *p, size_t n, uint32_t tag)
-{
-    (void)n;
-    (void)tag;
-    return p;
-}
-
-uint32_t kc_plat_tag_get(const void *p)
-{
-    (void)p;
-    return 0;
-}
-
-void *kc_plat_tag_with(const void *p, uint32_t tag)
-{
-    (void)tag;
-    return (void *)(uintptr_t)p;
-}
-
 #endif

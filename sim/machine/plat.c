@@ -573,32 +573,6 @@ uint64_t machine_host_ns(void)
     return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
 }
 
-/* ---- memory tags ---------------------------------------------------------------------------- */
-
-uint32_t kc_plat_tag_granule(void)
-{
-    return 0;
-}
-
-void *kc_plat_tag_set(void *p, size_t n, uint32_t tag)
-{
-    (void)n;
-    (void)tag;
-    return p;
-}
-
-uint32_t kc_plat_tag_get(const void *p)
-{
-    (void)p;
-    return 0;
-}
-
-void *kc_plat_tag_with(const void *p, uint32_t tag)
-{
-    (void)tag;
-    return (void *)(uintptr_t)p;
-}
-
 /* ---- telling and stopping ------------------------------------------------------------------- */
 
 void kc_plat_note(enum kc_note kind, uint64_t base, uint64_t size, const void *owner)

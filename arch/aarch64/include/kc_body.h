@@ -195,6 +195,8 @@ KC_INLINE void kc_plat_relax(void)
     __asm__ volatile("yield" ::: "memory");
 }
 
+#define KC_BODY_NO_TAGS 1 /* the image does not turn memory tags on */
+
 /* ---- hints and notes ------------------------------------------------------------------------ */
 #define KC_FORGET(x)        __asm__("" : "+r"(x))
 

@@ -435,6 +435,8 @@ void kc_plat_timer(uint64_t at_ticks);
 KC_NODISCARD bool kc_plat_entropy(uint64_t *out);
 
 /* ---- memory tags and hints ------------------------------------------------------------------ */
+/* A body without memory tags says KC_BODY_NO_TAGS, and has these from here. */
+#ifndef KC_BODY_NO_TAGS
 /** Bytes that share a memory tag: 16 with MTE, 0 where there are no tags. */
 uint32_t kc_plat_tag_granule(void);
 
@@ -446,6 +448,31 @@ uint32_t kc_plat_tag_get(const void *p);
 
 /** p carrying that tag; with 0, as kc_plat_ram() gives pointers. p itself where there are none. */
 void *kc_plat_tag_with(const void *p, uint32_t tag);
+#else
+KC_INLINE uint32_t kc_plat_tag_granule(void)
+{
+    return 0;
+}
+
+KC_INLINE void *kc_plat_tag_set(void *p, size_t n, uint32_t tag)
+{
+    (void)n;
+    (void)tag;
+    return p;
+}
+
+KC_INLINE uint32_t kc_plat_tag_get(const void *p)
+{
+    (void)p;
+    return 0;
+}
+
+KC_INLINE void *kc_plat_tag_with(const void *p, uint32_t tag)
+{
+    (void)tag;
+    return (void *)(uintptr_t)p;
+}
+#endif
 
 /*
  * The compiler forgets what it knows of x, an integer variable: so that it keeps no address made of

@@ -58,7 +58,8 @@ KC_INLINE uint32_t slab_record_objects(const struct kc_cache *c, uint32_t order)
 KC_INLINE uint8_t *slab_record_state(struct kc_frame *record, uint32_t object)
 {
     /* As &record[object / 4].word + object % 4 in bytes, with less work. */
-    KC_STATIC_ASSERT(sizeof(*record) == (size_t)4 * SLAB_RECORD_STATES, "the step from object to object");
+    KC_STATIC_ASSERT(sizeof(*record) == (size_t)4 * SLAB_RECORD_STATES,
+                     "the step from object to object");
     size_t up = object & ~(SLAB_RECORD_STATES - 1);
     return (uint8_t *)&record->word + 3 * up + object;
 }

@@ -65,11 +65,15 @@ KC_INLINE void *kc_plat_ram(kc_pa_t pa)
     return (void *)((uintptr_t)kc_pa_raw(pa) + host_ram_offset);
 }
 
+#if defined(__aarch64__) && defined(__linux__)
 void *kc_plat_tag_with(const void *p, uint32_t tag);
+#else
+#define KC_BODY_NO_TAGS 1
+#endif
 
 KC_INLINE kc_pa_t kc_plat_ram_pa(const void *p)
 {
-#if KC_HARDENING >= KC_HARDENING_TAGGED
+#if KC_HARDENING >= KC_HARDENING_TAGGED && !defined(KC_BODY_NO_TAGS)
     p = kc_plat_tag_with(p, 0);
 #endif
     return kc_pa((uintptr_t)p - host_ram_offset);

@@ -8,6 +8,8 @@
 
 #define KC_BODY_NAME        "simulated"
 
+#define KC_BODY_NO_TAGS     1
+
 #define KC_BODY_INLINE_HINT 1
 KC_INLINE void kc_plat_prefetch(const void *p)
 {
