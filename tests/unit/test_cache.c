@@ -883,6 +883,8 @@ Test(cache, check_sees_each_broken_invariant)
     slab_view_make(&cache, found.record, found.base, &v);
     EXPECT_BROKEN(1, v.record->u.data, 4u);
     EXPECT_BROKEN(1, cache.shape[0].state_offset, 100u);
+    EXPECT_BROKEN(1, cache.stride, cache.stride + 8);
+    EXPECT_BROKEN(1, cache.inverse, cache.inverse + 2);
     EXPECT_BROKEN(2, v.slab->map[0], 1u);
     EXPECT_BROKEN(2, v.slab->map[0], v.slab->map[0] | 0x80000000u);
     EXPECT_BROKEN(2, v.record->word, 1u);
@@ -949,10 +951,14 @@ Test(cache, check_sees_a_broken_set)
     EXPECT_BROKEN_SET(b->set, NULL);
     EXPECT_BROKEN_SET(b->object_bytes, b->stride + 1);
 #if !IS_FULL
-    uint32_t stride = b->stride;
+    const struct kc_cache as_it_was = *b;
     b->stride = a->stride;
+    b->inverse = a->inverse;
+    b->shift = a->shift;
     EXPECT_BROKEN_SET(b->object_bytes, a->object_bytes);
-    b->stride = stride;
+    b->stride = as_it_was.stride;
+    b->inverse = as_it_was.inverse;
+    b->shift = as_it_was.shift;
 #endif
     cr_assert_eq(kc_cache_set_check(&set, &where), KC_OK);
     cr_assert_eq(kc_cache_set_fini(&set), KC_OK);
