@@ -291,7 +291,8 @@ KC_INLINE bool frame_front_at(const struct kc_frame_front *front, uint64_t pfn,
                               struct kc_frame **out)
 {
     uint64_t at = pfn - front->pfn;
-    *out = front->record + at;
+    /* As a number: of a frame that is not there it may be anything. */
+    *out = (struct kc_frame *)((uintptr_t)front->record + (uintptr_t)at * sizeof(struct kc_frame));
     return KC_LIKELY(at < __atomic_load_n(&front->fresh, __ATOMIC_ACQUIRE)) ||
            (at >= front->fresh_end && at < front->count);
 }
