@@ -8,6 +8,7 @@
 #include "kc_test.h"
 
 #include <kc/arena.h>
+#include <kc/bounds.h>
 #include <kc/pool.h>
 #include <kc/tag.h>
 
@@ -147,6 +148,54 @@ static void free_all(void)
     }
 }
 
+Test(tags_of, a_pool_refuses_a_pointer_to_a_block_before)
+{
+    static unsigned char *old[400];
+    struct kc_pool pool;
+    kc_pa_t pa;
+    cr_assert_eq(kc_frame_alloc(&frames, 2, 0, KC_FRAME_OWNER_POOL, &pa), KC_OK);
+    struct kc_pool_config pc = {.memory = kc_plat_ram(pa),
+                                .memory_bytes = (size_t)KC_FRAME_BYTES << 2,
+                                .block_bytes = 64,
+                                .misuse = &misuse};
+    cr_assert_eq(kc_pool_init(&pool, &pc), KC_OK);
+    uint32_t count = 0;
+    while (count < KC_ARRAY_COUNT(old) && (old[count] = kc_pool_alloc(&pool)) != NULL) {
+        count++;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        cr_assert_eq(kc_pool_free(&pool, old[i]), KC_OK);
+    }
+    /* All live again: every old pointer is to a block that lives. */
+    static unsigned char *now[KC_ARRAY_COUNT(old)];
+    for (uint32_t i = 0; i < count; i++) {
+        now[i] = kc_pool_alloc(&pool);
+        cr_assert_not_null(now[i]);
+    }
+    for (uint32_t i = 0; HAS_TAGS && i < count; i++) {
+        cr_assert_not(kc_pool_is_live(&pool, old[i]));
+        cr_assert_eq(kc_pool_free(&pool, old[i]), KC_ERR_STATE);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        cr_assert_eq(kc_pool_free(&pool, now[i]), KC_OK);
+    }
+    cr_assert_eq(kc_pool_fini(&pool), KC_OK);
+    cr_assert_eq(kc_frame_free(&frames, pa, 2), KC_OK);
+    end_heap();
+}
+
+/* However often: chance alone would give the same tag again. */
+Test(tags_of, no_block_has_the_tag_that_its_place_had_before)
+{
+    for (uint32_t i = 0; HAS_TAGS && i < 40; i++) {
+        unsigned char *old;
+        unsigned char *now = block_again(64, &old);
+        cr_assert_neq(now, old);
+        cr_assert_eq(kc_heap_free(&heap, now), KC_OK);
+    }
+    end_heap();
+}
+
 /* What is left of a pointer is good for nothing, whatever lies there now. */
 Test(tags_of, a_pointer_to_a_block_before_is_refused_everywhere)
 {
@@ -160,6 +209,9 @@ Test(tags_of, a_pointer_to_a_block_before_is_refused_everywhere)
         }
         cr_expect_neq(now, old);
         cr_expect(is_open(now) && !is_open(old));
+        size_t reach;
+        cr_expect_eq(kc_bounds_reach(&frames, now, 8, &reach), KC_OK);
+        cr_expect_eq(kc_bounds_reach(&frames, old, 8, &reach), KC_ERR_ABSENT);
         cr_expect_eq(kc_heap_usable(&heap, old), 0);
         cr_expect_null(kc_heap_resize(&heap, old, 8, 0));
         cr_expect_eq(kc_heap_free(&heap, old), KC_ERR_STATE);
