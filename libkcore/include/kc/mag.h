@@ -61,6 +61,13 @@ KC_INLINE bool kc_mag_is_heard(void)
     return KC_MAG_TELLS && kc_plat_note_heard(1u << KC_NOTE_ALLOC);
 }
 
+/** The same for a short form that takes a lock quietly: of the lock too. */
+KC_INLINE bool kc_mag_is_heard_locking(void)
+{
+    uint32_t objects = KC_MAG_TELLS ? 1u << KC_NOTE_ALLOC : 0;
+    return kc_plat_note_heard(objects | 1u << KC_NOTE_LOCK_TAKEN);
+}
+
 /** Tell of an object of some allocator: KC_NOTE_ALLOC or KC_NOTE_FREE. */
 KC_INLINE void kc_mag_tell(enum kc_note kind, const void *object, size_t bytes, const void *owner)
 {

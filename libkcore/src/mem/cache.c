@@ -42,10 +42,12 @@
  * it. What is in one is out of its slab, as what is live: the slab's map knows no difference. An
  * allocation pops; an empty magazine takes a few from the fullest slab. A free pushes; what a full
  * one has no room for goes to its slab, alone, unless other CPUs are at the lock just then. Its
- * limit begins at one and doubles while it is much used, and before that it has room for no more,
- * so that the many types of which there are few keep little from each other. In a set, each CPU has
- * a second ring, of the caches whose magazines may stay filled there; what is pushed out is
- * emptied, an object at each slow call.
+ * limit begins at one and doubles while it is much used (by allocations alone, up to a refill), and
+ * before that it has room for no more, so that the many types of which there are few keep little
+ * from each other. In a set, each CPU has a second ring, of the caches whose magazines may stay
+ * filled there; what is pushed out is emptied, an object at each slow call. A slow call has a short
+ * form, for when there is nothing to do but the move, and nobody has the lock or listens; what that
+ * cannot do, its twin does.
  *
  * Whether an object is live already, at hardening checked: where there are magazines, each object
  * has a state byte, written by whoever has the object: in the slab behind the map or, instead of a
@@ -253,14 +255,29 @@ static __attribute__((noinline)) struct kc_cache_cpu *grow_limit(struct kc_cache
     return m;
 }
 
-/* A slow call: the limit grows from nothing, and the set hears of it. Returns true if that took as
- * long as it may. */
+/* The set hears of a slow call, if it need. Returns true if that took as long as it may. */
+KC_INLINE bool touch(struct kc_cache *c, struct kc_cache_cpu *m)
+{
+    struct kc_cache_set *s = c->set;
+    return s != NULL && KC_UNLIKELY(m->place == 0 || s->cpu[kc_plat_cpu()].draining != 0) &&
+           kc_cache_priv_set_touch(s, c, m, kc_plat_cpu());
+}
+
+/* A slow call: the limit grows from nothing, and the set hears of it; as touch(). */
 KC_INLINE bool warm(struct kc_cache *c, struct kc_cache_cpu *m)
 {
     m->mag.limit += m->mag.limit == 0;
     m->slow_count++;
-    return c->set != NULL && kc_cache_priv_set_touch(c->set, c, m, kc_plat_cpu());
+    return touch(c, m);
 }
+
+#if KC_MAG_IS_USED
+/* True if there is a magazine, and nobody listens: a case for a short form. */
+KC_INLINE bool is_short(const struct kc_cache_cpu *m)
+{
+    return m->mag.limit != 0 && !kc_mag_is_heard_locking();
+}
+#endif
 
 /* The slab of an object of this cache, and which object of it that is. */
 KC_INLINE uint32_t view_of(const struct kc_cache *c, const void *object, struct slab_view *v)
@@ -269,8 +286,7 @@ KC_INLINE uint32_t view_of(const struct kc_cache *c, const void *object, struct 
     return cache_index(c, (uint32_t)((const unsigned char *)object - v->base));
 }
 
-/* Ends the quarantine of the n objects that are in it longest. As kc_cache_priv_slab_give(); the
- * lock is held. */
+/* Ends the quarantine of the n objects that are in it longest. As slab_give(); the lock is held. */
 bool kc_cache_priv_release(struct kc_cache *c, uint32_t n)
 {
     bool spare = false;
@@ -280,7 +296,7 @@ bool kc_cache_priv_release(struct kc_cache *c, uint32_t n)
         c->quarantined--;
         __builtin_memmove(&c->quarantine[0], &c->quarantine[1],
                           c->quarantined * sizeof(c->quarantine[0]));
-        spare = kc_cache_priv_slab_give(c, &v, object) || spare;
+        spare = slab_give(c, &v, object) || spare;
     }
     return spare;
 }
@@ -306,8 +322,7 @@ static bool is_kept(const struct kc_cache *c, const void *object)
     return false;
 }
 
-/* Up to n objects of this CPU's magazine go to their slabs. As kc_cache_priv_slab_give(); the lock
- * is held. */
+/* Up to n objects of this CPU's magazine go to their slabs. As slab_give(); the lock is held. */
 static bool flush_held(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t n)
 {
     uint32_t count = kc_mag_count(&m->mag);
@@ -317,7 +332,7 @@ static bool flush_held(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t n)
         struct slab_view v;
         uint32_t i = view_of(c, cache_entries(m)[--count].object, &v);
         KC_CHECK(!slab_is_free(&v, i));
-        spare = kc_cache_priv_slab_give(c, &v, i) || spare;
+        spare = slab_give(c, &v, i) || spare;
     }
     /* Release: who misses it in the magazine sees it in the map. */
     __atomic_store_n(&m->mag.count, count, __ATOMIC_RELEASE);
@@ -452,8 +467,15 @@ static KC_COLD void drop_top(struct kc_cache *c, struct kc_cache_cpu *m)
                         0, 0);
 }
 
-void *kc_cache_priv_alloc_slow(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t flags,
-                               const void *site)
+/* Objects that a refill takes. */
+KC_INLINE uint32_t refill_count(const struct kc_cache_cpu *m)
+{
+    return m->mag.limit < CACHE_REFILL ? m->mag.limit : CACHE_REFILL;
+}
+
+/* What an allocation does that a magazine does not serve, whatever there is to do beside it. */
+static __attribute__((noinline)) void *alloc_twin(struct kc_cache *c, struct kc_cache_cpu *m,
+                                                  uint32_t flags, const void *site)
 {
     if (KC_UNLIKELY(m == &c->none)) {
         m = make_magazine(c, kc_plat_cpu());
@@ -465,7 +487,11 @@ void *kc_cache_priv_alloc_slow(struct kc_cache *c, struct kc_cache_cpu *m, uint3
         uint32_t count = kc_mag_count(&m->mag);
         if (KC_LIKELY(count == 0)) {
             bool tired = warm(c, m);
-            uint32_t n = m->mag.limit < CACHE_REFILL ? m->mag.limit : CACHE_REFILL;
+            uint32_t n = refill_count(m);
+            if (KC_UNLIKELY(m->slow_count >= CACHE_HEAT) && n < CACHE_REFILL && !tired) {
+                m = grow_limit(c, m);
+                tired = true; /* that is work enough for a call */
+            }
             n = tired ? 1 : n;
             count = take(c, cache_entries(m), n, flags);
             kc_mag_set_count(&m->mag, count);
@@ -478,6 +504,35 @@ void *kc_cache_priv_alloc_slow(struct kc_cache *c, struct kc_cache_cpu *m, uint3
         }
         drop_top(c, m);
     }
+}
+
+/* The short form: the magazine is empty, nobody listens, the lock is free. */
+void *kc_cache_priv_alloc_slow(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t flags,
+                               const void *site)
+{
+#if KC_MAG_IS_USED
+    if (KC_UNLIKELY(kc_mag_count(&m->mag) != 0 || !is_short(m))) {
+        return alloc_twin(c, m, flags, site);
+    }
+    uint32_t n = refill_count(m);
+    if (KC_UNLIKELY(touch(c, m))) {
+        n = 1; /* that is work enough for a call */
+    } else if (KC_UNLIKELY(n < CACHE_REFILL && m->slow_count >= CACHE_HEAT)) {
+        m = grow_limit(c, m);
+        n = 1;
+    }
+    if (KC_UNLIKELY(!kc_lock_try_quiet(&c->lock))) {
+        return alloc_twin(c, m, flags, site);
+    }
+    uint32_t count = kc_cache_priv_slab_take(c, cache_entries(m), n, flags);
+    kc_lock_leave_quiet(&c->lock);
+    m->slow_count++;
+    kc_mag_set_count(&m->mag, count);
+    if (KC_LIKELY(count != 0) && KC_LIKELY(cache_make_live(&cache_entries(m)[count - 1]))) {
+        return cache_pop(m, count);
+    }
+#endif
+    return alloc_twin(c, m, flags, site);
 }
 
 KC_INLINE bool flags_fit(const struct kc_cache *c, uint32_t flags)
@@ -617,7 +672,7 @@ static __attribute__((noinline)) kc_status_t free_alone(struct kc_cache *c, void
     if (x.state != NULL) {
         slab_store_state(x.state, KC_MAG_FREE);
     }
-    bool spare = kc_cache_priv_slab_give(c, &x.v, x.object);
+    bool spare = slab_give(c, &x.v, x.object);
 #endif
     kc_lock_leave(&c->lock);
     if (KC_UNLIKELY(spare)) {
@@ -668,14 +723,14 @@ KC_INLINE struct kc_cache_cpu *make_room(struct kc_cache *c)
  * Gives an object that just became free to its slab. Who has to wait for the lock, because other
  * CPUs use it as much, brings a few of the full magazine back as well, and so comes less often.
  */
-KC_INLINE void give(struct kc_cache *c, struct kc_cache_cpu *m, const struct slab_view *v,
-                    uint32_t object)
+static void give(struct kc_cache *c, struct kc_cache_cpu *m, const struct slab_view *v,
+                 uint32_t object)
 {
     bool waits = !kc_lock_try(&c->lock);
     if (KC_UNLIKELY(waits)) {
         kc_lock_enter(&c->lock);
     }
-    bool spare = kc_cache_priv_slab_give(c, v, object);
+    bool spare = slab_give(c, v, object);
     if (KC_UNLIKELY(waits)) {
         spare = flush_held(c, m, CACHE_FLUSH_MORE) || spare;
     }
@@ -685,8 +740,9 @@ KC_INLINE void give(struct kc_cache *c, struct kc_cache_cpu *m, const struct sla
     }
 }
 
-kc_status_t kc_cache_priv_free_slow(struct kc_cache *c, void *ptr, struct kc_frame *record,
-                                    size_t offset, const void *site)
+/* What a free does that finds no room in a magazine, whatever there is to do beside it. */
+static __attribute__((noinline)) kc_status_t
+free_twin(struct kc_cache *c, void *ptr, struct kc_frame *record, size_t offset, const void *site)
 {
     struct slab_view v;
     slab_view_of_record(c, record, (unsigned char *)ptr - offset, &v);
@@ -711,6 +767,55 @@ kc_status_t kc_cache_priv_free_slow(struct kc_cache *c, void *ptr, struct kc_fra
         give(c, m, &v, object);
     }
     return KC_OK;
+}
+
+/*
+ * The short form: the magazine is full, or grows, nobody listens, the lock is free. That the object
+ * is live is looked at under the lock, so that of two CPUs that give it to its slab one is told.
+ */
+kc_status_t kc_cache_priv_free_slow(struct kc_cache *c, void *ptr, struct kc_frame *record,
+                                    size_t offset, const void *site)
+{
+#if KC_MAG_IS_USED
+    struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
+    uint32_t count = kc_mag_count(&m->mag);
+    if (KC_UNLIKELY(count < m->mag.limit || !is_short(m))) {
+        return free_twin(c, ptr, record, offset, site);
+    }
+    if (!touch(c, m) && KC_UNLIKELY(m->slow_count >= CACHE_HEAT)) {
+        m = grow_limit(c, m);
+    }
+    bool full = count >= m->mag.limit;
+    if (KC_UNLIKELY(full && !kc_lock_try_quiet(&c->lock))) {
+        return free_twin(c, ptr, record, offset, site);
+    }
+    struct slab_view v;
+    slab_view_of_record(c, record, (unsigned char *)ptr - offset, &v);
+    uint32_t object = cache_index(c, (uint32_t)offset);
+    uint8_t *state = cache_state_at(&c->shape[v.order], record, v.base, object);
+    bool sound = object < v.objects && free_is_sound(&v, object, state);
+    bool spare = false;
+    if (KC_LIKELY(sound)) {
+        m->slow_count++;
+        if (KC_MAG_HAS_STATE) {
+            slab_store_state(state, KC_MAG_FREE);
+        }
+        if (KC_UNLIKELY(!full)) {
+            cache_push(m, count, ptr, state);
+            return KC_OK;
+        }
+        spare = slab_give(c, &v, object);
+    }
+    if (KC_LIKELY(full)) {
+        kc_lock_leave_quiet(&c->lock);
+    }
+    if (KC_UNLIKELY(spare)) {
+        kc_cache_priv_set_spare(c->set, c);
+    }
+    return KC_LIKELY(sound) ? KC_OK : free_twin(c, ptr, record, offset, site);
+#else
+    return free_twin(c, ptr, record, offset, site);
+#endif
 }
 
 /* A free of which nothing is known yet. */

@@ -63,7 +63,7 @@ static kc_status_t check_contents(const struct kc_cache *c, const struct slab_vi
         return KC_OK;
     }
     if (!kc_tag_is_plain(b, c->object_bytes)) {
-        return broken(where, 6, v->index, 0, i);
+        return broken(where, 6, slab_index(c, v), 0, i);
     }
     kc_plat_note(KC_NOTE_ALLOC, (uintptr_t)b, c->object_bytes, c);
     while (at < c->object_bytes && b[at] == 0) {
@@ -71,7 +71,7 @@ static kc_status_t check_contents(const struct kc_cache *c, const struct slab_vi
     }
     kc_plat_note(KC_NOTE_FREE, (uintptr_t)b, c->object_bytes, c);
     if (at != c->object_bytes) {
-        return broken(where, 6, v->index, 0, i);
+        return broken(where, 6, slab_index(c, v), 0, i);
     }
 #else
     (void)c;
@@ -103,13 +103,13 @@ static kc_status_t check_map(const struct kc_cache *c, const struct slab_view *v
     for (uint32_t i = 0; i < room; i++) {
         if (slab_is_free(v, i)) {
             if (i >= v->objects) {
-                return broken(where, 2, v->index, v->objects, i);
+                return broken(where, 2, slab_index(c, v), v->objects, i);
             }
             free++;
         }
     }
     if (free != slab_free_count(v)) {
-        return broken(where, 2, v->index, free, slab_free_count(v));
+        return broken(where, 2, slab_index(c, v), free, slab_free_count(v));
     }
     kc_status_t status = KC_OK;
     for (uint32_t i = 0; i < v->objects && status == KC_OK; i++) {
@@ -131,7 +131,7 @@ static kc_status_t check_states(const struct kc_cache *c, const struct slab_view
         bool sound = is_in ? state == (v->by_bytes ? KC_MAG_HOME : KC_MAG_FREE)
                            : state == KC_MAG_FREE || state == KC_MAG_LIVE;
         if (!sound) {
-            return broken(where, 8, v->index, i, state);
+            return broken(where, 8, slab_index(c, v), i, state);
         }
         *free_out += state == KC_MAG_FREE && !is_in;
     }
@@ -213,12 +213,12 @@ static kc_status_t check_entry(const struct kc_cache *c, const struct kc_cache_e
     slab_view_make(c, found.record, found.base, &v);
     uint32_t i = cache_index(c, (uint32_t)kc_pa_diff(pa, found.base));
     if (i >= v.objects || slab_is_free(&v, i)) {
-        return broken(where, 8, v.index, v.objects, i);
+        return broken(where, 8, slab_index(c, &v), v.objects, i);
     }
 #if KC_MAG_HAS_STATE
     const uint8_t *state = slab_state(c, &v, i);
     if (e->state != state) {
-        return broken(where, 8, v.index, (uintptr_t)state, (uintptr_t)e->state);
+        return broken(where, 8, slab_index(c, &v), (uintptr_t)state, (uintptr_t)e->state);
     }
 #endif
     return KC_OK;

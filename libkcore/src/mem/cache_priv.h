@@ -80,7 +80,6 @@ struct slab_view {
     struct kc_frame *record; /* word: how many objects are free */
     struct slab *slab;
     unsigned char *base; /* object 0 */
-    uint32_t index;      /* of the first frame record */
     uint32_t order;
     uint32_t objects;
     bool by_bytes; /* there is no map */
@@ -101,7 +100,6 @@ KC_INLINE void slab_view_of_record(const struct kc_cache *c, struct kc_frame *re
     const struct kc_cache_shape *shape = &c->shape[order];
     v->record = record;
     v->base = base;
-    v->index = kc_frame_index(c->frames, record);
     v->order = order;
     v->objects = shape->objects;
     v->slab = slab_state_at(shape, record, base);
@@ -112,6 +110,12 @@ KC_INLINE void slab_view_make(const struct kc_cache *c, struct kc_frame *record,
                               struct slab_view *v)
 {
     slab_view_of_record(c, record, (unsigned char *)kc_plat_ram(base), v);
+}
+
+/* What lists of slabs and reports name it by: the index of its first frame record. */
+KC_INLINE uint32_t slab_index(const struct kc_cache *c, const struct slab_view *v)
+{
+    return kc_frame_index(c->frames, v->record);
 }
 
 /* The object's state byte, or NULL: it has none. */
@@ -152,11 +156,12 @@ KC_INLINE uint32_t slab_free_count(const struct slab_view *v)
     if (!v->by_bytes) {
         return v->record->word;
     }
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < 1u << v->order; i++) {
-        count += (slab_record_home(&v->record[i]) >> 7) * 0x01010101u >> 24;
+    uint32_t counts = 0; /* of objects 0, 4, ..., of 1, 5, ...: a byte each */
+    const struct kc_frame *end = v->record + ((size_t)1 << v->order);
+    for (const struct kc_frame *r = v->record; r != end; r += 2) {
+        counts += (slab_record_home(r) >> 7) + (slab_record_home(r + 1) >> 7);
     }
-    return count;
+    return counts * 0x01010101u >> 24;
 }
 
 /* A free without the lock asks for its own object's bit: so words are stored whole. */
@@ -173,6 +178,15 @@ KC_INLINE uint32_t slab_bin(const struct kc_cache *c, const struct slab_view *v,
         return CACHE_BIN_EMPTY;
     }
     return KC_UNLIKELY(free == 0) ? CACHE_BIN_FULL : 1 + (used * c->share[v->order] >> 16);
+}
+
+/* True if a slab with so many free objects is in the same bin with one more. */
+KC_INLINE bool slab_bin_stays(const struct kc_cache *c, const struct slab_view *v, uint32_t free)
+{
+    uint32_t used = v->objects - free;
+    uint32_t share = c->share[v->order];
+    uint32_t part = used * share;
+    return KC_LIKELY(free != 0) && KC_LIKELY(used != 1) && (part ^ (part - share)) >> 16 == 0;
 }
 
 /* ---- the parts: slabs (cache_slab.c), magazines and calls (cache.c), sets (cache_set.c) --------
@@ -245,12 +259,29 @@ KC_INLINE void slab_view_of(const struct kc_cache *c, kc_pa_t pa, struct slab_vi
 uint32_t kc_cache_priv_slab_take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n,
                                  uint32_t flags);
 
+/* The slab has so many free objects now, one more than before, and belongs into another bin. As
+ * slab_give(). */
+KC_NODISCARD bool kc_cache_priv_slab_emptier(struct kc_cache *c, const struct slab_view *v,
+                                             uint32_t free);
+
 /*
  * Give an object back to its slab, and the slab to the frames if it is one empty slab too many.
  * Returns true if an empty slab is kept now that the cache's set was not told of. The lock is held.
  */
-KC_NODISCARD bool kc_cache_priv_slab_give(struct kc_cache *c, const struct slab_view *v,
-                                          uint32_t object);
+KC_NODISCARD KC_INLINE bool slab_give(struct kc_cache *c, const struct slab_view *v,
+                                      uint32_t object)
+{
+    uint32_t free = slab_free_count(v);
+    if (v->by_bytes) {
+        slab_store_state(slab_record_state(v->record, object), KC_MAG_HOME);
+    } else {
+        slab_map_set(v, object / 32, v->slab->map[object / 32] | 1u << object % 32);
+        __atomic_store_n(&v->record->word, free + 1, __ATOMIC_RELAXED);
+    }
+    c->out--;
+    return KC_LIKELY(slab_bin_stays(c, v, free)) ? false
+                                                 : kc_cache_priv_slab_emptier(c, v, free + 1);
+}
 
 /* Give all empty slabs back; returns their frames. The lock is held. */
 uint64_t kc_cache_priv_slab_drop_empty(struct kc_cache *c);
@@ -271,7 +302,7 @@ KC_INLINE uintptr_t *slab_site(const struct kc_cache *c, const struct slab_view 
 }
 #endif
 
-/* Ends the quarantine of n objects; as kc_cache_priv_slab_give(). The lock is held. */
+/* Ends the quarantine of n objects; as slab_give(). The lock is held. */
 bool kc_cache_priv_release(struct kc_cache *c, uint32_t n);
 
 /* Brings up to n objects of this CPU's magazine back. Pinned, no lock held. */

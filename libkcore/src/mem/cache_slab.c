@@ -19,68 +19,74 @@ KC_STATIC_ASSERT(KC_FRAME_BYTES << KC_CACHE_ORDER_MAX <= UINT16_MAX, "struct kc_
 
 /* ---- bins: the lock is held ----------------------------------------------------------------- */
 
-/* State of the slab with that first frame record, which is a slab of this cache (KC_CHECK). */
+/* The first frame record of the slab with that index, which is one of this cache (KC_CHECK). */
+KC_INLINE struct kc_frame *record_at(const struct kc_cache *c, uint32_t index)
+{
+    struct kc_frame *record = kc_frame_at(c->frames, index);
+    KC_CHECK(record->u.data == (uintptr_t)c);
+    return record;
+}
+
+KC_INLINE unsigned char *base_of(const struct kc_cache *c, const struct kc_frame *record)
+{
+    return (unsigned char *)kc_plat_ram(frame_pa(frame_pfn_of_record(c->frames, record)));
+}
+
+/* The slab's state; where that lies in records, its base need not be found. */
 KC_INLINE struct slab *slab_at(const struct kc_cache *c, uint32_t index)
 {
-    struct kc_frame *record = kc_frame_at(c->frames, index);
-    KC_CHECK(record->u.data == (uintptr_t)c);
-    void *base = kc_plat_ram(frame_pa(frame_pfn_of(c->frames, index)));
-    return slab_state_at(&c->shape[frame_kind_order(record->kind)], record, (unsigned char *)base);
+    struct kc_frame *record = record_at(c, index);
+    const struct kc_cache_shape *shape = &c->shape[frame_kind_order(record->kind)];
+    return shape->state_offset == 0 ? slab_state_at(shape, record, NULL)
+                                    : slab_state_at(shape, record, base_of(c, record));
 }
 
-static void view_of_index(const struct kc_cache *c, uint32_t index, struct slab_view *v)
+KC_INLINE void view_of_index(const struct kc_cache *c, uint32_t index, struct slab_view *v)
 {
-    struct kc_frame *record = kc_frame_at(c->frames, index);
-    kc_pa_t base = frame_pa(frame_pfn_of(c->frames, index));
-    KC_CHECK(record->u.data == (uintptr_t)c);
-    slab_view_make(c, record, base, v);
+    struct kc_frame *record = record_at(c, index);
+    slab_view_of_record(c, record, base_of(c, record), v);
 }
 
-static void bin_add(struct kc_cache *c, const struct slab_view *v, uint32_t bin)
+/* `index` is the slab's. */
+KC_INLINE void bin_add(struct kc_cache *c, const struct slab_view *v, uint32_t index, uint32_t bin)
 {
     uint32_t first = c->bin[bin];
     v->slab->next = first;
     v->slab->prev = CACHE_NONE;
     if (first != CACHE_NONE) {
-        slab_at(c, first)->prev = v->index;
+        slab_at(c, first)->prev = index;
     }
-    c->bin[bin] = v->index;
+    c->bin[bin] = index;
     c->bin_mask |= 1u << bin;
 }
 
-static void bin_del(struct kc_cache *c, const struct slab_view *v, uint32_t bin)
+KC_INLINE void bin_del(struct kc_cache *c, const struct slab_view *v, uint32_t index, uint32_t bin)
 {
     uint32_t next = v->slab->next;
     uint32_t prev = v->slab->prev;
     if (prev == CACHE_NONE) {
-        KC_CHECK(c->bin[bin] == v->index);
+        KC_CHECK(c->bin[bin] == index);
         c->bin[bin] = next;
         c->bin_mask &= ~((uint32_t)(next == CACHE_NONE) << bin);
     } else {
         struct slab *before = slab_at(c, prev);
-        KC_CHECK(before->next == v->index);
+        KC_CHECK(before->next == index);
         before->next = next;
     }
     if (next != CACHE_NONE) {
         struct slab *behind = slab_at(c, next);
-        KC_CHECK(behind->prev == v->index);
+        KC_CHECK(behind->prev == index);
         behind->prev = prev;
     }
 }
 
-/* The slab in bin `from` has so many free objects now; moves it to the bin that this puts it in. */
-KC_INLINE void set_free(struct kc_cache *c, const struct slab_view *v, uint32_t from, uint32_t free)
+static void bin_move(struct kc_cache *c, const struct slab_view *v, uint32_t from, uint32_t to)
 {
-    uint32_t to = slab_bin(c, v, free);
-    if (!v->by_bytes) {
-        __atomic_store_n(&v->record->word, free, __ATOMIC_RELAXED);
-    }
-    if (KC_UNLIKELY(from != to)) {
-        bin_del(c, v, from);
-        bin_add(c, v, to);
-        c->slabs_empty += (to == CACHE_BIN_EMPTY);
-        c->slabs_empty -= (from == CACHE_BIN_EMPTY);
-    }
+    uint32_t index = slab_index(c, v);
+    bin_del(c, v, index, from);
+    bin_add(c, v, index, to);
+    c->slabs_empty += (to == CACHE_BIN_EMPTY);
+    c->slabs_empty -= (from == CACHE_BIN_EMPTY);
 }
 
 /* ---- slabs: the lock is held ---------------------------------------------------------------- */
@@ -126,7 +132,7 @@ static bool grow_order(struct kc_cache *c, uint32_t order, uint32_t request)
             c->ctor(v.base + (size_t)i * c->stride);
         }
     }
-    bin_add(c, &v, CACHE_BIN_EMPTY);
+    bin_add(c, &v, slab_index(c, &v), CACHE_BIN_EMPTY);
     c->slabs++;
     c->slabs_empty++;
     c->capacity += v.objects;
@@ -171,7 +177,7 @@ static bool grow(struct kc_cache *c, uint32_t request)
 static void drop(struct kc_cache *c, const struct slab_view *v)
 {
     kc_pa_t pa = kc_frame_ptr_pa(c->frames, v->base);
-    bin_del(c, v, CACHE_BIN_EMPTY);
+    bin_del(c, v, slab_index(c, v), CACHE_BIN_EMPTY);
     c->slabs--;
     c->slabs_empty--;
     c->capacity -= v->objects;
@@ -318,28 +324,34 @@ KC_INLINE uint32_t take_some(struct kc_cache *c, const struct slab_view *v,
         KC_CHECK(w < words);
     }
     uint32_t bits = v->slab->map[w];
-    uint32_t rest = bits;
-    struct kc_cache_entry *end = out;
-    for (; rest != 0 && n > 0; n--, end++) {
-        rest &= rest - 1;
-    }
-    slab_map_set(v, w, rest);
-    uint32_t stride = c->stride;
-    unsigned char *base = v->base + (size_t)w * 32 * stride;
+    size_t stride = c->stride;
+    uintptr_t base = (uintptr_t)v->base + w * 32 * stride;
+    KC_FORGET(base); /* one sum for all */
 #if KC_MAG_HAS_STATE
     uint32_t bytes_offset = c->shape[v->order].bytes_offset;
     uint8_t *state = bytes_offset == 0 ? NULL : v->base + bytes_offset + (size_t)w * 32;
+    KC_FORGET(state);
 #endif
-    for (struct kc_cache_entry *e = end; e != out; bits &= bits - 1) {
-        uint32_t i = (uint32_t)__builtin_ctz(bits);
+    struct kc_cache_entry *e = out + n;
+    for (; e != out && bits != 0; bits &= bits - 1) {
+        size_t i = (uint32_t)__builtin_ctz(bits);
         e--;
         /* A free on another CPU may be looking through this magazine (is_kept() in cache.c). */
-        __atomic_store_n(&e->object, (void *)(base + (size_t)i * stride), __ATOMIC_RELAXED);
+        __atomic_store_n(&e->object, (void *)(base + i * stride), __ATOMIC_RELAXED);
 #if KC_MAG_HAS_STATE
         e->state = state == NULL ? NULL : state + i;
 #endif
     }
-    return (uint32_t)(end - out);
+    slab_map_set(v, w, bits);
+    uint32_t lacking = (uint32_t)(e - out); /* the word had no more */
+    n -= lacking;
+    for (uint32_t k = 0; KC_UNLIKELY(lacking != 0) && k < n; k++) {
+        __atomic_store_n(&out[k].object, e[k].object, __ATOMIC_RELAXED);
+#if KC_MAG_HAS_STATE
+        out[k].state = e[k].state;
+#endif
+    }
+    return n;
 }
 #endif
 
@@ -354,23 +366,22 @@ uint32_t kc_cache_priv_slab_take(struct kc_cache *c, struct kc_cache_entry *out,
     view_of_index(c, c->bin[bin], &v);
     uint32_t free = slab_free_count(&v);
     n = take_some(c, &v, out, n < free ? n : free);
-    set_free(c, &v, bin, free - n);
+    if (!v.by_bytes) {
+        __atomic_store_n(&v.record->word, free - n, __ATOMIC_RELAXED);
+    }
+    uint32_t to = slab_bin(c, &v, free - n);
+    if (bin != to) {
+        bin_move(c, &v, bin, to);
+    }
     c->out += n;
     c->peak_out = c->out > c->peak_out ? c->out : c->peak_out;
     return n;
 }
 
-bool kc_cache_priv_slab_give(struct kc_cache *c, const struct slab_view *v, uint32_t object)
+bool kc_cache_priv_slab_emptier(struct kc_cache *c, const struct slab_view *v, uint32_t free)
 {
-    uint32_t free = slab_free_count(v);
-    if (v->by_bytes) {
-        slab_store_state(slab_record_state(v->record, object), KC_MAG_HOME);
-    } else {
-        slab_map_set(v, object / 32, v->slab->map[object / 32] | 1u << object % 32);
-    }
-    set_free(c, v, slab_bin(c, v, free), free + 1);
-    c->out--;
-    if (KC_LIKELY(free + 1 != v->objects)) {
+    bin_move(c, v, slab_bin(c, v, free - 1), slab_bin(c, v, free));
+    if (KC_LIKELY(free != v->objects)) {
         return false;
     }
     uint32_t keep = (c->flags & KC_CACHE_KEEP_NONE) != 0 ? 0 : 1;

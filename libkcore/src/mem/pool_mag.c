@@ -15,13 +15,6 @@ KC_INLINE uint32_t peek_depth(const struct kc_pool *p)
     return __atomic_load_n(&p->depth, __ATOMIC_RELAXED);
 }
 
-KC_INLINE bool is_heard(void)
-{
-    /* Of the lock too, which the short forms take quietly. */
-    uint32_t objects = KC_MAG_TELLS ? 1u << KC_NOTE_ALLOC : 0;
-    return kc_plat_note_heard(objects | 1u << KC_NOTE_LOCK_TAKEN);
-}
-
 /* ---- transfers between a magazine and the stock: the lock is held ------------------------------
  */
 
@@ -333,7 +326,7 @@ void *kc_pool_alloc_slow(struct kc_pool_cpu *m)
     if (KC_UNLIKELY(m->mag.limit == 0)) {
         return kc_pool_priv_alloc_alone(p, NULL);
     }
-    if (KC_UNLIKELY(kc_mag_count(&m->mag) != 0 || is_heard())) {
+    if (KC_UNLIKELY(kc_mag_count(&m->mag) != 0 || kc_mag_is_heard_locking())) {
         return alloc_twin(m);
     }
     kc_pool_found found;
@@ -360,8 +353,9 @@ kc_status_t kc_pool_free_slow(struct kc_pool_cpu *m, void *ptr)
     if (KC_UNLIKELY(m->mag.limit == 0)) {
         return kc_pool_priv_free_alone(p, ptr, NULL);
     }
-    if (KC_UNLIKELY(kc_mag_count(&m->mag) != KC_POOL_CPU_BLOCKS || ptr == NULL || is_heard() ||
-                    !kc_pool_find(m, ptr, &found) || !kc_lock_try_quiet(&p->lock))) {
+    if (KC_UNLIKELY(kc_mag_count(&m->mag) != KC_POOL_CPU_BLOCKS || ptr == NULL ||
+                    kc_mag_is_heard_locking() || !kc_pool_find(m, ptr, &found) ||
+                    !kc_lock_try_quiet(&p->lock))) {
         return free_twin(m, ptr);
     }
     flush_held(p, m);
