@@ -189,7 +189,8 @@ KC_INLINE bool slab_bin_stays(const struct kc_cache *c, const struct slab_view *
     return KC_LIKELY(free != 0) && KC_LIKELY(used != 1) && (part ^ (part - share)) >> 16 == 0;
 }
 
-/* ---- the parts: slabs (cache_slab.c), magazines and calls (cache.c), sets (cache_set.c) --------
+/* ---- the parts: slabs (cache_slab.c), magazines (cache_mag.c), calls (cache.c), sets
+ * (cache_set.c)
  */
 
 #define CACHE_IS_FULL     (KC_HARDENING >= KC_HARDENING_FULL)
@@ -252,6 +253,13 @@ KC_INLINE void slab_view_of(const struct kc_cache *c, kc_pa_t pa, struct slab_vi
     slab_view_make(c, found.record, found.base, v);
 }
 
+/* The slab of an object of this cache, and which object of it that is. */
+KC_INLINE uint32_t view_of(const struct kc_cache *c, const void *object, struct slab_view *v)
+{
+    slab_view_of(c, kc_frame_ptr_pa(c->frames, object), v);
+    return cache_index(c, (uint32_t)((const unsigned char *)object - v->base));
+}
+
 /*
  * Take up to n (1 or more) free objects of the fullest slab; a new slab if there is none with one.
  * The last entry is of the lowest address. Returns how many; 0: no memory. The lock is held.
@@ -282,6 +290,15 @@ KC_NODISCARD KC_INLINE bool slab_give(struct kc_cache *c, const struct slab_view
     return KC_LIKELY(slab_bin_stays(c, v, free)) ? false
                                                  : kc_cache_priv_slab_emptier(c, v, free + 1);
 }
+
+/* kc_cache_priv_slab_take() with the lock taken; and again after the reclaimers, who lock caches,
+ * if they may be asked. No lock is held. */
+uint32_t kc_cache_priv_take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n,
+                            uint32_t flags);
+
+/* The calls under the lock: for CPUs without a magazine, and for whatever is no live object. */
+void *kc_cache_priv_alloc_alone(struct kc_cache *c, uint32_t flags, const void *site);
+kc_status_t kc_cache_priv_free_alone(struct kc_cache *c, void *ptr, const void *site);
 
 /* Give all empty slabs back; returns their frames. The lock is held. */
 uint64_t kc_cache_priv_slab_drop_empty(struct kc_cache *c);
