@@ -10,11 +10,11 @@
  *
  * Where the owner is noted: in a table that the caller gives, 8 bytes for each block that may be
  * live at a time, and two thirds more (kc/account.h is about blocks that somebody answers for: tens
- * of thousands, not each byte of a kernel). Each block may lie in two lines of the table, of 8 places
- * each; where both are full, the allocation is refused, and counted. While no more than 60 % of all
- * places are taken that does not come up in practice (of tables of 1,024 to 65,536 places, filled at
- * random, none was full before 63 %, half of them not before 75 %). Every call looks at 16 places at
- * most.
+ * of thousands, not each byte of a kernel). Each block may lie in two lines of the table, of 8
+ * places each; where both are full, the allocation is refused, and counted. While no more than 60 %
+ * of all places are taken that does not come up in practice (of tables of 1,024 to 65,536 places,
+ * filled at random, none was full before 63 %, half of them not before 75 %). Every call looks at
+ * 16 places at most.
  */
 #ifndef KC_ACCOUNT_H
 #define KC_ACCOUNT_H
