@@ -8,6 +8,8 @@
  *
  *     host pointer --window--> address --TLB or walk--> entry --judge--> told --> host mapping
  *
+ * Where memory has tags, the last judgement is that of tags.c.
+ *
  * Invariants
  *   I1  no access is made before the monitors were told of it.
  *   I2  an access that spans pages is judged page by page, in ascending order, before any part is
@@ -198,16 +200,27 @@ void access_fetch(struct cpu *c)
     }
 }
 
-/* Part of an access that lies in one page of a window. */
-static void touch_page(struct cpu *c, struct window *w, const uint8_t *p, uint64_t va,
-                       uint32_t bytes, bool write)
+/* Where a part of an access lands that lies in one page of a window. */
+static struct landing land(struct cpu *c, const uint8_t *p, uint64_t va, uint32_t bytes, bool write,
+                           bool tag_checked)
 {
     struct landing l;
     enum sim_access_kind kind = write ? SIM_WRITE : SIM_READ;
-    if (!access_do(c, va, kind, false, bytes, &l)) {
-        unanswered(c, kind);
-    }
+    uint32_t retries = 0;
+    do {
+        if (!access_do(c, va, kind, false, bytes, &l)) {
+            unanswered(c, kind);
+        }
+    } while (tag_checked && !tag_judge(c, p, va, l.pa, bytes, write, ++retries < FAULTS_IN_A_ROW));
+    return l;
+}
+
+static void touch_page(struct cpu *c, struct window *w, const uint8_t *p, uint64_t va,
+                       uint32_t bytes, bool write, bool tag_checked)
+{
+    struct landing l = land(c, p, va, bytes, write, tag_checked);
     const struct tlb_record *r = l.entry;
+    w = tag_window(w, p);
     if (r != NULL) {
         bool writable = mmu_judge(&c->now, r->e.perm, r->e.level, SIM_WRITE, false) == 0;
         host_map(w, va, r->e.va, r->e.size, r->e.pa, writable, false);
@@ -235,11 +248,28 @@ void access_pointer(const void *pointer, size_t n, bool write)
         size_t part = SIM_PAGE_BYTES - (size_t)((uintptr_t)p & PAGE_MASK_LOW);
         part = part < n ? part : n;
         if (w != NULL) {
-            touch_page(sim.cur, w, p, va, (uint32_t)part, write);
+            touch_page(sim.cur, w, p, va, (uint32_t)part, write, true);
         }
         p += part;
         n -= part;
     }
+}
+
+bool access_for_tag(const void *p, bool write, uint64_t *pa)
+{
+    struct cpu *c = sim.cur;
+    uint64_t page = ((uintptr_t)p - (uintptr_t)sim.area) / SIM_PAGE_BYTES;
+    const struct touch *t = &c->touch[page % TOUCH_SLOTS];
+    uint64_t va;
+    struct window *w = window_of(p, &va);
+    if (w == NULL) {
+        return false;
+    }
+    if (t->tag != page + 1 || t->generation != sim.generation ||
+        (t->rights & (write ? 2u : 1u)) == 0) {
+        touch_page(c, w, p, va, 1, write, false);
+    }
+    return access_pa(p, pa);
 }
 
 bool access_pa(const void *p, uint64_t *pa)

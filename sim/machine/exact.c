@@ -9,7 +9,7 @@
  * Invariants
  *   I1  a call for an address outside the windows costs a subtraction and a compare.
  *   I2  an access whose page is in the CPU's touch[] has been judged good under this generation;
- *       any other goes through access_pointer().
+ *       any other, and any whose tag does not fit (tags.c), goes through access_pointer().
  *   I3  the baton moves only before an access, never between its judgement and the access itself.
  *   I4  each atomic is performed as what it is, sequentially consistent; its stated order counts
  *       for races (race.c), where nothing that the host does could hide that it is too weak.
@@ -60,7 +60,8 @@ static inline __attribute__((always_inline)) void judge(const void *p, size_t n,
     sim.budget--;
     if (KC_LIKELY(t->tag == page + 1 && t->generation == sim.generation &&
                   (t->rights & (write ? 2u : 1u)) != 0 &&
-                  (offset & PAGE_MASK_LOW) + n <= SIM_PAGE_BYTES && sim.budget > 0)) {
+                  (offset & PAGE_MASK_LOW) + n <= SIM_PAGE_BYTES && sim.budget > 0 &&
+                  tag_fits(p, t->pa + (offset & PAGE_MASK_LOW), n))) {
         if (write) {
             sim.clean_writes++;
         } else {

@@ -8,7 +8,8 @@
  * windows:
  *
  *     physical window   RAM at its physical addresses   what kc_plat_ram() gives with the MMU off
- *     kernel window     virtual addresses from linear_base up
+ *     kernel window     virtual addresses from linear_base up; at hardening tagged each pointer
+ *                       into it has a tag, and so has what it points at
  *     user window       virtual addresses from 0 up
  *
  * *Native* speed: the host's MMU plays the TLB; a first touch of a page faults and is translated,

@@ -180,6 +180,13 @@ struct window {
     bool stay;
 };
 
+/* Memory tags (tags.c). Behind the windows that machine.h names: the kernel's aliases, from tag 1.
+ */
+#define SIM_TAGS    (KC_HARDENING >= KC_HARDENING_TAGGED)
+#define TAG_GRANULE 16u
+#define TAG_COUNT   16u
+#define WINDOWS     (3u + (SIM_TAGS ? TAG_COUNT - 1u : 0u))
+
 struct machine {
     bool built;
     struct machine_config config;
@@ -189,10 +196,12 @@ struct machine {
     uint8_t *ram; /* all RAM, flat, for the machine alone */
     uint64_t ram_base, ram_bytes;
 
-    uint8_t *area; /* the three windows, one after the other */
+    uint8_t *area; /* the windows, one after the other */
     uint64_t area_bytes;
     uint64_t seen_bytes; /* accesses within so much of area are seen (exact); at EL0 all are */
-    struct window window[3];
+    struct window window[WINDOWS];
+    uint8_t *tags;                    /* of each granule of RAM; NULL: there are none */
+    uint32_t alias_log2;              /* distance of aliases of the kernel window */
     uint32_t maps;                    /* host mapping calls since the last wipe */
     uint64_t low_regime, high_regime; /* whose translations the host maps now (native) */
 
@@ -239,10 +248,13 @@ void ram_destroy(void);
 /** Pointer of the machine's own to RAM; NULL if [pa, pa + bytes) is not all RAM. */
 void *ram_at(uint64_t pa, uint64_t bytes);
 
-/** Window and address of a host pointer; NULL if in none. */
+/** Window and address of a host pointer, whatever its tag; NULL if in none. */
 struct window *window_of(const void *p, uint64_t *va);
 
-/** Let the host map the page of w at va (and as much around it as span allows); user: for EL0. */
+/**
+ * Let the host map the page of w (of tag_window()) at va, and as much around it as span allows;
+ * user: for EL0.
+ */
 void host_map(struct window *w, uint64_t va, uint64_t span_va, uint64_t span_bytes,
               uint64_t span_pa, bool writable, bool user);
 
@@ -257,6 +269,85 @@ void host_regime(struct cpu *c);
 
 /** Before this CPU's program runs at EL0: the host maps nothing but what was judged for it. */
 void host_regime_user(struct cpu *c);
+
+/* ---- tags.c --------------------------------------------------------------------------------- */
+
+/** The tag that p carries: 0 to 15 in the kernel window and its aliases, above that elsewhere. */
+static inline uint64_t tag_of(const void *p)
+{
+    uint64_t offset = (uintptr_t)p - (uintptr_t)sim.window[SIM_WINDOW_KERNEL].host;
+    return SIM_TAGS ? offset >> sim.alias_log2 : UINT64_MAX;
+}
+
+/** p without its tag. */
+static inline const void *tag_strip(const void *p)
+{
+    uint64_t tag = tag_of(p);
+    return (const void *)((uintptr_t)p - (tag < TAG_COUNT ? tag << sim.alias_log2 : 0));
+}
+
+static inline uint64_t tag_granule_of(uint64_t pa)
+{
+    return (pa - sim.ram_base) / TAG_GRANULE;
+}
+
+/** True if an access of [p, p + n), at pa and within a page, passes the tag check. */
+static inline bool tag_fits(const void *p, uint64_t pa, size_t n)
+{
+    uint64_t tag = tag_of(p);
+    if (tag >= TAG_COUNT) {
+        return true; /* unchecked */
+    }
+    for (uint64_t i = tag_granule_of(pa); i <= tag_granule_of(pa + n - 1); i++) {
+        if (sim.tags[i] != tag) {
+            return false;
+        }
+    }
+    return true;
+}
+
+#if SIM_TAGS
+bool tags_create(void);
+void tags_destroy(void);
+
+/** The window in which the host maps what p, which w was found for, points at. */
+struct window *tag_window(struct window *w, const void *p);
+
+/**
+ * Before an access that has been translated: if it fails the tag check, the fault is delivered.
+ *
+ * may_retry  false: it was retried too often
+ *
+ * Returns false if it is to be tried again; ends the run if the software has no answer.
+ */
+bool tag_judge(struct cpu *c, const void *p, uint64_t va, uint64_t pa, uint32_t n, bool write,
+               bool may_retry);
+#else
+static inline bool tags_create(void)
+{
+    return true;
+}
+static inline void tags_destroy(void)
+{
+}
+static inline struct window *tag_window(struct window *w, const void *p)
+{
+    (void)p;
+    return w;
+}
+static inline bool tag_judge(struct cpu *c, const void *p, uint64_t va, uint64_t pa, uint32_t n,
+                             bool write, bool may_retry)
+{
+    (void)c;
+    (void)p;
+    (void)va;
+    (void)pa;
+    (void)n;
+    (void)write;
+    (void)may_retry;
+    return true;
+}
+#endif
 
 /* ---- tlb.c ---------------------------------------------------------------------------------- */
 
@@ -333,6 +424,10 @@ void access_fetch(struct cpu *c);
 
 /** An access through a host pointer, by the code under test or on its behalf: all of p..p+n-1. */
 void access_pointer(const void *p, size_t n, bool write);
+
+/** An access to the tag at p, which has none itself: no tag check. *pa is where. False: no window.
+ */
+bool access_for_tag(const void *p, bool write, uint64_t *pa);
 
 /** Physical address that a pointer into a window means; its page has been judged. False: no window.
  */

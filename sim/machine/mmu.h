@@ -27,6 +27,7 @@ struct mmu_regs {
 #define MMU_FSC_ACCESS_FLAG 0x08u
 #define MMU_FSC_PERMISSION  0x0cu
 #define MMU_FSC_EXTERNAL    0x10u /* synchronous external abort, not on a walk */
+#define MMU_FSC_TAG         0x11u /* synchronous tag check fault */
 #define MMU_FSC_WALK        0x14u /* synchronous external abort on a walk, level in bits 1:0 */
 #define MMU_FSC_ALIGNMENT   0x21u
 #define MMU_FSC_CONFLICT    0x30u /* TLB conflict */

@@ -68,7 +68,7 @@ static void on_fault(int sig, siginfo_t *info, void *context)
     struct window *w = sim.built ? window_of(info->si_addr, &va) : NULL;
     if (sim.built && sim.cur->user.inside) { /* I4 */
         bool fetch = host_pc(context) == (uintptr_t)info->si_addr;
-        bool write = w != NULL && is_write(context, w, va);
+        bool write = w != NULL && is_write(context, tag_window(w, info->si_addr), va);
         user_host_fault(info->si_addr, fetch ? SIM_FETCH : write ? SIM_WRITE : SIM_READ);
         return;
     }
@@ -76,7 +76,7 @@ static void on_fault(int sig, siginfo_t *info, void *context)
         hand_on(sig, info, context);
         return;
     }
-    access_pointer(info->si_addr, 1, is_write(context, w, va));
+    access_pointer(info->si_addr, 1, is_write(context, tag_window(w, info->si_addr), va));
 }
 
 void native_install(void)

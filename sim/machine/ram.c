@@ -9,6 +9,8 @@
  *     area   | physical window | kernel window              | user window      |
  *     means  | pa              | linear_base + pa, dynamic  | 0 ...            |
  *
+ * Where memory has tags, the kernel window has aliases (tags.c), windows of the same meaning.
+ *
  * Each window page has a *state*: which physical page the host maps there now, and whether
  * writable.
  *
@@ -47,6 +49,16 @@ static bool window_create(struct window *w, uint8_t *host, uint64_t bytes, uint6
     return w->state != NULL;
 }
 
+/* What the kernel window takes, with its aliases and a guard behind each. */
+static uint64_t room_of_kernel(uint64_t bytes)
+{
+    if (!SIM_TAGS) {
+        return bytes;
+    }
+    sim.alias_log2 = 64u - (uint32_t)__builtin_clzll(bytes + GUARD_BYTES - 1);
+    return (uint64_t)TAG_COUNT << sim.alias_log2;
+}
+
 kc_status_t ram_create(void)
 {
     const struct machine_config *c = &sim.config;
@@ -64,7 +76,8 @@ kc_status_t ram_create(void)
 
     uint64_t ram_span = (sim.ram_bytes + GUARD_BYTES - 1) & ~(GUARD_BYTES - 1);
     uint64_t kernel_bytes = ram_span + GUARD_BYTES + c->dynamic_bytes;
-    sim.area_bytes = ram_span + GUARD_BYTES + kernel_bytes + GUARD_BYTES + c->user_bytes;
+    uint64_t kernel_room = room_of_kernel(kernel_bytes);
+    sim.area_bytes = ram_span + GUARD_BYTES + kernel_room + GUARD_BYTES + c->user_bytes;
     /* Chunks are aligned to HOST_CHUNK in host and in simulated addresses alike. */
     uint8_t *raw = reserve(sim.area_bytes + GUARD_BYTES, PROT_NONE);
     if (sim.ram == NULL || raw == NULL) {
@@ -80,8 +93,14 @@ kc_status_t ram_create(void)
     sim.area = aligned;
     sim.seen_bytes = sim.area_bytes;
     uint8_t *kernel = sim.area + ram_span + GUARD_BYTES;
-    uint8_t *user = kernel + kernel_bytes + GUARD_BYTES;
-    if (!window_create(&sim.window[SIM_WINDOW_PHYS], sim.area, ram_span, sim.ram_base) ||
+    uint8_t *user = kernel + kernel_room + GUARD_BYTES;
+    bool good = tags_create();
+    for (uint32_t i = SIM_WINDOW_USER + 1u; good && i < WINDOWS; i++) {
+        uint64_t tag = i - SIM_WINDOW_USER;
+        good = window_create(&sim.window[i], kernel + (tag << sim.alias_log2), kernel_bytes,
+                             SIM_LINEAR_BASE + sim.ram_base);
+    }
+    if (!good || !window_create(&sim.window[SIM_WINDOW_PHYS], sim.area, ram_span, sim.ram_base) ||
         !window_create(&sim.window[SIM_WINDOW_KERNEL], kernel, kernel_bytes,
                        SIM_LINEAR_BASE + sim.ram_base) ||
         !window_create(&sim.window[SIM_WINDOW_USER], user, c->user_bytes, 0)) {
@@ -94,7 +113,8 @@ kc_status_t ram_create(void)
 
 void ram_destroy(void)
 {
-    for (uint32_t i = 0; i < 3; i++) {
+    tags_destroy();
+    for (uint32_t i = 0; i < WINDOWS; i++) {
         if (sim.window[i].state != NULL) {
             munmap(sim.window[i].state, sim.window[i].bytes / SIM_PAGE_BYTES * 8);
         }
@@ -120,7 +140,8 @@ void *ram_at(uint64_t pa, uint64_t bytes)
 
 struct window *window_of(const void *p, uint64_t *va)
 {
-    for (uint32_t i = 0; i < 3; i++) {
+    p = tag_strip(p);
+    for (uint32_t i = 0; i <= SIM_WINDOW_USER; i++) {
         struct window *w = &sim.window[i];
         uint64_t offset = (uintptr_t)p - (uintptr_t)w->host;
         if (offset < w->bytes) {
@@ -156,15 +177,16 @@ static void wipe(struct window *w)
 
 void host_wipe(struct window *w)
 {
+    bool aliases = w == NULL || w == &sim.window[SIM_WINDOW_KERNEL];
     machine_rejudge();
-    if (w != NULL) {
-        wipe(w);
-        return;
+    for (uint32_t i = 0; i < WINDOWS; i++) {
+        if (w == NULL || w == &sim.window[i] || (aliases && i > SIM_WINDOW_USER)) {
+            wipe(&sim.window[i]);
+        }
     }
-    for (uint32_t i = 0; i < 3; i++) {
-        wipe(&sim.window[i]);
+    if (w == NULL) {
+        sim.maps = 0;
     }
-    sim.maps = 0;
 }
 
 void host_map(struct window *w, uint64_t va, uint64_t span_va, uint64_t span_bytes,
@@ -245,7 +267,7 @@ static void unmap_in(struct window *w, uint64_t va, uint64_t size)
 void host_unmap(uint64_t va, uint64_t size)
 {
     machine_rejudge();
-    for (uint32_t i = 0; i < 3; i++) {
+    for (uint32_t i = 0; i < WINDOWS; i++) {
         unmap_in(&sim.window[i], va, size);
     }
 }

@@ -203,7 +203,7 @@ static bool grant_part(struct cpu *c, const uint8_t *p, enum sim_access_kind kin
     }
     const struct sim_tlb_entry *e = &l.entry->e;
     bool writable = mmu_judge(&c->now, e->perm, e->level, SIM_WRITE, true) == 0;
-    host_map(w, va, e->va, e->size, e->pa, writable, true);
+    host_map(tag_window(w, p), va, e->va, e->size, e->pa, writable, true);
     return true;
 }
 

@@ -6,9 +6,11 @@
 #ifndef KC_BODY_H
 #define KC_BODY_H
 
-#define KC_BODY_NAME        "simulated"
+#define KC_BODY_NAME "simulated"
 
-#define KC_BODY_NO_TAGS     1
+#if KC_HARDENING < KC_HARDENING_TAGGED
+#define KC_BODY_NO_TAGS 1 /* sim/machine/tags.c */
+#endif
 
 #define KC_BODY_INLINE_HINT 1
 KC_INLINE void kc_plat_prefetch(const void *p)
