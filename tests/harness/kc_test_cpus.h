@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /**
- * kc_test_cpus.h: the other CPUs of the simulated machine, for cases that want them (glue_sim.c).
+ * kc_test_cpus.h: what cases may ask of the simulated machine (glue_sim.c): its other CPUs, and
+ * whether an access would fault.
  */
 #ifndef KC_TEST_CPUS_H
 #define KC_TEST_CPUS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct kc_kernel;
@@ -22,5 +24,11 @@ uint32_t kc_test_cpus(void);
  * On the others use cr_expect only: they have nowhere to leave to.
  */
 void kc_test_on_cpus(kc_test_cpu_fn fn, void *arg);
+
+/**
+ * True if one byte at p can be read, and written, as far as memory tags are concerned. It is tried;
+ * at native speed, where the machine sees no access, the tags are compared.
+ */
+bool kc_test_can_access(const void *p);
 
 #endif

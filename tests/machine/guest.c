@@ -79,9 +79,28 @@ void guest_store(uint64_t va, uint64_t value)
     *(uint64_t *)kc_plat_ptr(kc_va(va)) = value;
 }
 
+struct word {
+    uint64_t value;
+} __attribute__((packed));
+
+uint64_t guest_load_from(const void *p)
+{
+    return ((const volatile struct word *)p)->value;
+}
+
+void guest_store_to(void *p, uint64_t value)
+{
+    ((volatile struct word *)p)->value = value;
+}
+
+void guest_copy_to(void *to, const void *from, size_t n)
+{
+    __builtin_memcpy(to, from, n);
+}
+
 void guest_copy(uint64_t to, uint64_t from, size_t n)
 {
-    __builtin_memcpy(kc_plat_ptr(kc_va(to)), kc_plat_ptr(kc_va(from)), n);
+    guest_copy_to(kc_plat_ptr(kc_va(to)), kc_plat_ptr(kc_va(from)), n);
 }
 
 void guest_count(const struct guest *g, uint32_t rounds)

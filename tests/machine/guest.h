@@ -55,6 +55,11 @@ void guest_unmap(const struct guest *g, uint32_t i, bool tlbi);
 uint64_t guest_load(uint64_t va);
 void guest_store(uint64_t va, uint64_t value);
 
+/** The same through a pointer, whatever its alignment. */
+uint64_t guest_load_from(const void *p);
+void guest_store_to(void *p, uint64_t value);
+void guest_copy_to(void *to, const void *from, size_t n);
+
 /** Add `rounds` times 1 to the counter under a lock of its own; relaxes while it waits. */
 void guest_count(const struct guest *g, uint32_t rounds);
 

@@ -2,10 +2,14 @@
 /*
  * tags: what kc/plat.h says of memory tags, in whatever body: none, and then nothing changes; or
  * granules of 16 bytes, and then an access through another tag faults. That is asked with copies
- * that survive a fault. Of the bodies so far only the hosted one on arm64 has tags (qemu-aarch64).
- * Behind that, what allocators do with them at hardening tagged (body qemu-tagged).
+ * that survive a fault, or of the simulated machine (kc_test_cpus.h), which has tags at hardening
+ * tagged; the hosted body has them on arm64 (qemu-aarch64). Behind that, what allocators do with
+ * them at hardening tagged (bodies qemu-tagged and exact-tagged).
  */
 #include "kc_test.h"
+#ifdef KC_TEST_SIMULATED
+#include "kc_test_cpus.h"
+#endif
 
 #include <kc/arena.h>
 #include <kc/bounds.h>
@@ -36,6 +40,18 @@ Test(tags, without_tags_a_pointer_stays_what_it_is)
     }
 }
 
+#ifdef KC_TEST_SIMULATED
+/* Where the tag is in a pointer is the machine's own business. */
+static unsigned char *with_tag(uint32_t tag)
+{
+    return (unsigned char *)kc_plat_tag_with(memory, tag);
+}
+
+static bool can_access(const unsigned char *p)
+{
+    return kc_test_can_access(p);
+}
+#else
 static unsigned char *with_tag(uint32_t tag)
 {
     uint64_t plain = (uint64_t)(uintptr_t)memory & ~(UINT64_C(15) << 56);
@@ -51,6 +67,7 @@ static bool can_access(const unsigned char *p)
     cr_expect_eq(reads, writes);
     return reads;
 }
+#endif
 
 /* Each pair of a memory's tag and a pointer's, each byte of the tagged granules and beside them. */
 Test(tags, an_access_through_another_tag_faults)
