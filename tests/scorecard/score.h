@@ -82,7 +82,8 @@ struct score_adapter {
 struct score_env {
     const struct kc_boot_info *info;              /* SCORE_RAM_BYTES for the core's own subjects */
     bool (*panics)(void (*f)(void *), void *arg); /* runs f; true if it ended in a panic */
-    void (*phase)(enum score_at at); /* told before each step; NULL: nobody wants to know */
+    void (*phase)(enum score_at at);   /* told before each step; NULL: nobody wants to know */
+    bool (*can_access)(const void *p); /* the byte at p, by its tag; NULL: user copies find out */
 };
 extern struct score_env score_env;
 

@@ -85,18 +85,26 @@ static const char *message(void)
     return score_world.tag_fault_last ? "tag" : kc_misuse_kind_name(score_world.misuse.last.kind);
 }
 
+static bool can_access(const unsigned char *p, bool write)
+{
+    unsigned char byte;
+    kc_uva_t at = kc_uva((uintptr_t)p);
+    if (score_env.can_access != NULL) {
+        return score_env.can_access(p);
+    }
+    return kc_plat_user_read(&byte, at, 1) == 0 &&
+           (!write || kc_plat_user_write(at, &byte, 1) == 0);
+}
+
 /*
  * Where pointers carry tags: the accesses themselves, by copies that survive a fault. A fault is
  * told to nobody else: what a machine makes of it is its kernel's business.
  */
 static void *tag_touch(void *p, size_t n, bool write)
 {
-    unsigned char byte;
-    uintptr_t at = (uintptr_t)p;
     score_world.tag_fault_last = false;
     for (size_t i = 0; score_has_tags() && i < n; i++) {
-        if (kc_plat_user_read(&byte, kc_uva(at + i), 1) != 0 ||
-            (write && kc_plat_user_write(kc_uva(at + i), &byte, 1) != 0)) {
+        if (!can_access((unsigned char *)p + i, write)) {
             score_world.tag_faults++;
             score_world.tag_fault_last = true;
             return NULL;

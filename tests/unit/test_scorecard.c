@@ -5,6 +5,10 @@
  */
 #include "kc_test.h"
 
+#ifdef KC_TEST_SIMULATED
+#include "kc_test_cpus.h"
+#endif
+
 #include "scorecard/score.h"
 
 static struct kc_boot_info info;
@@ -27,6 +31,9 @@ static void set_up(void)
     cr_assert(kc_test_ram(SCORE_RAM_BYTES, &info));
     score_env.info = &info;
     score_env.panics = panics;
+#ifdef KC_TEST_SIMULATED
+    score_env.can_access = kc_test_can_access; /* a user address is no pointer there */
+#endif
 }
 
 TestSuite(scorecard, .init = set_up);
