@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.." || exit 4
 out=build-bodies
 cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
-bodies='host-gcc native exact host-clang asan-ubsan tsan valgrind audit lean qemu-aarch64 qemu-tagged qemu-arm image'
+bodies='host-gcc native exact host-clang asan-ubsan tsan valgrind audit lean qemu-aarch64 qemu-tagged exact-tagged qemu-arm image'
 only_core='-Dsim=disabled -Dtest_runner=own'
 
 # What distinguishes a body: compiler, then meson options.
@@ -33,6 +33,8 @@ setup_of() {
     qemu-aarch64) echo "gcc $only_core --cross-file tests/cross/aarch64-linux.ini" ;;
     # The same with hardening tagged: there are memory tags under qemu-user.
     qemu-tagged) echo "$(setup_of qemu-aarch64) -Dhardening=tagged" ;;
+    # And on the simulated machine; Criterion for the machine's own cases of tags.
+    exact-tagged) echo "gcc -Dtest_runner=criterion -Dbench=disabled -Dhardening=tagged" ;;
     qemu-arm) echo "gcc $only_core --cross-file tests/cross/arm-linux.ini" ;;
     image) echo "gcc --cross-file tests/cross/aarch64-none.ini" ;;
     *) return 1 ;;
@@ -58,6 +60,18 @@ build_of() {
     esac
 }
 
+# What of a build is wanted; nothing: all.
+targets_of() {
+    case $1 in
+    exact-tagged)
+        for program in unit cpus reports deaths races; do
+            echo "tests/simulated/$program-exact"
+        done
+        echo tests/machine/test-machine-tags-exact
+        ;;
+    esac
+}
+
 log_tail() {
     sed 's/^/    /' "$1" | tail -n 60 >&2
 }
@@ -70,6 +84,7 @@ build_body() {
             return 1
         }
     done
+    targets=$(targets_of "$1")
     set -- "$(build_of "$1")" $(setup_of "$1")
     name=$1 compiler=$2
     shift 2
@@ -85,7 +100,7 @@ build_body() {
             return 1
         }
     fi
-    ninja -C "$out/$name" -j "$cores" >"$log" 2>&1 || {
+    ninja -C "$out/$name" -j "$cores" $targets >"$log" 2>&1 || {
         echo "body $name: build failed:" >&2
         grep -E -A 6 '^FAILED|error:|ERROR|undefined reference' "$log" | cut -c 1-300 |
             sed 's/^/    /' | head -n 60 >&2
@@ -108,6 +123,7 @@ test_body() {
         ;;
     host-gcc) set -- --no-suite native --no-suite exact ;; # bodies of their own
     native | exact) set -- --suite "$name" ;;
+    exact-tagged) set -- --suite exact --no-suite orders ;; # orders: `exact` has them
     asan-ubsan | qemu-* | tsan) set -- --timeout-multiplier 5 ;;
     esac
     # A memset() without DC ZVA: that of QEMU 7.2 takes no pointer with a tag.
