@@ -67,7 +67,9 @@ targets_of() {
         for program in unit cpus reports deaths races; do
             echo "tests/simulated/$program-exact"
         done
-        echo tests/machine/test-machine-tags-exact
+        for speed in native exact; do
+            echo "tests/machine/test-machine-tags-$speed tests/machine/test-machine-user-$speed"
+        done
         ;;
     esac
 }
@@ -123,7 +125,7 @@ test_body() {
         ;;
     host-gcc) set -- --no-suite native --no-suite exact ;; # bodies of their own
     native | exact) set -- --suite "$name" ;;
-    exact-tagged) set -- --suite exact --no-suite orders ;; # orders: `exact` has them
+    exact-tagged) set -- --suite exact --suite tags --no-suite orders ;; # orders: `exact` has them
     asan-ubsan | qemu-* | tsan) set -- --timeout-multiplier 5 ;;
     esac
     # A memset() without DC ZVA: that of QEMU 7.2 takes no pointer with a tag.

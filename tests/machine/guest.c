@@ -176,6 +176,11 @@ void guest_program(uint64_t x0)
         kc_plat_user_call(GUEST_LOOK, 0, 0, 0);
         result = *(volatile uint64_t *)kc_plat_ptr(kc_va(SIM_LINEAR_BASE + SIM_RAM_BASE + 8));
         break;
+    case DEED_READS_TAGGED:
+        kc_plat_user_call(GUEST_LOOK, 0, 0, 0);
+        result = guest_load_from(
+            kc_plat_tag_with(kc_plat_ptr(kc_va(SIM_LINEAR_BASE + SIM_RAM_BASE + 8)), GUEST_TAG));
+        break;
     case DEED_READS_PRIVATE:
         result = *word_at(GUEST_PRIVATE);
         break;

@@ -69,6 +69,7 @@ enum guest_deed {
     DEED_WRITES_TEXT,
     DEED_READS_NOTHING, /* and, resumed, reads on: stops with what it read */
     DEED_READS_KERNEL,  /* after a call GUEST_LOOK, in which the kernel does so */
+    DEED_READS_TAGGED,  /* the same through a pointer with GUEST_TAG, where there are tags */
     DEED_READS_PRIVATE, /* a page of the lower half that EL1 alone may read */
     DEED_RUNS_DATA,
     DEED_OVERFLOWS,
@@ -85,6 +86,7 @@ enum guest_deed {
 #define GUEST_PRIVATE (GUEST_UVA + 5 * GUEST_PAGE)
 #define GUEST_STOP    1u
 #define GUEST_LOOK    2u
+#define GUEST_TAG     4u
 
 /** Map its pages. */
 void guest_program_pages(const struct guest *g);

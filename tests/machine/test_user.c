@@ -79,8 +79,11 @@ static void do_it(uint32_t cpu, void *arg)
     go_on();
     if (why.kind == KC_USER_CALL && context.x[8] == GUEST_LOOK) {
         /* What the kernel has just touched is no more the program's than anything else. */
-        result = guest_load(SIM_LINEAR_BASE + SIM_RAM_BASE + 8);
-        result += guest_load(SIM_LINEAR_BASE + SIM_RAM_BASE + 8);
+        uint32_t tag = begin_with == DEED_READS_TAGGED ? GUEST_TAG : 0;
+        uint8_t *p =
+            (uint8_t *)kc_plat_tag_set(kc_plat_ptr(kc_va(SIM_LINEAR_BASE + SIM_RAM_BASE)), 16, tag);
+        result = guest_load_from(p + 8);
+        result += guest_load_from(p + 8);
         go_on();
     }
 }
@@ -112,6 +115,11 @@ Test(user, kernel_memory_is_a_permission_fault)
 {
     /* a block of level 1 */
     expect_exception(DEED_READS_KERNEL, 0x9200000d, SIM_LINEAR_BASE + SIM_RAM_BASE + 8);
+}
+
+Test(user, kernel_memory_with_a_tag_is_a_permission_fault)
+{
+    expect_exception(DEED_READS_TAGGED, 0x9200000d, SIM_LINEAR_BASE + SIM_RAM_BASE + 8);
 }
 
 Test(user, memory_of_el1_in_the_lower_half_is_a_permission_fault)
