@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Cases: what is given back that should not be: twice, from elsewhere, at another size. */
+#include <kc/tag.h>
+
 #include "score.h"
 
 #define CLOSE_BLOCKS 24u
@@ -105,12 +107,12 @@ static void close_by(struct score *s)
     }
     uintptr_t apart = score_apart(s);
     for (uint32_t i = 0; i < s->held_count; i++) {
-        uintptr_t at = (uintptr_t)s->held[i];
+        uintptr_t at = (uintptr_t)kc_tag_strip(s->held[i]);
         last = at > last ? at : last;
     }
     /* Between two that were: behind the last there may be no block. */
     for (uint32_t i = 0; i < s->held_count; i++) {
-        uintptr_t at = (uintptr_t)s->held[i] + apart;
+        uintptr_t at = (uintptr_t)kc_tag_strip(s->held[i]) + apart;
         if (at < last && at / 4096 == last / 4096 && score_held(s, at) == NULL) {
             free = at;
         }
