@@ -275,8 +275,10 @@ void host_regime_user(struct cpu *c);
 /** The tag that p carries: 0 to 15 in the kernel window and its aliases, above that elsewhere. */
 static inline uint64_t tag_of(const void *p)
 {
-    uint64_t offset = (uintptr_t)p - (uintptr_t)sim.window[SIM_WINDOW_KERNEL].host;
-    return SIM_TAGS ? offset >> sim.alias_log2 : UINT64_MAX;
+    if (!SIM_TAGS) {
+        return UINT64_MAX;
+    }
+    return ((uintptr_t)p - (uintptr_t)sim.window[SIM_WINDOW_KERNEL].host) >> sim.alias_log2;
 }
 
 /** p without its tag. */
