@@ -438,6 +438,8 @@ Test(region, there_is_always_a_node)
 
 #if defined(KC_TEST_SIMULATED) || !__STDC_HOSTED__
 #define LARGE 3000u /* each access costs there */
+#elif KC_ASSERT_LEVEL >= KC_ASSERT_LEVEL_AUDIT
+#define LARGE 10000u /* the whole map is checked at each change */
 #else
 #define LARGE 100000u
 #endif
