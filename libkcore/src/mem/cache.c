@@ -94,11 +94,6 @@
  */
 #include "cache_priv.h"
 
-KC_STATIC_ASSERT((KC_FRAME_BYTES << KC_CACHE_ORDER_MAX) >= 2 * KC_CACHE_OBJECT_MAX,
-                 "every object has a slab");
-KC_STATIC_ASSERT(KC_CACHE_ORDER_MAX <= KC_FRAME_ORDER_MAX, "slabs are blocks");
-KC_STATIC_ASSERT(KC_FRAME_BYTES << KC_CACHE_ORDER_MAX <= UINT16_MAX, "struct kc_cache_shape");
-
 void kc_cache_priv_raise(struct kc_cache *c, enum kc_misuse_kind kind, const char *where,
                          const void *ptr, uint64_t expected, uint64_t found)
 {

@@ -80,12 +80,23 @@ KC_INLINE bool touch(struct kc_cache *c, struct kc_cache_cpu *m)
            kc_cache_priv_set_touch(s, c, m, kc_plat_cpu());
 }
 
-/* A slow call: the limit grows from nothing, and the set hears of it; as touch(). */
-KC_INLINE bool warm(struct kc_cache *c, struct kc_cache_cpu *m)
+/*
+ * What a slow call does first: the limit grows from nothing; the set hears of it; or else, where
+ * the magazine is much used and shall be greater (`wanted`), it is. Returns true if that was work
+ * enough for a call; *m is the magazine from here.
+ */
+KC_INLINE bool warm(struct kc_cache *c, struct kc_cache_cpu **m, bool wanted)
 {
-    m->mag.limit += m->mag.limit == 0;
-    m->slow_count++;
-    return touch(c, m);
+    (*m)->mag.limit += (*m)->mag.limit == 0;
+    (*m)->slow_count++;
+    if (KC_UNLIKELY(touch(c, *m))) {
+        return true;
+    }
+    if (KC_UNLIKELY((*m)->slow_count >= CACHE_HEAT) && wanted) {
+        *m = grow_limit(c, *m);
+        return true;
+    }
+    return false;
 }
 
 #if KC_MAG_IS_USED
@@ -150,10 +161,13 @@ static KC_COLD void drop_top(struct kc_cache *c, struct kc_cache_cpu *m)
                         0, 0);
 }
 
-/* Objects that a refill takes. */
-KC_INLINE uint32_t refill_count(const struct kc_cache_cpu *m)
+/* Objects that this refill takes. Who only allocates needs no magazine greater than a refill. */
+KC_INLINE uint32_t refill_count(struct kc_cache *c, struct kc_cache_cpu **m)
 {
-    return m->mag.limit < CACHE_REFILL ? m->mag.limit : CACHE_REFILL;
+    if (KC_UNLIKELY(warm(c, m, (*m)->mag.limit < CACHE_REFILL))) {
+        return 1;
+    }
+    return (*m)->mag.limit < CACHE_REFILL ? (*m)->mag.limit : CACHE_REFILL;
 }
 
 /* What an allocation does that a magazine does not serve, whatever there is to do beside it. */
@@ -169,13 +183,7 @@ static __attribute__((noinline)) void *alloc_twin(struct kc_cache *c, struct kc_
     for (;;) {
         uint32_t count = kc_mag_count(&m->mag);
         if (KC_LIKELY(count == 0)) {
-            bool tired = warm(c, m);
-            uint32_t n = refill_count(m);
-            if (KC_UNLIKELY(m->slow_count >= CACHE_HEAT) && n < CACHE_REFILL && !tired) {
-                m = grow_limit(c, m);
-                tired = true; /* that is work enough for a call */
-            }
-            n = tired ? 1 : n;
+            uint32_t n = refill_count(c, &m);
             count = kc_cache_priv_take(c, cache_entries(m), n, flags);
             kc_mag_set_count(&m->mag, count);
         }
@@ -197,19 +205,12 @@ void *kc_cache_priv_alloc_slow(struct kc_cache *c, struct kc_cache_cpu *m, uint3
     if (KC_UNLIKELY(kc_mag_count(&m->mag) != 0 || !is_short(m))) {
         return alloc_twin(c, m, flags, site);
     }
-    uint32_t n = refill_count(m);
-    if (KC_UNLIKELY(touch(c, m))) {
-        n = 1; /* that is work enough for a call */
-    } else if (KC_UNLIKELY(n < CACHE_REFILL && m->slow_count >= CACHE_HEAT)) {
-        m = grow_limit(c, m);
-        n = 1;
-    }
+    uint32_t n = refill_count(c, &m);
     if (KC_UNLIKELY(!kc_lock_try_quiet(&c->lock))) {
         return alloc_twin(c, m, flags, site);
     }
     uint32_t count = kc_cache_priv_slab_take(c, cache_entries(m), n, flags);
     kc_lock_leave_quiet(&c->lock);
-    m->slow_count++;
     kc_mag_set_count(&m->mag, count);
     if (KC_LIKELY(count != 0) && KC_LIKELY(cache_make_live(&cache_entries(m)[count - 1]))) {
         return cache_pop(m, count);
@@ -244,24 +245,31 @@ KC_INLINE struct kc_cache_cpu *make_room(struct kc_cache *c)
         }
     }
     if (KC_LIKELY(kc_mag_count(&m->mag) >= m->mag.limit)) {
-        bool tired = warm(c, m);
-        if (KC_UNLIKELY(m->slow_count >= CACHE_HEAT) && !tired) {
-            m = grow_limit(c, m);
-        }
+        (void)warm(c, &m, true);
     }
     return m;
 }
 
 /*
- * Gives an object that just became free to its slab. Who has to wait for the lock, because other
- * CPUs use it as much, brings a few of the full magazine back as well, and so comes less often.
+ * Frees an object into its slab. That it is live is looked at under the lock, so that of two CPUs
+ * that do this to one object, one is told. Who has to wait for the lock, because other CPUs use it
+ * as much, brings a few of the full magazine back as well, and so comes less often.
  */
-static void give(struct kc_cache *c, struct kc_cache_cpu *m, const struct slab_view *v,
-                 uint32_t object)
+static kc_status_t give(struct kc_cache *c, struct kc_cache_cpu *m, const struct slab_view *v,
+                        uint32_t object, void *ptr, const void *site)
 {
+    uint8_t *state = slab_state(c, v, object);
     bool waits = !kc_lock_try(&c->lock);
     if (KC_UNLIKELY(waits)) {
         kc_lock_enter(&c->lock);
+    }
+    if (KC_UNLIKELY(!free_is_sound(v, object, state))) {
+        kc_lock_leave(&c->lock);
+        return kc_cache_priv_free_alone(c, ptr, site);
+    }
+    cache_tell_free(c, ptr);
+    if (KC_MAG_HAS_STATE) {
+        slab_store_state(state, KC_MAG_FREE);
     }
     bool spare = slab_give(c, v, object);
     if (KC_UNLIKELY(waits)) {
@@ -271,6 +279,7 @@ static void give(struct kc_cache *c, struct kc_cache_cpu *m, const struct slab_v
     if (KC_UNLIKELY(spare)) {
         kc_cache_priv_set_spare(c->set, c);
     }
+    return KC_OK;
 }
 
 /* What a free does that finds no room in a magazine, whatever there is to do beside it. */
@@ -289,23 +298,19 @@ free_twin(struct kc_cache *c, void *ptr, struct kc_frame *record, size_t offset,
     if (KC_UNLIKELY(m == &c->none)) {
         return kc_cache_priv_free_alone(c, ptr, site);
     }
+    uint32_t count = kc_mag_count(&m->mag);
+    if (count >= m->mag.limit) {
+        return give(c, m, &v, object, ptr, site);
+    }
     cache_tell_free(c, ptr);
     if (KC_MAG_HAS_STATE) {
         slab_store_state(state, KC_MAG_FREE);
     }
-    uint32_t count = kc_mag_count(&m->mag);
-    if (count < m->mag.limit) {
-        cache_push(m, count, ptr, state);
-    } else {
-        give(c, m, &v, object);
-    }
+    cache_push(m, count, ptr, state);
     return KC_OK;
 }
 
-/*
- * The short form: the magazine is full, or grows, nobody listens, the lock is free. That the object
- * is live is looked at under the lock, so that of two CPUs that give it to its slab one is told.
- */
+/* The short form: the magazine is full, or grows, nobody listens, the lock is free. As give(). */
 kc_status_t kc_cache_priv_free_slow(struct kc_cache *c, void *ptr, struct kc_frame *record,
                                     size_t offset, const void *site)
 {
@@ -315,9 +320,7 @@ kc_status_t kc_cache_priv_free_slow(struct kc_cache *c, void *ptr, struct kc_fra
     if (KC_UNLIKELY(count < m->mag.limit || !is_short(m))) {
         return free_twin(c, ptr, record, offset, site);
     }
-    if (!touch(c, m) && KC_UNLIKELY(m->slow_count >= CACHE_HEAT)) {
-        m = grow_limit(c, m);
-    }
+    (void)warm(c, &m, true);
     bool full = count >= m->mag.limit;
     if (KC_UNLIKELY(full && !kc_lock_try_quiet(&c->lock))) {
         return free_twin(c, ptr, record, offset, site);
@@ -329,7 +332,6 @@ kc_status_t kc_cache_priv_free_slow(struct kc_cache *c, void *ptr, struct kc_fra
     bool sound = object < v.objects && free_is_sound(&v, object, state);
     bool spare = false;
     if (KC_LIKELY(sound)) {
-        m->slow_count++;
         if (KC_MAG_HAS_STATE) {
             slab_store_state(state, KC_MAG_FREE);
         }
