@@ -21,6 +21,8 @@
 #include "kc_test.h"
 #include "kc_test_cpus.h"
 
+#include "mem/cache_priv.h"
+
 #define RAM_BYTES    KC_MIB(4)
 #define GRANULE      16u
 #define SLOTS        48u
@@ -298,6 +300,83 @@ Test(cpus, frees_of_one_frame_that_race_give_it_back_once)
     cr_expect_eq(s.used_frames, 0);
     cr_expect_eq(s.free_count, s.alloc_count);
     cr_expect_eq(kc_frames_check(&all.frames, NULL), KC_OK);
+    cr_expect_eq(kc_frames_fini(&all.frames), KC_OK);
+}
+
+/* The same with objects of a cache, where all magazines are full: each free is of a slab. */
+#define RACED_OBJECTS 60u
+#define RACED_BYTES   KC_CACHE_OBJECT_MAX
+
+static struct {
+    struct kc_cache cache;
+    void *object[RACED_OBJECTS];
+    uint32_t full, done, granted; /* atomic */
+} raced_objects;
+
+static void meet(uint32_t *at, uint32_t count)
+{
+    __atomic_fetch_add(at, 1, __ATOMIC_ACQ_REL);
+    while (__atomic_load_n(at, __ATOMIC_ACQUIRE) < count) {
+        kc_plat_relax();
+    }
+}
+
+/* Who had to wait for the lock has brought a few back. */
+static void fill_up(struct kc_cache *c, struct kc_cache_cpu *m)
+{
+    uint32_t count;
+    while ((count = kc_mag_count(&m->mag)) < m->mag.limit) {
+        must(kc_cache_priv_take(c, &cache_entries(m)[count], 1, 0) == 1);
+        kc_mag_set_count(&m->mag, count + 1);
+    }
+}
+
+static void race_objects(uint32_t cpu, void *arg)
+{
+    struct kc_cache *c = &raced_objects.cache;
+    (void)arg;
+    for (uint32_t i = 0; i < 20; i++) { /* until its magazine is as great as it gets */
+        void *held[3];
+        for (uint32_t k = 0; k < KC_ARRAY_COUNT(held); k++) {
+            held[k] = kc_cache_alloc(c, 0);
+            must(held[k] != NULL);
+        }
+        for (uint32_t k = 0; k < KC_ARRAY_COUNT(held); k++) {
+            must(kc_cache_free(c, held[k]) == KC_OK);
+        }
+    }
+    for (uint32_t i = 0; i < RACED_OBJECTS; i++) {
+        fill_up(c, c->cpu[cpu]);
+        meet(&raced_objects.full, (i + 1) * kc_test_cpus());
+        if (kc_cache_free(c, raced_objects.object[i]) == KC_OK) {
+            __atomic_fetch_add(&raced_objects.granted, 1, __ATOMIC_RELAXED);
+        }
+        meet(&raced_objects.done, (i + 1) * kc_test_cpus());
+    }
+}
+
+Test(cpus, frees_of_one_object_that_race_give_it_back_once)
+{
+    struct kc_cache *c = &raced_objects.cache;
+    struct kc_cache_config config = {.name = "raced",
+                                     .object_bytes = RACED_BYTES,
+                                     .misuse = &all.misuse,
+                                     .cpu_count = KC_CPUS_MAX};
+    start_all(true);
+    __builtin_memset(&raced_objects, 0, sizeof(raced_objects));
+    cr_assert_eq(kc_cache_init(c, &config, &all.frames), KC_OK);
+    for (uint32_t i = 0; i < RACED_OBJECTS; i++) {
+        raced_objects.object[i] = kc_cache_alloc(c, 0);
+        cr_assert_not_null(raced_objects.object[i]);
+    }
+    kc_test_on_cpus(race_objects, NULL);
+    cr_expect_eq(raced_objects.granted, RACED_OBJECTS);
+    cr_expect_eq(kc_misuse_total(&all.misuse), RACED_OBJECTS * (kc_test_cpus() - 1));
+    cr_expect_eq(all.wrong, 0);
+    cr_expect_eq(kc_cache_check(c, NULL), KC_OK);
+    cr_expect_eq(kc_cache_fini(c), KC_OK);
+    cr_expect_eq(kc_heap_fini(&all.heap), KC_OK);
+    cr_expect_eq(kc_cache_fini(&all.cache), KC_OK);
     cr_expect_eq(kc_frames_fini(&all.frames), KC_OK);
 }
 

@@ -251,27 +251,44 @@ KC_INLINE struct kc_cache_cpu *make_room(struct kc_cache *c)
 }
 
 /*
- * Frees an object into its slab. That it is live is looked at under the lock, so that of two CPUs
- * that do this to one object, one is told. Who has to wait for the lock, because other CPUs use it
- * as much, brings a few of the full magazine back as well, and so comes less often.
+ * Frees an object into its slab, under the lock; false: there is no such live object. What was
+ * found without the lock is looked at again: of two CPUs that free one object so, one is told, and
+ * the slab may have gone meanwhile.
  */
-static kc_status_t give(struct kc_cache *c, struct kc_cache_cpu *m, const struct slab_view *v,
-                        uint32_t object, void *ptr, const void *site)
+KC_INLINE bool give_held(struct kc_cache *c, void *ptr, struct kc_frame *record, size_t offset,
+                         bool *spare)
 {
-    uint8_t *state = slab_state(c, v, object);
-    bool waits = !kc_lock_try(&c->lock);
-    if (KC_UNLIKELY(waits)) {
-        kc_lock_enter(&c->lock);
+    struct slab_view v;
+    if (KC_UNLIKELY(frame_load_data(record) != (uintptr_t)c)) {
+        return false;
     }
-    if (KC_UNLIKELY(!free_is_sound(v, object, state))) {
-        kc_lock_leave(&c->lock);
-        return kc_cache_priv_free_alone(c, ptr, site);
+    slab_view_of_record(c, record, (unsigned char *)ptr - offset, &v);
+    uint32_t object = cache_index(c, (uint32_t)offset);
+    uint8_t *state = cache_state_at(&c->shape[v.order], record, v.base, object);
+    if (KC_UNLIKELY(object >= v.objects || !free_is_sound(&v, object, state))) {
+        return false;
     }
     cache_tell_free(c, ptr);
     if (KC_MAG_HAS_STATE) {
         slab_store_state(state, KC_MAG_FREE);
     }
-    bool spare = slab_give(c, v, object);
+    *spare = slab_give(c, &v, object);
+    return true;
+}
+
+/*
+ * The same, and takes the lock. Who has to wait for it, because other CPUs use it as much, brings a
+ * few of the full magazine back as well, and so comes less often.
+ */
+static kc_status_t give(struct kc_cache *c, struct kc_cache_cpu *m, void *ptr,
+                        struct kc_frame *record, size_t offset, const void *site)
+{
+    bool spare = false;
+    bool waits = !kc_lock_try(&c->lock);
+    if (KC_UNLIKELY(waits)) {
+        kc_lock_enter(&c->lock);
+    }
+    bool given = give_held(c, ptr, record, offset, &spare);
     if (KC_UNLIKELY(waits)) {
         spare = flush_held(c, m, CACHE_FLUSH_MORE) || spare;
     }
@@ -279,7 +296,7 @@ static kc_status_t give(struct kc_cache *c, struct kc_cache_cpu *m, const struct
     if (KC_UNLIKELY(spare)) {
         kc_cache_priv_set_spare(c->set, c);
     }
-    return KC_OK;
+    return KC_LIKELY(given) ? KC_OK : kc_cache_priv_free_alone(c, ptr, site);
 }
 
 /* What a free does that finds no room in a magazine, whatever there is to do beside it. */
@@ -300,7 +317,7 @@ free_twin(struct kc_cache *c, void *ptr, struct kc_frame *record, size_t offset,
     }
     uint32_t count = kc_mag_count(&m->mag);
     if (count >= m->mag.limit) {
-        return give(c, m, &v, object, ptr, site);
+        return give(c, m, ptr, record, offset, site);
     }
     cache_tell_free(c, ptr);
     if (KC_MAG_HAS_STATE) {
@@ -310,45 +327,27 @@ free_twin(struct kc_cache *c, void *ptr, struct kc_frame *record, size_t offset,
     return KC_OK;
 }
 
-/* The short form: the magazine is full, or grows, nobody listens, the lock is free. As give(). */
+/* The short form: the magazine is full, nobody listens, the lock is free. */
 kc_status_t kc_cache_priv_free_slow(struct kc_cache *c, void *ptr, struct kc_frame *record,
                                     size_t offset, const void *site)
 {
 #if KC_MAG_IS_USED
     struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
-    uint32_t count = kc_mag_count(&m->mag);
-    if (KC_UNLIKELY(count < m->mag.limit || !is_short(m))) {
-        return free_twin(c, ptr, record, offset, site);
-    }
-    (void)warm(c, &m, true);
-    bool full = count >= m->mag.limit;
-    if (KC_UNLIKELY(full && !kc_lock_try_quiet(&c->lock))) {
-        return free_twin(c, ptr, record, offset, site);
-    }
-    struct slab_view v;
-    slab_view_of_record(c, record, (unsigned char *)ptr - offset, &v);
-    uint32_t object = cache_index(c, (uint32_t)offset);
-    uint8_t *state = cache_state_at(&c->shape[v.order], record, v.base, object);
-    bool sound = object < v.objects && free_is_sound(&v, object, state);
-    bool spare = false;
-    if (KC_LIKELY(sound)) {
-        if (KC_MAG_HAS_STATE) {
-            slab_store_state(state, KC_MAG_FREE);
+    if (KC_LIKELY(kc_mag_count(&m->mag) >= m->mag.limit && is_short(m))) {
+        bool spare = false;
+        (void)warm(c, &m, true);
+        if (KC_LIKELY(kc_mag_count(&m->mag) >= m->mag.limit) &&
+            KC_LIKELY(kc_lock_try_quiet(&c->lock))) {
+            bool given = give_held(c, ptr, record, offset, &spare);
+            kc_lock_leave_quiet(&c->lock);
+            if (KC_UNLIKELY(spare)) {
+                kc_cache_priv_set_spare(c->set, c);
+            }
+            if (KC_LIKELY(given)) {
+                return KC_OK;
+            }
         }
-        if (KC_UNLIKELY(!full)) {
-            cache_push(m, count, ptr, state);
-            return KC_OK;
-        }
-        spare = slab_give(c, &v, object);
     }
-    if (KC_LIKELY(full)) {
-        kc_lock_leave_quiet(&c->lock);
-    }
-    if (KC_UNLIKELY(spare)) {
-        kc_cache_priv_set_spare(c->set, c);
-    }
-    return KC_LIKELY(sound) ? KC_OK : free_twin(c, ptr, record, offset, site);
-#else
-    return free_twin(c, ptr, record, offset, site);
 #endif
+    return free_twin(c, ptr, record, offset, site);
 }

@@ -96,7 +96,8 @@ KC_INLINE struct slab *slab_state_at(const struct kc_cache_shape *shape, struct 
 KC_INLINE void slab_view_of_record(const struct kc_cache *c, struct kc_frame *record,
                                    unsigned char *base, struct slab_view *v)
 {
-    uint32_t order = frame_kind_order(record->kind);
+    /* Who frees what is free looks while the slab goes; what it sees it does not believe. */
+    uint32_t order = frame_kind_order(__atomic_load_n(&record->kind, __ATOMIC_RELAXED));
     const struct kc_cache_shape *shape = &c->shape[order];
     v->record = record;
     v->base = base;

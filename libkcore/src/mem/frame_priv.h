@@ -120,6 +120,11 @@ KC_INLINE void frame_store_data(struct kc_frame *r, uint64_t data)
     __atomic_store_n(&r->u.data, data, __ATOMIC_RELAXED);
 }
 
+KC_INLINE uintptr_t frame_load_data(const struct kc_frame *r)
+{
+    return __atomic_load_n(&r->u.data, __ATOMIC_RELAXED);
+}
+
 KC_INLINE void frame_store_next(struct kc_frame *r, uint32_t next)
 {
     __atomic_store_n(&r->u.link.next, next, __ATOMIC_RELAXED);
@@ -323,7 +328,7 @@ KC_INLINE bool frame_find_at(struct kc_frame *r, kc_pa_t pa, uint32_t owner,
         return false;
     }
     out->record = r;
-    out->data = __atomic_load_n(&r->u.data, __ATOMIC_RELAXED);
+    out->data = frame_load_data(r);
     out->base = kc_pa(kc_pa_raw(pa) - offset);
     out->offset = offset;
     out->order = order;
