@@ -120,7 +120,7 @@ KC_INLINE void frame_store_data(struct kc_frame *r, uint64_t data)
     __atomic_store_n(&r->u.data, data, __ATOMIC_RELAXED);
 }
 
-KC_INLINE uintptr_t frame_load_data(const struct kc_frame *r)
+KC_INLINE uint64_t frame_load_data(const struct kc_frame *r)
 {
     return __atomic_load_n(&r->u.data, __ATOMIC_RELAXED);
 }
