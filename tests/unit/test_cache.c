@@ -855,6 +855,45 @@ Test(cache, an_object_that_was_freed_twice_at_once_is_handed_out_once)
     cr_expect_eq(misuse.last.address, (uintptr_t)a);
 }
 
+/* What a wrong free finds whose object's slab goes before it has the lock: anything at all. */
+Test(cache, a_slab_that_has_gone_is_not_given_to)
+{
+    static void *p[100];
+    struct kc_frame_found found;
+    kc_pa_t pa;
+    for (uint32_t pass = 0; pass < 2; pass++) {
+        kc_test_listen(pass == 0);
+        misuse.count[KC_MISUSE_FOREIGN] = 0;
+        cr_assert_eq(make_for(&cache, 64, 0, 0, 1), KC_OK);
+        for (uint32_t i = 0; i < KC_ARRAY_COUNT(p); i++) {
+            p[i] = kc_cache_alloc(&cache, 0);
+        }
+        cr_assert(kc_frame_find(&frames, kc_plat_ram_pa(p[0]), &found));
+        for (uint32_t i = 0; i < KC_ARRAY_COUNT(p); i++) {
+            cr_assert_eq(kc_cache_free(&cache, p[i]), KC_OK);
+        }
+        kc_cache_shrink(&cache);
+        for (uint32_t i = 0; i < KC_ARRAY_COUNT(p); i++) { /* the same frames may come again */
+            cr_assert_eq(kc_frame_alloc(&frames, 0, 0, KC_FRAME_OWNER_TEST, &pa), KC_OK);
+            __builtin_memset(kc_plat_ram(pa), KC_MAG_LIVE, KC_FRAME_BYTES);
+            if (kc_pa_raw(pa) == kc_pa_raw(found.base)) {
+                break;
+            }
+        }
+        cr_assert_eq(kc_pa_raw(pa), kc_pa_raw(found.base));
+        void *other_object = kc_cache_alloc(&cache, 0);
+        cr_assert_not_null(other_object);
+        struct kc_mag *m = &cache.cpu[0]->mag;
+        cr_assert_neq(kc_mag_count(m), 0);
+        m->limit = kc_mag_count(m); /* full: what is freed goes to a slab */
+        cr_expect_eq(kc_cache_priv_free_slow(&cache, p[0], found.record, 0, NULL), KC_ERR_RANGE);
+        cr_expect_eq(misuse.count[KC_MISUSE_FOREIGN], 1);
+        cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
+        cr_assert_eq(kc_cache_free(&cache, other_object), KC_OK);
+        cr_assert_eq(kc_cache_fini(&cache), KC_OK);
+    }
+}
+
 /* Small and great objects: in the magazine, in the slab. */
 Test(cache, double_free_is_noticed_wherever_the_object_is)
 {
