@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* cache: magazines, and the calls that they do not serve at once (src/mem/cache_mag.c). */
+#include "cache_fixture.h"
+
+TestSuite(cache_mag, .init = set_up);
+
+#if KC_MAG_IS_USED
+/* A magazine has room for one until it is much used; what it holds then goes along. */
+Test(cache_mag, a_magazine_grows_with_what_it_holds)
+{
+    static const size_t bytes_of[] = {16, 64, 1024, 2048};
+    static void *p[64];
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(bytes_of); i++) {
+        cr_assert_eq(make_for(&cache, bytes_of[i], 8, 0, 1), KC_OK);
+        uint32_t most = KC_CACHE_CPU_BYTES / (uint32_t)bytes_of[i];
+        most = most < KC_CACHE_CPU_OBJECTS ? most : KC_CACHE_CPU_OBJECTS;
+        uint32_t before = 0;
+        for (uint32_t round = 0; round < 12; round++) {
+            for (uint32_t k = 0; k < KC_ARRAY_COUNT(p); k++) {
+                p[k] = kc_cache_alloc(&cache, 0);
+                cr_assert_not_null(p[k]);
+                __builtin_memset(p[k], (int)k, bytes_of[i]);
+            }
+            for (uint32_t k = 0; k < KC_ARRAY_COUNT(p); k++) {
+                cr_assert_eq(*(unsigned char *)p[k], k, "no object twice");
+                cr_assert_eq(kc_cache_free(&cache, p[k]), KC_OK);
+            }
+            const struct kc_cache_cpu *m = cache.cpu[kc_plat_cpu()];
+            cr_expect_geq(m->mag.limit, before);
+            cr_expect_leq(m->mag.limit, m->room);
+            cr_expect_leq(m->mag.count, m->mag.limit);
+            before = m->mag.limit;
+            cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
+        }
+        cr_expect_eq(before, most);
+        cr_assert_eq(kc_cache_fini(&cache), KC_OK);
+    }
+    expect_nothing_held();
+}
+
+/* Heard of or not: by the long form of a slow call, or by the short one. */
+static void magazine_grows(bool heard)
+{
+    static void *p[500];
+    kc_test_listen(heard);
+    cr_assert_eq(make_for(&cache, 64, 0, 0, 1), KC_OK);
+    void *one = kc_cache_alloc(&cache, 0);
+    cr_assert_eq(kc_cache_free(&cache, one), KC_OK);
+    struct kc_cache_stats s;
+    kc_cache_stats(&cache, &s);
+    cr_expect_leq(s.kept, 1);
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < 500; i++) {
+        p[i] = kc_cache_alloc(&cache, 0);
+        cr_assert_not_null(p[i]);
+        uint32_t kept = kc_mag_count(&cache.cpu[0]->mag);
+        most = kept > most ? kept : most;
+        cr_expect(i > 10 || kept == 0, "not yet");
+    }
+    cr_expect_eq(most, CACHE_REFILL - 1, "who only allocates takes a few at a time");
+    for (uint32_t i = 0; i < 500; i++) {
+        cr_assert_eq(kc_cache_free(&cache, p[i]), KC_OK);
+    }
+    kc_cache_stats(&cache, &s);
+    cr_expect_gt(s.kept, 16);
+    cr_expect_leq(s.kept, KC_CACHE_CPU_OBJECTS);
+    cr_expect_eq(s.alloc_count, 501);
+    cr_expect_eq(s.free_count, 501);
+    cr_expect_eq(kc_cache_drain(&cache, 0), s.kept);
+    cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
+    cr_assert_eq(kc_cache_fini(&cache), KC_OK);
+}
+
+Test(cache_mag, magazine_grows_while_it_is_used)
+{
+    magazine_grows(true);
+    magazine_grows(false);
+    expect_nothing_held();
+}
+#endif
+
+#if KC_HARDENING == KC_HARDENING_CHECKED
+/* What two wrong frees at the same instant on two CPUs leave: an object that is in there twice. */
+Test(cache_mag, an_object_that_was_freed_twice_at_once_is_handed_out_once)
+{
+    cr_assert_eq(make_for(&cache, 40, 0, 0, 1), KC_OK);
+    static void *p[100];
+    for (uint32_t i = 0; i < 100; i++) {
+        p[i] = kc_cache_alloc(&cache, 0);
+    }
+    for (uint32_t i = 0; i < 90; i++) {
+        cr_assert_eq(kc_cache_free(&cache, p[i]), KC_OK);
+    }
+    struct kc_cache_cpu *m = cache.cpu[0];
+    uint32_t count = kc_mag_count(&m->mag);
+    cr_assert_geq(count, 2);
+    cache_entries(m)[count - 2] = cache_entries(m)[count - 1];
+    struct kc_cache_fault where = {0, 0, 0, 0};
+    cr_expect_eq(kc_cache_check(&cache, &where), KC_ERR_CORRUPT);
+    cr_expect_eq(where.invariant, 8);
+    void *a = kc_cache_alloc(&cache, 0);
+    void *b = kc_cache_alloc(&cache, 0);
+    cr_assert_not_null(b);
+    cr_assert_neq(a, b);
+    cr_expect_eq(misuse.count[KC_MISUSE_DOUBLE_FREE], 1);
+    cr_expect_eq(misuse.last.address, (uintptr_t)a);
+}
+
+/* What a wrong free finds whose object's slab goes before it has the lock: anything at all. */
+Test(cache_mag, a_slab_that_has_gone_is_not_given_to)
+{
+    static void *p[100];
+    struct kc_frame_found found;
+    kc_pa_t pa;
+    for (uint32_t pass = 0; pass < 2; pass++) {
+        kc_test_listen(pass == 0);
+        misuse.count[KC_MISUSE_FOREIGN] = 0;
+        cr_assert_eq(make_for(&cache, 64, 0, 0, 1), KC_OK);
+        for (uint32_t i = 0; i < KC_ARRAY_COUNT(p); i++) {
+            p[i] = kc_cache_alloc(&cache, 0);
+        }
+        cr_assert(kc_frame_find(&frames, kc_plat_ram_pa(p[0]), &found));
+        for (uint32_t i = 0; i < KC_ARRAY_COUNT(p); i++) {
+            cr_assert_eq(kc_cache_free(&cache, p[i]), KC_OK);
+        }
+        kc_cache_shrink(&cache);
+        for (uint32_t i = 0; i < KC_ARRAY_COUNT(p); i++) { /* the same frames may come again */
+            cr_assert_eq(kc_frame_alloc(&frames, 0, 0, KC_FRAME_OWNER_TEST, &pa), KC_OK);
+            __builtin_memset(kc_plat_ram(pa), KC_MAG_LIVE, KC_FRAME_BYTES);
+            if (kc_pa_raw(pa) == kc_pa_raw(found.base)) {
+                break;
+            }
+        }
+        cr_assert_eq(kc_pa_raw(pa), kc_pa_raw(found.base));
+        void *other_object = kc_cache_alloc(&cache, 0);
+        cr_assert_not_null(other_object);
+        struct kc_mag *m = &cache.cpu[0]->mag;
+        cr_assert_neq(kc_mag_count(m), 0);
+        m->limit = kc_mag_count(m); /* full: what is freed goes to a slab */
+        cr_expect_eq(kc_cache_priv_free_slow(&cache, p[0], found.record, 0, NULL), KC_ERR_RANGE);
+        cr_expect_eq(misuse.count[KC_MISUSE_FOREIGN], 1);
+        cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
+        cr_assert_eq(kc_cache_free(&cache, other_object), KC_OK);
+        cr_assert_eq(kc_cache_fini(&cache), KC_OK);
+    }
+}
+
+/* Small and great objects: in the magazine, in the slab. */
+Test(cache_mag, double_free_is_noticed_wherever_the_object_is)
+{
+    static void *p[100];
+    for (uint32_t pass = 0; pass < 6; pass++) {
+        static const size_t bytes_of[] = {40, 280, 1960};
+        kc_test_listen(pass % 2 == 0);
+        cr_assert_eq(make_for(&cache, bytes_of[pass / 2], 0, 0, 2), KC_OK);
+        for (uint32_t i = 0; i < 100; i++) {
+            p[i] = kc_cache_alloc(&cache, 0);
+        }
+        for (uint32_t i = 0; i < 100; i++) {
+            cr_assert_eq(kc_cache_free(&cache, p[i]), KC_OK);
+            for (uint32_t k = i % 3; k <= i; k += 3) {
+                EXPECT_MISUSE(kc_cache_free(&cache, p[k]), KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE);
+            }
+        }
+        cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
+        cr_assert_eq(kc_cache_fini(&cache), KC_OK);
+    }
+}
+#endif

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* cache: sets of caches that share slabs (src/mem/cache_set.c). */
+#include <kc_test.h>
+
+#define MODEL_REQUIRE(c) cr_assert(c, "model: %s", #c)
+#include "cache_model.h"
+
+#include "cache_fixture.h"
+
+TestSuite(cache_set, .init = set_up);
+
+static struct kc_cache_set set;
+static struct kc_cache members[6];
+
+static void make_set_for(uint32_t spares, uint32_t cpus)
+{
+    struct kc_cache_set_config config = {"set",   members, KC_ARRAY_COUNT(members), spares, 0,
+                                         &misuse, cpus};
+    cr_assert_eq(kc_cache_set_init(&set, &config, &frames), KC_OK);
+}
+
+static void make_set(uint32_t spares)
+{
+    make_set_for(spares, 0);
+}
+
+static struct kc_cache *member(size_t bytes, size_t align)
+{
+    struct kc_cache *c = NULL;
+    cr_assert_eq(kc_cache_set_get(&set, bytes, align, &c), KC_OK);
+    return c;
+}
+
+Test(cache_set, refuses_what_is_malformed)
+{
+    struct kc_cache_set_config config = {"set", members, 1, 1, 0, &misuse, 0};
+    struct kc_cache *c = &cache;
+    cr_expect_eq(kc_cache_set_init(NULL, &config, &frames), KC_ERR_ARG);
+    cr_expect_eq(kc_cache_set_init(&set, NULL, &frames), KC_ERR_ARG);
+    cr_expect_eq(kc_cache_set_init(&set, &config, NULL), KC_ERR_ARG);
+    config.cache = NULL;
+    cr_expect_eq(kc_cache_set_init(&set, &config, &frames), KC_ERR_ARG);
+    config.cache = members;
+    config.frame_flags = KC_FRAME_ZERO;
+    cr_expect_eq(kc_cache_set_init(&set, &config, &frames), KC_ERR_ARG);
+    config.frame_flags = 0;
+    config.cache_max = 0;
+    cr_expect_eq(kc_cache_set_init(&set, &config, &frames), KC_ERR_RANGE);
+    config.cache_max = 1;
+    static const uint32_t spares[] = {0, 3, 2 * KC_CACHE_SPARES_MAX};
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(spares); i++) {
+        config.spares = spares[i];
+        cr_expect_eq(kc_cache_set_init(&set, &config, &frames), KC_ERR_RANGE);
+    }
+    config.spares = KC_CACHE_SPARES_MAX;
+    cr_assert_eq(kc_cache_set_init(&set, &config, &frames), KC_OK);
+    cr_expect_eq(kc_cache_set_get(&set, 0, 8, &c), KC_ERR_RANGE);
+    cr_expect_eq(kc_cache_set_get(&set, KC_CACHE_OBJECT_MAX + 1, 8, &c), KC_ERR_RANGE);
+    cr_expect_eq(kc_cache_set_get(&set, 8, 2 * KC_CACHE_ALIGN_MAX, &c), KC_ERR_RANGE);
+    cr_expect_eq(kc_cache_set_get(&set, 8, 4, &c), KC_ERR_ARG);
+    cr_expect_eq(kc_cache_set_get(&set, 8, 24, &c), KC_ERR_ARG);
+    cr_expect_eq(kc_cache_set_count(&set), 0);
+    cr_expect_eq(kc_cache_set_get(&set, 8, 8, &c), KC_OK);
+    cr_expect_eq(c, &members[0]);
+    c = &cache;
+    cr_expect_eq(kc_cache_set_get(&set, 16, 8, &c), KC_ERR_NOMEM);
+    cr_expect_eq(c, &cache, "untouched");
+    cr_expect_eq(kc_cache_set_get(&set, 7, 8, &c), KC_OK, "what is there is found");
+    cr_expect_eq(kc_cache_set_fini(&set), KC_OK);
+}
+
+Test(cache_set, gives_equal_sizes_one_cache)
+{
+    make_set(1);
+    struct kc_cache *a = member(100, 8);
+    cr_expect_eq(member(104, 0), a);
+    cr_expect_eq(member(97, 8), a);
+    cr_expect_neq(member(105, 8), a);
+    cr_expect_eq(member(100, 16), member(112, 8));
+    cr_expect_eq(kc_cache_set_count(&set), 2);
+    cr_expect_str_eq(a->name, "set-104");
+    for (uint32_t i = 0; i < 50; i++) {
+        cr_assert(kc_is_aligned((uintptr_t)kc_cache_alloc(member(100, 16), 0), 16));
+    }
+    EXPECT_MISUSE(kc_cache_set_fini(&set), KC_ERR_STATE, KC_MISUSE_BUSY);
+    cr_expect_eq(kc_cache_set_check(&set, NULL), KC_OK);
+}
+
+static uint32_t take_all_frames(void)
+{
+    kc_pa_t pa;
+    uint32_t count = 0;
+    while (kc_frame_alloc(&frames, 0, KC_FRAME_NO_RECLAIM, KC_FRAME_OWNER_TEST, &pa) == KC_OK) {
+        count++;
+    }
+    return count;
+}
+
+Test(cache_set, gives_empty_slabs_back_when_frames_run_short)
+{
+    make_set(4);
+    struct kc_cache *a = member(64, 8), *b = member(128, 8);
+    cr_assert_eq(kc_cache_free(a, kc_cache_alloc(a, 0)), KC_OK);
+    cr_assert_eq(kc_cache_free(b, kc_cache_alloc(b, 0)), KC_OK);
+    cr_assert_gt(take_all_frames(), 100);
+    /* One more frame, for a third party: the set has it. */
+    kc_pa_t pa;
+    cr_assert_eq(kc_frame_alloc(&frames, 0, 0, KC_FRAME_OWNER_TEST, &pa), KC_OK);
+    cr_expect_eq(a->slabs, 0);
+    cr_expect_eq(b->slabs, 0);
+    /* A cache of the set that must grow takes what another one holds. */
+    cr_assert_not_null(kc_cache_alloc(a, 0));
+    (void)take_all_frames();
+    cr_assert_null(kc_cache_alloc(b, 0), "nothing is empty");
+    struct kc_cache_stats s;
+    kc_cache_stats(b, &s);
+    cr_expect_eq(s.fail_count, 1);
+    cr_expect_eq(kc_cache_set_check(&set, NULL), KC_OK);
+}
+
+Test(cache_set, lends_a_slab_from_one_cache_to_another)
+{
+    make_set(4);
+    struct kc_cache *a = member(64, 8), *b = member(128, 8);
+    cr_assert_eq(kc_cache_free(a, kc_cache_alloc(a, 0)), KC_OK);
+    (void)take_all_frames();
+    void *p = kc_cache_alloc(b, 0);
+    cr_assert_not_null(p);
+    cr_expect_eq(a->slabs, 0);
+    cr_expect_eq(b->fail_count, 0);
+    cr_expect_eq(kc_cache_free(b, p), KC_OK);
+    /* After its end nobody asks the set. */
+    cr_assert_eq(kc_cache_set_fini(&set), KC_OK);
+    (void)take_all_frames();
+    cr_expect_eq(kc_frames_reclaim(&frames, 1), 0);
+}
+
+#if !IS_FULL
+/* With two spares: the third cache that empties takes the place, and the slab, of the first. */
+Test(cache_set, keeps_as_many_empty_slabs_as_it_was_told)
+{
+    struct kc_cache *c[4];
+    make_set(2);
+    for (uint32_t i = 0; i < 4; i++) {
+        c[i] = member(64 * (i + 1), 8);
+        for (uint32_t again = 0; again < 3; again++) { /* to and fro: not counted twice */
+            cr_assert_eq(kc_cache_free(c[i], kc_cache_alloc(c[i], 0)), KC_OK);
+            cr_assert_eq(c[i]->slabs_empty, 1);
+            cr_assert_eq(c[i]->grow_count, 1);
+        }
+        cr_assert_eq(kc_cache_set_check(&set, NULL), KC_OK);
+        uint32_t empty = 0;
+        for (uint32_t k = 0; k <= i; k++) {
+            cr_expect_eq(c[k]->slabs_empty, k + 2 > i ? 1 : 0, "%u of %u", k, i);
+            empty += c[k]->slabs;
+        }
+        cr_expect_eq(empty, i < 2 ? i + 1 : 2);
+    }
+    /* One that is in the ring and not empty just now gives nothing, and loses its place. */
+    void *p = kc_cache_alloc(c[2], 0);
+    cr_assert_eq(kc_cache_free(c[0], kc_cache_alloc(c[0], 0)), KC_OK);
+    cr_expect_eq(c[2]->slabs, 1);
+    cr_expect_eq(c[3]->slabs_empty, 1);
+    cr_assert_eq(kc_cache_free(c[2], p), KC_OK);
+    cr_expect_eq(c[3]->slabs_empty, 0);
+    cr_expect_eq(kc_cache_set_check(&set, NULL), KC_OK);
+    cr_expect_eq(kc_cache_set_shrink(&set), 2);
+    cr_expect_eq(kc_frame_owner_frames(&frames, KC_FRAME_OWNER_CACHE), 0);
+    cr_expect_eq(kc_cache_set_check(&set, NULL), KC_OK);
+    cr_expect_eq(kc_cache_set_fini(&set), KC_OK);
+    expect_nothing_held();
+}
+#endif
+
+/* Several caches of a set, some of them one and the same, each beside its model. */
+static void set_random_operations(uint32_t cpus)
+{
+    static const size_t bytes_of[] = {8, 16, 100, 700, 2048, 5000};
+    static struct cache_model m[KC_ARRAY_COUNT(bytes_of)];
+    static uint8_t bytes[6000];
+    uint64_t seed = kc_test_seed();
+    for (uint32_t spares = 1; spares <= KC_CACHE_SPARES_MAX; spares *= 2) {
+        struct kc_bytes o = {bytes, sizeof(bytes), 0};
+        kc_random_fill(&seed, bytes, sizeof(bytes));
+        make_set_for(spares, cpus);
+        kc_test_listen(spares % 2 == 0);
+        for (uint32_t i = 0; i < KC_ARRAY_COUNT(m); i++) {
+            cache_model_init(&m[i], member(bytes_of[i], 0), &misuse, bytes_of[i], 8);
+            m[i].may_fail = true;
+        }
+        while (!kc_bytes_is_empty(&o)) {
+            struct cache_model *one = &m[kc_bytes_below(&o, KC_ARRAY_COUNT(m))];
+            one->reports = kc_misuse_total(&misuse);
+            cache_model_step(one, &o);
+            cache_model_check(one);
+            uint32_t empty = 0;
+            for (uint32_t i = 0; i < KC_ARRAY_COUNT(m); i++) {
+                empty += m[i].c->slabs_empty;
+            }
+            cr_assert_leq(empty, spares);
+            cr_assert_eq(kc_cache_set_check(&set, NULL), KC_OK);
+        }
+        for (uint32_t i = 0; i < KC_ARRAY_COUNT(m); i++) {
+            m[i].reports = kc_misuse_total(&misuse);
+            cache_model_finish(&m[i]);
+        }
+        cr_assert_eq(kc_cache_set_fini(&set), KC_OK);
+    }
+    expect_nothing_held();
+}
+
+Test(cache_set, random_operations_agree_with_the_models)
+{
+    set_random_operations(0);
+}
+
+Test(cache_set, random_operations_agree_with_the_models_with_magazines)
+{
+    set_random_operations(1);
+}
+
+#if KC_MAG_IS_USED
+/* More caches than the ring has places: what is pushed out of it is emptied, a little a call. */
+Test(cache_set, empties_the_magazines_of_idle_caches)
+{
+    enum {
+        PLACES = 16
+    };
+    static struct kc_cache many[PLACES * 2];
+    struct kc_cache_set_config config = {"many", many, KC_ARRAY_COUNT(many), PLACES, 0, &misuse, 1};
+    static void *p[KC_ARRAY_COUNT(many)][64];
+    cr_assert_eq(kc_cache_set_init(&set, &config, &frames), KC_OK);
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(many); i++) {
+        struct kc_cache *c = member(8 * (i + 1), 8);
+        for (uint32_t round = 0; round < 4; round++) {
+            for (uint32_t k = 0; k < 64; k++) {
+                p[i][k] = kc_cache_alloc(c, 0);
+                cr_assert_not_null(p[i][k]);
+            }
+            for (uint32_t k = 0; k < 64; k++) {
+                cr_assert_eq(kc_cache_free(c, p[i][k]), KC_OK);
+            }
+            cr_assert_eq(kc_cache_set_check(&set, NULL), KC_OK);
+        }
+    }
+    uint32_t filled = 0;
+    uint32_t last = KC_ARRAY_COUNT(many) - 1;
+    for (uint32_t i = 0; i < last; i++) {
+        filled += kc_mag_count(&many[i].cpu[0]->mag) != 0;
+    }
+    cr_expect_leq(filled, PLACES);
+    cr_expect_eq(kc_mag_count(&many[0].cpu[0]->mag), 0);
+    cr_expect_gt(kc_mag_count(&many[last].cpu[0]->mag), 1);
+    cr_expect_gt(kc_cache_set_cpu_bytes(&set), 0);
+    cr_expect_gt(kc_cache_set_drain(&set, 0), 0);
+    cr_expect_eq(kc_cache_set_drain(&set, 0), 0);
+    cr_expect_eq(kc_cache_set_drain(&set, KC_CPUS_MAX), 0);
+    cr_assert_eq(kc_cache_set_check(&set, NULL), KC_OK);
+    cr_assert_eq(kc_cache_set_fini(&set), KC_OK);
+    expect_nothing_held();
+}
+#endif
+
+Test(cache_set, check_sees_a_broken_set)
+{
+    make_set(2);
+    struct kc_cache *a = member(64, 8);
+    struct kc_cache *b = member(72, 8);
+    struct kc_cache_fault where = {0, 0, 0, 0};
+    cr_assert_eq(kc_cache_free(a, kc_cache_alloc(a, 0)), KC_OK);
+    settle(a);
+    cr_assert_eq(kc_cache_set_check(&set, &where), KC_OK);
+#define EXPECT_BROKEN_SET(place, wrong)                                         \
+    do {                                                                        \
+        __typeof__(place) saved_ = (place);                                     \
+        (place) = (wrong);                                                      \
+        where.invariant = 0;                                                    \
+        cr_expect_eq(kc_cache_set_check(&set, &where), KC_ERR_CORRUPT, #place); \
+        cr_expect_eq(where.invariant, 7, #place);                               \
+        (place) = saved_;                                                       \
+    } while (0)
+    EXPECT_BROKEN_SET(set.spare[0], 0u);
+    EXPECT_BROKEN_SET(set.spare[1], 1u);
+    EXPECT_BROKEN_SET(a->in_ring, 0);
+    EXPECT_BROKEN_SET(b->in_ring, 1);
+    EXPECT_BROKEN_SET(set.count, KC_ARRAY_COUNT(members) + 1);
+    EXPECT_BROKEN_SET(b->set, NULL);
+    EXPECT_BROKEN_SET(b->object_bytes, b->stride + 1);
+#if !IS_FULL
+    const struct kc_cache as_it_was = *b;
+    b->stride = a->stride;
+    b->inverse = a->inverse;
+    b->shift = a->shift;
+    EXPECT_BROKEN_SET(b->object_bytes, a->object_bytes);
+    b->stride = as_it_was.stride;
+    b->inverse = as_it_was.inverse;
+    b->shift = as_it_was.shift;
+#endif
+    cr_assert_eq(kc_cache_set_check(&set, &where), KC_OK);
+    cr_assert_eq(kc_cache_set_fini(&set), KC_OK);
+    expect_nothing_held();
+}
