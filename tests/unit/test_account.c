@@ -5,6 +5,7 @@
 #include <kc/account.h>
 
 #include "kc_bytes.h"
+#include "expect_misuse.h"
 
 #define OWNERS 64u
 #define SLOTS  1024u
@@ -40,15 +41,6 @@ static void expect_nothing_held(void)
     cr_expect_eq(s.used_frames, 0);
     cr_expect_eq(kc_frames_check(&frames, NULL), KC_OK);
 }
-
-#define EXPECT_MISUSE(call, status, kind_)                  \
-    do {                                                    \
-        uint64_t total_ = kc_misuse_total(&misuse);         \
-        uint64_t count_ = misuse.count[kind_];              \
-        cr_expect_eq((call), (status));                     \
-        cr_expect_eq(kc_misuse_total(&misuse), total_ + 1); \
-        cr_expect_eq(misuse.count[kind_], count_ + 1);      \
-    } while (0)
 
 static void *get(uint32_t owner, size_t size)
 {

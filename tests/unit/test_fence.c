@@ -9,6 +9,7 @@
 
 #include "kc_bytes.h"
 #include "space/fence_priv.h"
+#include "expect_misuse.h"
 
 #include <kc/early.h>
 
@@ -110,15 +111,6 @@ static void *take(size_t size)
 {
     return kc_fence_take(&fence, size, 8, 0x1111);
 }
-
-#define EXPECT_MISUSE(call, status, kind_)                  \
-    do {                                                    \
-        uint64_t total_ = kc_misuse_total(&misuse);         \
-        uint64_t count_ = misuse.count[kind_];              \
-        cr_expect_eq((call), (status));                     \
-        cr_expect_eq(kc_misuse_total(&misuse), total_ + 1); \
-        cr_expect_eq(misuse.count[kind_], count_ + 1);      \
-    } while (0)
 
 Test(fence, init_refuses_what_is_malformed)
 {

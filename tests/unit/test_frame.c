@@ -8,6 +8,7 @@
 
 #define MODEL_REQUIRE(c) cr_assert(c, "model: %s", #c)
 #include "frame_model.h"
+#include "expect_misuse.h"
 
 #define OWNER KC_FRAME_OWNER_TEST
 #define RAM   KC_MIB(16)
@@ -45,16 +46,6 @@ static kc_pa_t after(kc_pa_t pa, uint64_t bytes)
 {
     return kc_pa(kc_pa_raw(pa) + bytes);
 }
-
-/* The answer, and exactly one report of that kind. */
-#define EXPECT_MISUSE(call, status, kind_)                  \
-    do {                                                    \
-        uint64_t total_ = kc_misuse_total(&misuse);         \
-        uint64_t count_ = misuse.count[kind_];              \
-        cr_expect_eq((call), (status));                     \
-        cr_expect_eq(kc_misuse_total(&misuse), total_ + 1); \
-        cr_expect_eq(misuse.count[kind_], count_ + 1);      \
-    } while (0)
 
 Test(frame, blocks_are_aligned_and_apart)
 {

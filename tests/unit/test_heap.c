@@ -9,6 +9,7 @@
 
 #define MODEL_REQUIRE(c) cr_assert(c, "model: %s", #c)
 #include "heap_model.h"
+#include "expect_misuse.h"
 
 static struct kc_boot_info info;
 static struct kc_early early;
@@ -56,15 +57,6 @@ static void expect_nothing_held(void)
     cr_expect_eq(kc_frames_check(&frames, NULL), KC_OK);
     cr_expect_eq(kc_frames_fini(&frames), KC_OK);
 }
-
-#define EXPECT_MISUSE(call, status, kind_)                  \
-    do {                                                    \
-        uint64_t total_ = kc_misuse_total(&misuse);         \
-        uint64_t count_ = misuse.count[kind_];              \
-        cr_expect_eq((call), (status));                     \
-        cr_expect_eq(kc_misuse_total(&misuse), total_ + 1); \
-        cr_expect_eq(misuse.count[kind_], count_ + 1);      \
-    } while (0)
 
 Test(heap, init_refuses_what_is_malformed)
 {

@@ -8,6 +8,7 @@
 
 #define MODEL_REQUIRE(c) cr_assert(c, "model: %s", #c)
 #include "pool_model.h"
+#include "expect_misuse.h"
 
 static KC_ALIGNED(4096) unsigned char memory[64 * 1024];
 static struct kc_pool pool;
@@ -46,15 +47,6 @@ static void set_up(void)
 }
 
 TestSuite(pool, .init = set_up);
-
-#define EXPECT_MISUSE(call, status, kind_)                  \
-    do {                                                    \
-        uint64_t total_ = kc_misuse_total(&misuse);         \
-        uint64_t count_ = misuse.count[kind_];              \
-        cr_expect_eq((call), (status));                     \
-        cr_expect_eq(kc_misuse_total(&misuse), total_ + 1); \
-        cr_expect_eq(misuse.count[kind_], count_ + 1);      \
-    } while (0)
 
 Test(pool, hands_out_all_blocks_in_order_then_null)
 {
