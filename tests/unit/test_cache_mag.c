@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* cache: magazines, and the calls that they do not serve at once (src/mem/cache_mag.c). */
+#include <kc/mag.h>
+
+#if KC_MAG_IS_USED
 #include "cache_fixture.h"
 
 TestSuite(cache_mag, .init = set_up);
 
-#if KC_MAG_IS_USED
 /* A magazine has room for one until it is much used; what it holds then goes along. */
 Test(cache_mag, a_magazine_grows_with_what_it_holds)
 {
@@ -77,7 +79,6 @@ Test(cache_mag, magazine_grows_while_it_is_used)
     magazine_grows(false);
     expect_nothing_held();
 }
-#endif
 
 #if KC_HARDENING == KC_HARDENING_CHECKED
 /* What two wrong frees at the same instant on two CPUs leave: an object that is in there twice. */
@@ -166,4 +167,6 @@ Test(cache_mag, double_free_is_noticed_wherever_the_object_is)
         cr_assert_eq(kc_cache_fini(&cache), KC_OK);
     }
 }
+#endif
+
 #endif
