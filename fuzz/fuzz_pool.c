@@ -16,13 +16,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     uint32_t bytes = kc_bytes_below(&o, sizeof(memory) + 1);
     uint32_t block = 1 + kc_bytes_below(&o, 300);
     uint32_t align = 8u << kc_bytes_below(&o, 4);
-    uint32_t mode = kc_bytes_below(&o, 3); /* locked, unlocked, with a magazine */
-    uint32_t flags = mode == 1 ? KC_POOL_UNLOCKED : 0;
+    uint32_t mode = kc_bytes_below(&o, 6); /* locked, unlocked, with a magazine; so, coloured */
+    bool coloured = mode >= 3 && align <= KC_LINE_BYTES;
+    mode %= 3;
+    uint32_t flags = (mode == 1 ? KC_POOL_UNLOCKED : 0) | (coloured ? KC_POOL_COLOURED : 0);
     struct kc_pool_config c = {"fuzz", memory, bytes, block, align, &misuse, flags, mode == 2};
     kc_status_t status = kc_pool_init(&pool, &c);
     if (status != KC_OK) {
         FUZZ_REQUIRE(status == KC_ERR_NOMEM &&
-                     bytes < KC_POOL_MEMORY_BYTES(block, align, 1, mode == 2));
+                     bytes < (coloured ? KC_POOL_MEMORY_BYTES_COLOURED(block, 1, mode == 2)
+                                       : KC_POOL_MEMORY_BYTES(block, align, 1, mode == 2)));
         return 0;
     }
     if (pool.capacity > POOL_MODEL_BLOCKS) {

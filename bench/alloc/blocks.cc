@@ -18,6 +18,17 @@ template <class A> static void add_large(const Subject &s)
     add_batch<A, 256, 65536>(s);
 }
 
+/* Fields of equal place: what colour is for. */
+template <class Plain, class Coloured>
+static void add_visits(const char *group, const std::string &name)
+{
+    add_visit<Plain, 1024>({group, name, Role::ours});
+    add_visit<Coloured, 1024>({group, name + ", coloured", Role::ours});
+    each_peer(group, [&](auto peer, const char *peer_name) {
+        add_visit<decltype(peer), 1024>({group, peer_name, Role::peer});
+    });
+}
+
 template <class A> static void add_limit(const char *group, const char *name)
 {
     add_blocks<A>({group, name, Role::limit});
@@ -72,6 +83,7 @@ void add_pool()
         add_bulk<decltype(peer)>({group, name, Role::peer});
     });
     add_dpdk_blocks(group);
+    add_visits<Pool<1024>, Pool<1024, true>>(group, "kc_pool");
 }
 
 void add_cache()
@@ -85,6 +97,7 @@ void add_cache()
     add_hot<Cache<64>, 64>(any, "hot, called");
     add_limits(group);
     add_peers(group);
+    add_visits<Cache<1024>, Cache<1024, true>>(group, "kc_cache");
 }
 
 } // namespace bench

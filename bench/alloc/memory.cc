@@ -93,7 +93,7 @@ static std::vector<Store> stores;
 
 static void open_pool()
 {
-    ours_pool_make(&pool, fixed_bytes, objects);
+    ours_pool_make(&pool, fixed_bytes, objects, false);
 }
 static void *pool_alloc(size_t)
 {
@@ -113,7 +113,7 @@ static uint64_t pool_held()
 
 static void open_cache()
 {
-    ours_cache_make(&cache, fixed_bytes);
+    ours_cache_make(&cache, fixed_bytes, false);
 }
 static void *cache_alloc(size_t)
 {

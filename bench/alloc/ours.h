@@ -26,10 +26,10 @@ KC_NORETURN void ours_fail(const char *what);
 
 /**
  * Make a pool of at least `blocks` blocks, with magazines for CPUs 0 and 1, and blocks aligned to
- * their size where that is a power of two.
+ * their size where that is a power of two, or coloured.
  */
-void ours_pool_make(struct kc_pool *p, size_t block_bytes, uint32_t blocks);
-void ours_cache_make(struct kc_cache *c, size_t object_bytes);
+void ours_pool_make(struct kc_pool *p, size_t block_bytes, uint32_t blocks, bool coloured);
+void ours_cache_make(struct kc_cache *c, size_t object_bytes, bool coloured);
 void ours_heap_make(struct kc_heap *h);
 
 KC_EXTERN_C_END

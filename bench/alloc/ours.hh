@@ -9,14 +9,14 @@
 namespace bench {
 
 /* The form for any context: it masks interrupts. */
-template <size_t bytes> struct Pool {
+template <size_t bytes, bool coloured = false> struct Pool {
     static inline struct kc_pool pool;
     static inline bool made;
 
     static void begin()
     {
         if (!made) {
-            ours_pool_make(&pool, bytes, blocks_max);
+            ours_pool_make(&pool, bytes, blocks_max, coloured);
         }
         made = true;
     }
@@ -73,14 +73,14 @@ template <size_t bytes> struct HerePool : Pool<bytes> {
     }
 };
 
-template <size_t bytes> struct Cache {
+template <size_t bytes, bool coloured = false> struct Cache {
     static inline struct kc_cache cache;
     static inline bool made;
 
     static void begin()
     {
         if (!made) {
-            ours_cache_make(&cache, bytes);
+            ours_cache_make(&cache, bytes, coloured);
         }
         made = true;
     }

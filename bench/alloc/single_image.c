@@ -349,12 +349,12 @@ int kc_program_main(struct kc_kernel *k, const struct kc_boot_info *info,
     (void)board;
     counter_start();
     measure_empty();
-    ours_pool_make(&inline_pool, 64, POOL_BLOCKS);
-    ours_pool_make(&pinned_pool, 64, POOL_BLOCKS);
-    ours_pool_make(&pool, 64, POOL_BLOCKS);
+    ours_pool_make(&inline_pool, 64, POOL_BLOCKS, false);
+    ours_pool_make(&pinned_pool, 64, POOL_BLOCKS, false);
+    ours_pool_make(&pool, 64, POOL_BLOCKS, false);
     here = kc_pool_here(&inline_pool);
-    ours_cache_make(&pinned_cache, 64);
-    ours_cache_make(&cache, 64);
+    ours_cache_make(&pinned_cache, 64, false);
+    ours_cache_make(&cache, 64, false);
     ours_heap_make(&heap);
     if (info->cpu_count > 1) {
         kc_body_clean_inval_poc(k, k + 1);

@@ -12,8 +12,9 @@
  *     bulk 32    32 at a time, both ways
  *     fill       64 KiB at a time in whole blocks, each written to its last byte
  *     mixed      4,096 live of 16 to 4,096 bytes, small ones more often; as churn
+ *     visit      256 live; the first 8 bytes of each in turn, nothing allocated
  *
- * Each item is a pair: one alloc, 8 bytes written, one free.
+ * Each item is a pair: one alloc, 8 bytes written, one free; but for a visit, which is one.
  */
 #ifndef WORK_HH
 #define WORK_HH
@@ -25,6 +26,7 @@
 namespace bench {
 
 constexpr uint32_t churn_live = 10000, mixed_live = 4096, ring_live = 1024, bulk_count = 32;
+constexpr uint32_t visit_live = 256;
 constexpr size_t fill_bytes = 65536;
 
 /* The same allocator, every call of it a call. */
@@ -93,6 +95,16 @@ template <class A, size_t bytes> struct Workloads {
             for (uint32_t i = 0; i < ring_live; i++) {
                 a.free(slot[i]);
                 slot[i] = get(a, bytes);
+            }
+        }
+    }
+
+    static void visit(uint64_t n)
+    {
+        void *const *slot = live.data();
+        for (; n >= visit_live; n -= visit_live) {
+            for (uint32_t i = 0; i < visit_live; i++) {
+                *static_cast<volatile uint64_t *>(slot[i]) += n;
             }
         }
     }
@@ -248,6 +260,13 @@ template <class A, size_t bytes> void add_fill(const Subject &s)
     constexpr uint32_t count = fill_bytes / bytes;
     add({s.group, at_bytes("fill whole blocks", bytes), s.name, s.role, "pair", count * 16, count,
          W::template order<count>, nullptr, W::fill, W::forget});
+}
+
+template <class A, size_t bytes> void add_visit(const Subject &s)
+{
+    using W = Workloads<A, bytes>;
+    add({s.group, at_bytes("visit 256", bytes), s.name, s.role, "visit", 65536, visit_live,
+         W::template fill_live<visit_live>, nullptr, W::visit, W::empty});
 }
 
 template <class A> void add_mixed(const Subject &s)

@@ -28,6 +28,7 @@ Test(cache, init_refuses_what_is_malformed)
     cr_expect_eq(make(&cache, 8, 4, 0), KC_ERR_ARG);
     cr_expect_eq(make(&cache, 8, 8192, 0), KC_ERR_RANGE);
     cr_expect_eq(make(&cache, 8, 8, 0x80), KC_ERR_ARG);
+    cr_expect_eq(make(&cache, 8, 128, KC_CACHE_COLOURED), KC_ERR_ARG);
     cr_expect_eq(make_for(&cache, 8, 8, 0, KC_CPUS_MAX + 1), KC_ERR_RANGE);
     c.frame_flags = KC_FRAME_ZERO;
     cr_expect_eq(kc_cache_init(&cache, &c, &frames), KC_ERR_ARG);
@@ -150,6 +151,36 @@ Test(cache, one_empty_slab_is_kept_and_shrink_gives_it_back)
     settle(&other);
     kc_cache_stats(&other, &s);
     cr_assert_eq(s.slabs, 0);
+    expect_nothing_held();
+}
+
+/* No two objects of a slab have their first lines in the same of 64 sets, as far as there are so
+ * many. */
+Test(cache, coloured_objects_meet_different_sets)
+{
+    static const size_t bytes_of[] = {1, 64, 65, 128, 512, 1000, 1024, 4096, KC_CACHE_OBJECT_MAX};
+    for (uint32_t i = 0; i < 2 * KC_ARRAY_COUNT(bytes_of); i++) {
+        cr_assert_eq(make_for(&cache, bytes_of[i / 2], 0, KC_CACHE_COLOURED, i % 2), KC_OK);
+        struct kc_cache_stats s;
+        void *p[64];
+        uint32_t n = 0;
+        do {
+            p[n] = kc_cache_alloc(&cache, 0);
+            cr_assert_not_null(p[n]);
+            cr_assert_eq((uintptr_t)p[n++] % KC_LINE_BYTES, 0);
+            kc_cache_stats(&cache, &s);
+        } while (n < 64 && n < s.capacity);
+        cr_assert_eq(s.slabs, 1);
+        uint64_t met = 0;
+        for (uint32_t k = 0; k < n; k++) {
+            uintptr_t line = (uintptr_t)kc_tag_strip(p[k]) / KC_LINE_BYTES;
+            met |= (uint64_t)1 << line % 64;
+            cr_assert_eq(kc_cache_free(&cache, p[k]), KC_OK);
+        }
+        cr_expect_eq(__builtin_popcountll(met), n);
+        cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
+        cr_assert_eq(kc_cache_fini(&cache), KC_OK);
+    }
     expect_nothing_held();
 }
 

@@ -102,6 +102,9 @@ Test(pool, init_refuses_what_is_malformed)
     cr_expect_eq(make(SIZE_MAX, 8, 8, 0), KC_ERR_RANGE);
     cr_expect_eq(make_for(4096, 8, 8, 0, KC_CPUS_MAX + 1), KC_ERR_RANGE);
     cr_expect_eq(make_for(4096, 8, 8, KC_POOL_UNLOCKED, 1), KC_ERR_ARG);
+    cr_expect_eq(make(4096, 8, 128, KC_POOL_COLOURED), KC_ERR_ARG);
+    cr_expect_eq(make(4096, SIZE_MAX, 0, KC_POOL_COLOURED), KC_ERR_RANGE);
+    cr_expect_eq(make(4096, SIZE_MAX - 200, 0, KC_POOL_COLOURED), KC_ERR_NOMEM);
     cr_expect_eq(make(0, 8, 8, 0), KC_ERR_NOMEM);
     cr_expect_eq(make(room(1, 8) - 1, 8, 8, 0), KC_ERR_NOMEM);
     cr_expect_eq(make(room(1, 8), 8, 8, 0), KC_OK);
@@ -112,6 +115,9 @@ Test(pool, init_refuses_what_is_malformed)
     cr_expect_eq(make_for(KC_POOL_MEMORY_BYTES(8, 8, 1, 1), 8, 8, 0, 1), KC_OK);
     c.memory = memory + 8;
     c.align = 16;
+    cr_expect_eq(kc_pool_init(&pool, &c), KC_ERR_ALIGN);
+    c.align = 8;
+    c.flags = KC_POOL_COLOURED;
     cr_expect_eq(kc_pool_init(&pool, &c), KC_ERR_ALIGN);
     c.memory = NULL;
     cr_expect_eq(kc_pool_init(&pool, &c), KC_ERR_ARG);
@@ -127,6 +133,34 @@ Test(pool, alignment_is_kept)
     cr_assert_eq(b - a, 128);
     cr_assert_eq(make(sizeof(memory), 1, 4096, 0), KC_OK);
     cr_assert_eq(pool.capacity, 15);
+}
+
+/* As many blocks as a cache has sets (a power of two) meet all of them with their first lines. */
+Test(pool, coloured_blocks_meet_every_set)
+{
+    static KC_ALIGNED(64) unsigned char much[KC_POOL_MEMORY_BYTES_COLOURED(1024, 64, 1)];
+    static const size_t bytes_of[] = {1, 64, 65, 128, 512, 1000, 1024};
+    for (uint32_t i = 0; i < 2 * KC_ARRAY_COUNT(bytes_of); i++) {
+        size_t bytes = bytes_of[i / 2];
+        struct kc_pool_config c = {"test", much, 0, bytes, 0, &misuse, KC_POOL_COLOURED, i % 2};
+        c.memory_bytes = KC_POOL_MEMORY_BYTES_COLOURED(bytes, 64, i % 2);
+        cr_assert_eq(kc_pool_init(&pool, &c), KC_OK);
+        cr_assert_geq(pool.capacity, 64);
+        uint64_t met = 0;
+        void *p[64];
+        for (uint32_t k = 0; k < 64; k++) {
+            p[k] = kc_pool_alloc(&pool);
+            uintptr_t line = (uintptr_t)kc_tag_strip(p[k]) / KC_LINE_BYTES;
+            cr_assert_eq((uintptr_t)p[k] % KC_LINE_BYTES, 0);
+            met |= (uint64_t)1 << line % 64;
+        }
+        cr_expect_eq(met, UINT64_MAX);
+        for (uint32_t k = 0; k < 64; k++) {
+            cr_assert_eq(kc_pool_free(&pool, p[k]), KC_OK);
+        }
+        cr_assert_eq(kc_pool_check(&pool, NULL), KC_OK);
+        cr_assert_eq(kc_pool_fini(&pool), KC_OK);
+    }
 }
 
 Test(pool, zeroed_is_zeroed_each_time)

@@ -44,7 +44,9 @@ KC_EXTERN_C_BEGIN
 #define KC_CACHE_NO_RECLAIM 0x2u /* as KC_FRAME_NO_RECLAIM, if a slab must be made */
 #define KC_CACHE_URGENT     0x4u /* as KC_FRAME_URGENT */
 
-#define KC_CACHE_KEEP_NONE  0x1u /* flag of a cache: give an empty slab back at once */
+/* Flags of a cache. */
+#define KC_CACHE_KEEP_NONE  0x1u /* give an empty slab back at once */
+#define KC_CACHE_COLOURED   0x2u /* objects an odd number of lines apart: KC_MAG_COLOURED() */
 
 #define KC_CACHE_SPARES_MAX 64u /* empty slabs that all caches of a set may keep together */
 
@@ -60,14 +62,14 @@ KC_EXTERN_C_BEGIN
 struct kc_cache_config {
     const char *name;    /* copied, cut to KC_CACHE_NAME_CHARS - 1; NULL is "" */
     size_t object_bytes; /* 1 to KC_CACHE_OBJECT_MAX */
-    size_t align;        /* power of two, 8 to KC_CACHE_ALIGN_MAX; 0 is 8 */
+    size_t align; /* power of two, 8 to KC_CACHE_ALIGN_MAX; 0 is 8. Coloured: at most a line's */
     /*
      * Called once for each object when its slab is made; objects keep what it made between uses.
      * It runs with the cache locked and may not call the cache. NULL for none.
      */
     void (*ctor)(void *object);
     uint32_t slab_order;      /* KC_CACHE_SLAB_AUTO, or 1 plus the order of every slab */
-    uint32_t flags;           /* KC_CACHE_KEEP_NONE */
+    uint32_t flags;           /* KC_CACHE_KEEP_NONE, KC_CACHE_COLOURED */
     uint32_t frame_flags;     /* for its frames: KC_FRAME_BELOW() or 0 */
     struct kc_misuse *misuse; /* NULL as in kc_misuse_raise() */
     uint32_t cpu_count;       /* CPUs 0 to cpu_count - 1 have magazines; others take the lock */
@@ -180,7 +182,8 @@ struct kc_cache_stats {
  * frames   where slabs come from; outlives the cache
  *
  * Errors:  KC_ERR_ARG    c, config or frames is NULL, align is no power of two or below
- *                        KC_CACHE_ALIGN_MIN, an unknown flag
+ *                        KC_CACHE_ALIGN_MIN, an unknown flag, or KC_CACHE_COLOURED with align above
+ *                        KC_LINE_BYTES
  *          KC_ERR_RANGE  object_bytes is 0 or above KC_CACHE_OBJECT_MAX, align above
  *                        KC_CACHE_ALIGN_MAX, slab_order above 1 + KC_CACHE_ORDER_MAX, or a slab
  *                        of that order cannot hold one object

@@ -22,6 +22,15 @@ KC_EXTERN_C_BEGIN
 #define KC_MAG_IS_USED   (KC_HARDENING < KC_HARDENING_FULL)
 #define KC_MAG_HAS_STATE (KC_HARDENING >= KC_HARDENING_CHECKED)
 
+/*
+ * A stride made an odd number of lines. A processor's cache picks a set by low bits of the address:
+ * of blocks a power of two apart, equal fields (a list's links, a lock) share a few sets and evict
+ * each other, though most of the cache is idle. An odd number of lines apart, they meet every set
+ * in turn. It costs up to two lines a block, and nothing in any call.
+ */
+#define KC_MAG_COLOURED(stride) \
+    ((((size_t)(stride) + KC_LINE_BYTES - 1) & ~(size_t)(KC_LINE_BYTES - 1)) | KC_LINE_BYTES)
+
 /* The state byte of an object. */
 enum kc_mag_state {
     KC_MAG_FREE = 0x5a, /* free: in a magazine, or in what the CPUs share */

@@ -49,7 +49,9 @@ typedef void *kc_pool_found;
 #define KC_POOL_ENTRY_BYTES ((uint32_t)sizeof(void *))
 #endif
 
-#define KC_POOL_UNLOCKED 0x1u /* flag: the caller serialises all calls; no lock, no magazines */
+/* Flags of a pool. */
+#define KC_POOL_UNLOCKED 0x1u /* the caller serialises all calls; no lock, no magazines */
+#define KC_POOL_COLOURED 0x2u /* blocks an odd number of lines apart: KC_MAG_COLOURED() */
 
 /* Bytes of bookkeeping: for each block, for each CPU with a magazine, and beside these. */
 #if KC_HARDENING == KC_HARDENING_OFF
@@ -85,17 +87,23 @@ typedef void *kc_pool_found;
 #define KC_POOL_STRIDE(block_bytes, align)                                \
     (((block_bytes) + KC_POOL_REDZONE_BYTES + KC_POOL_GRAIN(align) - 1) & \
      ~(KC_POOL_GRAIN(align) - 1))
-#define KC_POOL_MEMORY_BYTES(block_bytes, align, count, cpus)                                     \
-    ((size_t)(count) * (KC_POOL_STRIDE(block_bytes, align) +                                      \
-                        ((count) > KC_POOL_SHORT_MAX ? KC_POOL_META_LONG : KC_POOL_META_SHORT)) + \
+#define KC_POOL_STRIDE_COLOURED(block_bytes) \
+    KC_MAG_COLOURED(KC_POOL_STRIDE(block_bytes, KC_LINE_BYTES))
+#define KC_POOL_ROOM(stride, count, cpus)                                                      \
+    ((size_t)(count) *                                                                         \
+         ((stride) + ((count) > KC_POOL_SHORT_MAX ? KC_POOL_META_LONG : KC_POOL_META_SHORT)) + \
      (size_t)(cpus)*KC_POOL_CPU_BYTES + KC_POOL_REST_BYTES)
+#define KC_POOL_MEMORY_BYTES(block_bytes, align, count, cpus) \
+    KC_POOL_ROOM(KC_POOL_STRIDE(block_bytes, align), count, cpus)
+#define KC_POOL_MEMORY_BYTES_COLOURED(block_bytes, count, cpus) \
+    KC_POOL_ROOM(KC_POOL_STRIDE_COLOURED(block_bytes), count, cpus)
 
 struct kc_pool_config {
     const char *name; /* copied, cut to KC_POOL_NAME_CHARS - 1; NULL is "" */
-    void *memory;     /* aligned to `align`; need not be zero */
+    void *memory;     /* aligned as its blocks; need not be zero */
     size_t memory_bytes;
     size_t block_bytes;       /* what the caller will use of a block; 1 or more */
-    size_t align;             /* power of two, 8 or more; 0 is 8. A line's: KC_LINE_BYTES */
+    size_t align;             /* power of two, 8 or more; 0 is 8. Coloured: at most a line's */
     struct kc_misuse *misuse; /* NULL as in kc_misuse_raise() */
     uint32_t flags;           /* KC_POOL_x */
     uint32_t cpu_count;       /* CPUs 0 to cpu_count - 1 have magazines; others take the lock */
@@ -173,8 +181,9 @@ struct kc_pool_stats {
  *
  * Owner:   the pool has the memory until kc_pool_fini()
  * Errors:  KC_ERR_ARG    p, config or memory is NULL, block_bytes is 0, align is no power of two or
- *                        below KC_POOL_ALIGN_MIN, an unknown flag, or KC_POOL_UNLOCKED with CPUs
- *          KC_ERR_ALIGN  memory is not aligned to align
+ *                        below KC_POOL_ALIGN_MIN, an unknown flag, KC_POOL_UNLOCKED with CPUs, or
+ *                        KC_POOL_COLOURED with align above KC_LINE_BYTES
+ *          KC_ERR_ALIGN  memory is not aligned to align, or not to a line where KC_POOL_COLOURED
  *          KC_ERR_RANGE  memory_bytes wraps around the address space, block_bytes rounded up to
  *                        align exceeds a size_t, or cpu_count exceeds KC_CPUS_MAX
  *          KC_ERR_NOMEM  memory is too small for one block and its bookkeeping

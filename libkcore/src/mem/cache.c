@@ -118,17 +118,20 @@ void kc_cache_priv_set_name(char *to, const char *from)
 /* ---- life cycle ----------------------------------------------------------------------------- */
 
 /* Objects start on a frame, so what divides their distance is their alignment. */
-kc_status_t kc_cache_priv_stride(size_t object_bytes, size_t align, uint32_t *stride)
+kc_status_t kc_cache_priv_stride(size_t object_bytes, size_t align, uint32_t flags,
+                                 uint32_t *stride)
 {
+    bool coloured = (flags & KC_CACHE_COLOURED) != 0;
     size_t a = align == 0 ? KC_CACHE_ALIGN_MIN : align;
-    if (!kc_is_pow2(a) || a < KC_CACHE_ALIGN_MIN) {
+    if (!kc_is_pow2(a) || a < KC_CACHE_ALIGN_MIN || (coloured && a > KC_LINE_BYTES)) {
         return KC_ERR_ARG;
     }
     if (a > KC_CACHE_ALIGN_MAX || object_bytes == 0 || object_bytes > KC_CACHE_OBJECT_MAX) {
         return KC_ERR_RANGE;
     }
     size_t grain = KC_TAG_IS_USED && a < KC_TAG_GRANULE ? KC_TAG_GRANULE : a;
-    *stride = (uint32_t)((object_bytes + CACHE_REDZONE_MIN + grain - 1) & ~(grain - 1));
+    size_t bytes = (object_bytes + CACHE_REDZONE_MIN + grain - 1) & ~(grain - 1);
+    *stride = (uint32_t)(coloured ? KC_MAG_COLOURED(bytes) : bytes);
     return KC_OK;
 }
 
@@ -136,11 +139,13 @@ kc_status_t kc_cache_init(struct kc_cache *c, const struct kc_cache_config *conf
                           struct kc_frames *frames)
 {
     if (c == NULL || config == NULL || frames == NULL ||
-        (config->flags & ~KC_CACHE_KEEP_NONE) != 0 || !kc_frame_is_place(config->frame_flags)) {
+        (config->flags & ~(KC_CACHE_KEEP_NONE | KC_CACHE_COLOURED)) != 0 ||
+        !kc_frame_is_place(config->frame_flags)) {
         return KC_ERR_ARG;
     }
     uint32_t stride;
-    kc_status_t status = kc_cache_priv_stride(config->object_bytes, config->align, &stride);
+    kc_status_t status =
+        kc_cache_priv_stride(config->object_bytes, config->align, config->flags, &stride);
     if (status != KC_OK) {
         return status;
     }

@@ -233,7 +233,8 @@ void kc_cache_priv_raise(struct kc_cache *c, enum kc_misuse_kind kind, const cha
 void kc_cache_priv_set_name(char *to, const char *from);
 
 /* Bytes from object to object; errors as kc_cache_init(). */
-kc_status_t kc_cache_priv_stride(size_t object_bytes, size_t align, uint32_t *stride);
+kc_status_t kc_cache_priv_stride(size_t object_bytes, size_t align, uint32_t flags,
+                                 uint32_t *stride);
 
 /* Shapes and empty bins for the configured stride; false if no slab of the order holds an object.
  */

@@ -196,7 +196,7 @@ kc_status_t kc_cache_set_get(struct kc_cache_set *s, size_t object_bytes, size_t
 {
     uint32_t stride;
     uint32_t a = align == 0 ? KC_CACHE_ALIGN_MIN : (uint32_t)align;
-    kc_status_t status = kc_cache_priv_stride(object_bytes, align, &stride);
+    kc_status_t status = kc_cache_priv_stride(object_bytes, align, 0, &stride);
     if (status != KC_OK) {
         return status;
     }

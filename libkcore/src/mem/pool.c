@@ -139,14 +139,23 @@ static void set_magazines(struct kc_pool *p, uint32_t magazines)
         p->run_blocks < POOL_MOVE ? POOL_MOVE : p->run_blocks - p->run_blocks % POOL_MOVE;
 }
 
-static kc_status_t judge_config(const struct kc_pool_config *c, size_t align)
+static bool is_coloured(const struct kc_pool_config *c)
+{
+    return (c->flags & KC_POOL_COLOURED) != 0;
+}
+
+static kc_status_t judge_config(const struct kc_pool_config *c, size_t *align)
 {
     bool unlocked = (c->flags & KC_POOL_UNLOCKED) != 0;
-    if (c->memory == NULL || c->block_bytes == 0 || (c->flags & ~KC_POOL_UNLOCKED) != 0 ||
-        (unlocked && c->cpu_count != 0) || !kc_is_pow2(align) || align < KC_POOL_ALIGN_MIN) {
+    size_t a = c->align == 0 ? KC_POOL_ALIGN_MIN : c->align;
+    if (c->memory == NULL || c->block_bytes == 0 ||
+        (c->flags & ~(KC_POOL_UNLOCKED | KC_POOL_COLOURED)) != 0 ||
+        (unlocked && c->cpu_count != 0) || !kc_is_pow2(a) || a < KC_POOL_ALIGN_MIN ||
+        (is_coloured(c) && a > KC_LINE_BYTES)) {
         return KC_ERR_ARG;
     }
-    if (!kc_is_aligned((uintptr_t)c->memory, align)) {
+    *align = is_coloured(c) ? KC_LINE_BYTES : a;
+    if (!kc_is_aligned((uintptr_t)c->memory, *align)) {
         return KC_ERR_ALIGN;
     }
     if (c->cpu_count > KC_CPUS_MAX ||
@@ -161,8 +170,8 @@ kc_status_t kc_pool_init(struct kc_pool *p, const struct kc_pool_config *config)
     if (p == NULL || config == NULL) {
         return KC_ERR_ARG;
     }
-    size_t align = config->align == 0 ? KC_POOL_ALIGN_MIN : config->align;
-    kc_status_t status = judge_config(config, align);
+    size_t align;
+    kc_status_t status = judge_config(config, &align);
     size_t padded;
     if (status != KC_OK) {
         return status;
@@ -172,6 +181,7 @@ kc_status_t kc_pool_init(struct kc_pool *p, const struct kc_pool_config *config)
         return KC_ERR_RANGE;
     }
     size_t stride = padded & ~(grain - 1);
+    stride = is_coloured(config) ? KC_MAG_COLOURED(stride) : stride;
     uint32_t magazines = POOL_HAS_MAGS ? config->cpu_count : 0;
     size_t own_bytes = magazines == 0 ? 0
                                       : (size_t)magazines * KC_POOL_CPU_BYTES + KC_LINE_BYTES - 1 +
