@@ -177,7 +177,7 @@ Test(cache, coloured_objects_meet_different_sets)
             met |= (uint64_t)1 << line % 64;
             cr_assert_eq(kc_cache_free(&cache, p[k]), KC_OK);
         }
-        cr_expect_eq(__builtin_popcountll(met), n);
+        cr_expect_eq((uint32_t)__builtin_popcountll(met), n);
         cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
         cr_assert_eq(kc_cache_fini(&cache), KC_OK);
     }
