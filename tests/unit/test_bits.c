@@ -193,3 +193,22 @@ Test(bits, random_sums_and_products_agree_with_long_arithmetic)
         cr_assert_eq(r, product_fits ? a * b : 0);
     }
 }
+
+/* Neither the values nor the distances between them repeat, whatever counter is mixed. */
+Test(bits, mixing_leaves_no_series)
+{
+    uint64_t n = kc_test_seed();
+    for (uint32_t step = 1; step <= 1u << 20; step <<= 5) {
+        uint32_t steady = 0;
+        uint32_t before = (uint32_t)(kc_mix_u64(n) >> 32) % 7;
+        uint32_t distance = 7;
+        for (uint32_t i = 1; i <= 1000; i++) {
+            cr_assert_neq(kc_mix_u64(n + i * step), kc_mix_u64(n));
+            uint32_t at = (uint32_t)(kc_mix_u64(n + i * step) >> 32) % 7;
+            steady += (at + 7 - before) % 7 == distance;
+            distance = (at + 7 - before) % 7;
+            before = at;
+        }
+        cr_expect_lt(steady, 250, "step %u: %u", step, steady); /* one in 7, if by chance */
+    }
+}

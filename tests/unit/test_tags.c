@@ -106,6 +106,26 @@ Test(tags, retagging_ends_the_old_pointer)
     cr_expect_eq(kc_plat_tag_set(new, BYTES, 0), (void *)memory);
 }
 
+#if KC_TAG_IS_USED
+/* From one to the next all distances are met alike, also where the clock goes evenly, as here. */
+Test(tags, none_is_foretold_from_those_before)
+{
+    uint32_t met[14] = {0};
+    uint32_t before = 1;
+    uint32_t given;
+    kc_tag_seed(&given);
+    for (uint32_t i = 0; kc_plat_tag_granule() != 0 && i < 200; i++) {
+        uint32_t now = kc_tag_of(kc_tag_give_block(memory, BYTES, 0, 0, &given));
+        met[(now + 14 - before) % 14]++;
+        before = now;
+    }
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(met); i++) {
+        cr_expect_lt(met[i], 50, "distance %u: %u", i, met[i]); /* 14, if by chance */
+    }
+    (void)kc_plat_tag_set(memory, BYTES, 0);
+}
+#endif
+
 /* ---- allocators, at hardening tagged ----------------------------------------------------------
  */
 

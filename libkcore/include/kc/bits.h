@@ -126,6 +126,18 @@ KC_INLINE uint64_t kc_field_set(uint64_t v, uint32_t hi, uint32_t lo, uint64_t f
     return (v & ~KC_MASK(hi, lo)) | ((f << lo) & KC_MASK(hi, lo));
 }
 
+/**
+ * Bits of n spread over all 64, for hashes and for series that nobody continues by eye. No two n
+ * have the same; the upper half is the better one (multiplicative hashing, Knuth, 6.4; the constants
+ * are those of SplitMix, Steele et al. 2014).
+ */
+KC_INLINE uint64_t kc_mix_u64(uint64_t n)
+{
+    n *= UINT64_C(0x9e3779b97f4a7c15);
+    n ^= n >> 29;
+    return n * UINT64_C(0xbf58476d1ce4e5b9);
+}
+
 /*
  * The one place where "base plus size" is judged. A range is base and size; the last byte of the
  * 64-bit space may belong to it, so there is no end address. Size 0 is the empty range: it is valid

@@ -68,6 +68,9 @@ KC_INLINE void kc_tag_extend(const void *block, void *behind, size_t bytes)
 /** The tag that p itself carries, 0 to 15. */
 uint32_t kc_tag_of(const void *p);
 
+/** An allocator's count of tags begins, where kc_plat_entropy() says if the machine can. */
+void kc_tag_seed(uint32_t *given);
+
 /*
  * For allocators whose objects lie `stride` bytes apart, of which `bytes` are the owner's. Where
  * these are not multiples of a granule, or leave none for a redzone, objects stay without tags.
@@ -88,7 +91,7 @@ uint32_t kc_tag_take(void *object, size_t bytes, size_t stride, bool was_live);
  *
  * last     from kc_tag_take()
  * number   of the object, one apart from its neighbours' in memory
- * given    a count that the allocator keeps for this; atomic
+ * given    a count that the allocator keeps for this, from kc_tag_seed(); atomic
  *
  * Returns the pointer that the owner gets.
  */

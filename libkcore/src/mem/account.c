@@ -62,12 +62,10 @@ static void *block_of(uint64_t entry)
     return kc_tag_load(kc_plat_ram(kc_pa((entry >> OWNER_BITS) * KC_HEAP_ALIGN_MIN)));
 }
 
-/* The block's lines, by two halves of a product with an odd constant (Knuth, 6.4). */
+/* The block's lines, by the two halves of its key, mixed. */
 static uint64_t *line_of(const struct kc_account *a, uint64_t key, uint32_t which)
 {
-    uint64_t mixed = (key >> OWNER_BITS) * UINT64_C(0x9e3779b97f4a7c15);
-    mixed ^= mixed >> 29;
-    mixed *= UINT64_C(0xbf58476d1ce4e5b9);
+    uint64_t mixed = kc_mix_u64(key >> OWNER_BITS);
     uint32_t line = (uint32_t)(which == 0 ? mixed >> 32 : mixed) & a->line_mask;
     return &a->slot[(size_t)line * KC_ACCOUNT_LINE];
 }

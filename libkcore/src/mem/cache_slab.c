@@ -248,6 +248,9 @@ bool kc_cache_priv_slab_init(struct kc_cache *c, uint32_t slab_order)
         c->random = kc_plat_ticks() ^ (uintptr_t)c;
     }
 #endif
+#if KC_TAG_IS_USED
+    kc_tag_seed(&c->tags);
+#endif
     c->inverse = (uint32_t)kc_mag_inverse(c->stride >> c->shift);
     for (uint32_t o = 0; o < KC_CACHE_ORDERS; o++) {
         c->shape[o] = shape_of(c, o);

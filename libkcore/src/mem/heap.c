@@ -157,6 +157,9 @@ kc_status_t kc_heap_init(struct kc_heap *h, const struct kc_heap_config *config,
     h->misuse = misuse;
     h->frame_flags = frame_flags;
     h->set = set;
+#if KC_TAG_IS_USED
+    kc_tag_seed(&h->large_tags);
+#endif
     kc_lock_init(&h->lock, "heap", KC_RANK_HEAP);
     set_name(h->name, config->name);
     return set != NULL ? KC_OK : own_set(h, cpu_count, spares);

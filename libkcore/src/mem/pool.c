@@ -217,6 +217,9 @@ kc_status_t kc_pool_init(struct kc_pool *p, const struct kc_pool_config *config)
         p->random ^= kc_plat_ticks();
     }
 #endif
+#if KC_TAG_IS_USED
+    kc_tag_seed(&p->tags);
+#endif
     return KC_OK;
 }
 

@@ -40,11 +40,20 @@ uint32_t kc_tag_of(const void *p)
     return tag;
 }
 
-/* Something that nobody foretells. */
+void kc_tag_seed(uint32_t *given)
+{
+    uint64_t seed;
+    *given = (uint32_t)(kc_plat_entropy(&seed) ? seed : (uintptr_t)given >> 6);
+}
+
+/*
+ * Something that nobody foretells. The count alone, multiplied, would not do: while the clock
+ * stands, or goes evenly, tags were an equal distance apart.
+ */
 static uint32_t next(uint32_t *given)
 {
     uint64_t n = __atomic_fetch_add(given, 1, __ATOMIC_RELAXED) ^ kc_plat_ticks() << 32;
-    return (uint32_t)((n * 6364136223846793005u + 1442695040888963407u) >> 33);
+    return (uint32_t)(kc_mix_u64(n) >> 32);
 }
 
 /* The pointer with that tag, which the memory gets; where it takes none, the plain one. */
