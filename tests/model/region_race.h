@@ -10,7 +10,8 @@
  *  I1  a lookup from the beginning of a pair finds a region of it, in every version;
  *  I2  what is said of it is what was put there, all of one generation;
  *  I3  no reader sees the generation of a pair go back;
- *  I4  neighbours are those of one version: they do not meet, and are of this pair or the next.
+ *  I4  neighbours are those of one version: they do not meet, and are of this pair or the next;
+ *  I5  no version has a gap as large as a pair.
  */
 #ifndef REGION_RACE_H
 #define REGION_RACE_H
@@ -135,6 +136,15 @@ static inline void rr_look(struct region_race *race, uint32_t pair, uint32_t *se
     }
 }
 
+static inline void rr_find_gap(struct region_race *race)
+{
+    kc_ia_range_t all = kc_ia_range(kc_ia(0), RR_PAIRS * 2 * RR_PLACE);
+    kc_ia_t at;
+    rr_must(race, 5,
+            kc_region_find_gap(&race->map, all, 2 * RR_PLACE, 2 * RR_PLACE, 0, &at) ==
+                KC_ERR_NOMEM); /* I5 */
+}
+
 /* Until the writers are done. */
 static inline void rr_read(struct region_race *race, uint32_t cpu)
 {
@@ -144,7 +154,9 @@ static inline void rr_read(struct region_race *race, uint32_t cpu)
     while (__atomic_load_n(&race->writing, __ATOMIC_ACQUIRE) != 0) {
         uint32_t pair = (uint32_t)(kc_random(&state) >> 32) % RR_PAIRS;
         rr_look(race, pair, &seen[pair]);
-        looked++;
+        if (looked++ % 16 == 0) {
+            rr_find_gap(race);
+        }
         kc_plat_relax();
     }
     __atomic_fetch_add(&race->looked, looked, __ATOMIC_RELAXED);

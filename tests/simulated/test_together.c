@@ -21,6 +21,7 @@
 #define RAM_BYTES KC_MIB(4)
 #define ROUNDS    400u
 #define HELD      4u
+#define BILLED    12u /* more than the table of the account has room for */
 #define BLOCKS    300u
 #define BURST     (KC_POOL_CPU_BLOCKS + 8u) /* more than a magazine holds: to the stock and back */
 #define BLOCK     48u
@@ -39,7 +40,7 @@ static struct {
     unsigned char memory[KC_POOL_MEMORY_BYTES(BLOCK, 8, BLOCKS, KC_CPUS_MAX)];
     void *slot[8];
     struct kc_account_owner bill[2];
-    uint64_t table[4 * KC_ACCOUNT_SLOTS_MIN];
+    uint64_t table[KC_ACCOUNT_SLOTS_MIN];
     struct kc_track_owner owners[4];
     struct kc_track_item items[64];
     kc_track_owner_t owner;
@@ -325,10 +326,10 @@ static void ask_account(uint64_t *seed, const void *mine)
 static void use_account(uint32_t cpu, void *arg)
 {
     uint64_t seed = all.seed + 977 * (uint64_t)cpu;
-    void *held[HELD] = {NULL};
+    void *held[BILLED] = {NULL};
     (void)arg;
     for (uint32_t i = 0; i < ROUNDS; i++) {
-        void **mine = &held[below(&seed, HELD)];
+        void **mine = &held[below(&seed, BILLED)];
         size_t size = 1 + (size_t)below(&seed, 600);
         switch (below(&seed, 6)) {
         case 0:
@@ -350,7 +351,7 @@ static void use_account(uint32_t cpu, void *arg)
             break;
         }
     }
-    for (uint32_t i = 0; i < HELD; i++) {
+    for (uint32_t i = 0; i < BILLED; i++) {
         expect(kc_account_free(&all.account, held[i]) == KC_OK);
     }
 }

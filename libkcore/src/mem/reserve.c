@@ -156,12 +156,9 @@ static bool is_held_back(const struct kc_reserve *r, const void *ptr)
 
 kc_status_t kc_reserve_free(struct kc_reserve *r, void *ptr)
 {
-    if (ptr == NULL) {
-        return KC_OK;
-    }
     size_t have = kc_heap_usable(r->heap, ptr);
     if (have == 0) {
-        return kc_heap_free(r->heap, ptr); /* which says what it is */
+        return kc_heap_free(r->heap, ptr); /* which says what it is: NULL, or misuse */
     }
     if (have != kc_heap_granted(r->size)) {
         raise(r, KC_MISUSE_WRONG_SIZE, __func__, ptr, kc_heap_granted(r->size), have);
