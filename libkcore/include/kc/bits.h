@@ -128,8 +128,8 @@ KC_INLINE uint64_t kc_field_set(uint64_t v, uint32_t hi, uint32_t lo, uint64_t f
 
 /**
  * Bits of n spread over all 64, for hashes and for series that nobody continues by eye. No two n
- * have the same; the upper half is the better one (multiplicative hashing, Knuth, 6.4; the constants
- * are those of SplitMix, Steele et al. 2014).
+ * have the same; the upper half is the better one (multiplicative hashing, Knuth, 6.4; constants of
+ * SplitMix, Steele et al. 2014).
  */
 KC_INLINE uint64_t kc_mix_u64(uint64_t n)
 {

@@ -11,11 +11,12 @@
  * An empty slab of c is kept: puts c into the ring, if it is not there, and sends back the slab of
  * whoever was there longest. No lock is held. If c is found in the ring, nothing is to be done even
  * when somebody takes it out just now: he says so before he locks c, hence he has not locked it
- * before we did (or we would have seen what he said), and will see the slab.
+ * before we did (or we would have seen what he said), and will see the slab. The order is the
+ * lock's: in_ring itself needs none.
  */
 KC_COLD void kc_cache_priv_set_spare(struct kc_cache_set *s, struct kc_cache *c)
 {
-    if (__atomic_exchange_n(&c->in_ring, 1, __ATOMIC_ACQ_REL) != 0) {
+    if (__atomic_exchange_n(&c->in_ring, 1, __ATOMIC_RELAXED) != 0) {
         return;
     }
     uint32_t at = __atomic_fetch_add(&s->spare_next, 1, __ATOMIC_RELAXED) & (s->spares - 1);
@@ -23,7 +24,7 @@ KC_COLD void kc_cache_priv_set_spare(struct kc_cache_set *s, struct kc_cache *c)
     uint32_t number = (uint32_t)(offset / sizeof(*c)) + 1;
     uint32_t last = __atomic_exchange_n(&s->spare[at], number, __ATOMIC_ACQ_REL);
     if (last != 0) {
-        __atomic_store_n(&s->cache[last - 1].in_ring, 0, __ATOMIC_RELEASE);
+        __atomic_store_n(&s->cache[last - 1].in_ring, 0, __ATOMIC_RELAXED);
         struct kc_cache *other = &s->cache[last - 1];
         uint64_t irq = kc_lock_acquire_irqsave(&other->lock);
         (void)kc_cache_priv_slab_drop_empty(other);

@@ -392,7 +392,7 @@ bool kc_cache_priv_slab_emptier(struct kc_cache *c, const struct slab_view *v, u
         drop(c, v);
         return false;
     }
-    return c->set != NULL && __atomic_load_n(&c->in_ring, __ATOMIC_ACQUIRE) == 0;
+    return c->set != NULL && __atomic_load_n(&c->in_ring, __ATOMIC_RELAXED) == 0;
 }
 
 void *kc_cache_priv_slab_next_out(const struct kc_cache *c, struct kc_cache_cursor *cursor)
