@@ -374,3 +374,37 @@ Test(frame_cpu, check_sees_each_broken_invariant)
     EXPECT_BROKEN(12, frames.stock, c->entry[0].index);
     EXPECT_BROKEN(12, frames.zeroing, 1u);
 }
+
+/* Records and counts agree on a list that is longer than there is room for. */
+Test(frame_cpu, check_reads_no_list_behind_its_end)
+{
+    if (!KC_MAG_IS_USED) {
+        return;
+    }
+    kc_pa_t pa[KC_FRAME_CPU_FRAMES + 1];
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(pa); i++) {
+        pa[i] = get(0);
+    }
+    struct kc_frame_cpu *c = &lists[0];
+    uint32_t kept = kc_mag_count(&c->mag);
+    uint32_t more = (uint32_t)KC_ARRAY_COUNT(pa) - kept;
+    uint32_t word = record(pa[0])->word;
+    for (uint32_t i = 0; i < more; i++) {
+        record(pa[i])->word = FRAME_KEPT_BY(0);
+    }
+    c->owner[OWNER] -= more;
+    c->mag.count = kept + more;
+    struct kc_frame_fault where = {0, 0, 0, 0};
+    cr_expect_eq(kc_frames_check(&frames, &where), KC_ERR_CORRUPT);
+    cr_expect_eq(where.invariant, 11);
+    cr_expect_eq(where.found, KC_ARRAY_COUNT(pa));
+    for (uint32_t i = 0; i < more; i++) {
+        record(pa[i])->word = word;
+    }
+    c->owner[OWNER] += more;
+    c->mag.count = kept;
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(pa); i++) {
+        cr_assert_eq(kc_frame_free(&frames, pa[i], 0), KC_OK);
+    }
+    cr_expect_eq(kc_frames_check(&frames, &where), KC_OK);
+}
