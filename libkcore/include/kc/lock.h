@@ -97,10 +97,10 @@ KC_INLINE bool kc_lock_take_free(struct kc_lock *l)
     /*
      * If `next` still equals the `serving` that was read, then by L1 nobody drew that ticket, so
      * `serving` has not moved either: the lock is free and the ticket is ours. The acquire of
-     * `serving` pairs with the last holder's release.
+     * `serving` pairs with the last holder's release; drawing needs no order.
      */
     uint32_t ticket = __atomic_load_n(&l->serving, __ATOMIC_ACQUIRE);
-    return __atomic_compare_exchange_n(&l->next, &ticket, ticket + 1, false, __ATOMIC_ACQUIRE,
+    return __atomic_compare_exchange_n(&l->next, &ticket, ticket + 1, false, __ATOMIC_RELAXED,
                                        __ATOMIC_RELAXED);
 }
 
