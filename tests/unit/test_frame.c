@@ -640,6 +640,37 @@ Test(frame, check_sees_each_broken_invariant)
     cr_assert_eq(kc_frame_free(&frames, pa, 2), KC_OK);
 }
 
+/* Two lists of as many blocks have each other's: links, counts and masks agree. */
+Test(frame, check_sees_blocks_in_the_list_of_another_order)
+{
+    struct kc_frame_zone *z = frames.zone[frame_spans(frames.map)[0].zone];
+    uint32_t a = 0, b = 0;
+    kc_pa_t pa[64];
+    uint32_t count = 0;
+    while (a == b) {
+        cr_assert_lt(count, KC_ARRAY_COUNT(pa));
+        pa[count++] = get(0);
+        for (uint32_t o = 0; o < KC_FRAME_ORDERS * KC_FRAME_ORDERS && a == b; o++) {
+            bool alike = z->blocks[o / KC_FRAME_ORDERS] == z->blocks[o % KC_FRAME_ORDERS];
+            if (alike && z->blocks[o / KC_FRAME_ORDERS] != 0) {
+                a = o / KC_FRAME_ORDERS;
+                b = o % KC_FRAME_ORDERS;
+            }
+        }
+    }
+    uint32_t head = z->head[a];
+    struct kc_frame_fault where = {0, 0, 0, 0};
+    z->head[a] = z->head[b];
+    z->head[b] = head;
+    cr_expect_eq(kc_frames_check(&frames, &where), KC_ERR_CORRUPT);
+    cr_expect_eq(where.invariant, 4);
+    z->head[b] = z->head[a];
+    z->head[a] = head;
+    while (count > 0) {
+        cr_assert_eq(kc_frame_free(&frames, pa[--count], 0), KC_OK);
+    }
+}
+
 /* ---- the model ------------------------------------------------------------------------------ */
 
 static struct frame_model model;
