@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the library publishes to other CPUs by a release store alone, while they look for it: caches
- * of a set and of a heap, magazines, frames that were never touched. The values would be right with
- * weaker orders too, for the machine performs memory in sequence; row R1 is the judge, and
- * tests/weaken sees that each of these orders is needed here.
+ * of a set and of a heap, magazines, frames that were never touched, references to frames. The
+ * values would be right with weaker orders too, for the machine performs memory in sequence; row R1
+ * is the judge, and tests/weaken sees that each of these orders is needed here.
  */
 #include <kc/cache.h>
 #include <kc/early.h>
@@ -18,6 +18,7 @@
 #define CACHES    40u
 #define ROUNDS    150u
 #define CLAIM     5u
+#define SHARED    100u
 
 static struct {
     struct kc_boot_info info;
@@ -27,10 +28,17 @@ static struct {
     struct kc_cache_set set;
     struct kc_cache place[CACHES];
     struct kc_heap heap;
+    struct kc_frame_cpu lists[KC_CPUS_MAX];
+    kc_pa_t shared[SHARED];
     uint64_t seed;
     uint32_t found;
     uint32_t wrong;
 } all;
+
+static void must(bool good)
+{
+    __atomic_fetch_add(&all.wrong, !good, __ATOMIC_RELAXED);
+}
 
 static void start_frames(void)
 {
@@ -196,5 +204,44 @@ Test(published, frames_to_who_looks_for_their_block)
     cr_expect_gt(all.found, 0);
     cr_expect_eq(all.wrong, 0);
     give_back_all();
+    finish_frames();
+}
+
+/*
+ * Each CPU has a reference to each frame, writes there, and gives the reference up. Who gives up
+ * the last one has the frame in its list, takes it again and writes over what the others wrote.
+ */
+static void give_up(uint32_t cpu, void *arg)
+{
+    (void)arg;
+    for (uint32_t i = 0; i < SHARED; i++) {
+        uint64_t *there = (uint64_t *)kc_plat_ram(all.shared[i]);
+        bool freed = false;
+        there[cpu] = cpu;
+        must(kc_frame_put(&all.frames, all.shared[i], &freed) == KC_OK);
+        kc_pa_t *again = &all.shared[i];
+        if (freed && kc_frame_alloc(&all.frames, 0, 0, KC_FRAME_OWNER_TEST, again) == KC_OK) {
+            __builtin_memset(kc_plat_ram(*again), 0, KC_CPUS_MAX * sizeof(uint64_t));
+            __atomic_fetch_add(&all.found, 1, __ATOMIC_RELAXED);
+        }
+    }
+}
+
+Test(published, references_to_who_gives_up_the_last)
+{
+    start_frames();
+    cr_assert_eq(kc_frames_set_cpus(&all.frames, all.lists, kc_test_cpus()), KC_OK);
+    for (uint32_t i = 0; i < SHARED; i++) {
+        cr_assert_eq(kc_frame_alloc(&all.frames, 0, 0, KC_FRAME_OWNER_TEST, &all.shared[i]), KC_OK);
+        for (uint32_t cpu = 1; cpu < kc_test_cpus(); cpu++) {
+            cr_assert_eq(kc_frame_get(&all.frames, all.shared[i]), KC_OK);
+        }
+    }
+    kc_test_on_cpus(give_up, NULL);
+    cr_expect_eq(all.found, SHARED);
+    cr_expect_eq(all.wrong, 0);
+    for (uint32_t i = 0; i < SHARED; i++) {
+        cr_expect_eq(kc_frame_free(&all.frames, all.shared[i], 0), KC_OK);
+    }
     finish_frames();
 }

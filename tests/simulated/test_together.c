@@ -182,7 +182,9 @@ static void ask_heap(uint64_t *seed, const void *mine)
 {
     struct kc_heap_stats s;
     struct kc_frame_stats f;
-    switch (below(seed, 6)) {
+    struct kc_frame_zone_stats z;
+    uint32_t zone = 0;
+    switch (below(seed, 8)) {
     case 0:
         kc_heap_stats(&all.heap, &s);
         break;
@@ -199,6 +201,12 @@ static void ask_heap(uint64_t *seed, const void *mine)
         kc_frame_stats(&all.frames, &f);
         (void)kc_frame_owner_frames(&all.frames, KC_FRAME_OWNER_HEAP);
         (void)kc_frames_balance(&all.frames);
+        break;
+    case 5:
+        expect(kc_frame_next_zone(&all.frames, &zone, &z));
+        break;
+    case 6:
+        expect(kc_heap_alloc(&all.heap, 0, 0) == NULL);
         break;
     default:
         expect(mine == NULL || kc_heap_usable(&all.heap, mine) != 0);
