@@ -385,6 +385,12 @@ Test(grace, check_finds_what_is_broken)
     cr_expect_eq(kc_grace_check(&g, &which), KC_ERR_CORRUPT);
     cr_expect_eq(which, 4);
     g.cpu[0].free_count--;
+    if (g.cpu_count > 1) { /* an empty queue that begins behind its end */
+        g.cpu[1].first += g.capacity;
+        cr_expect_eq(kc_grace_check(&g, &which), KC_ERR_CORRUPT);
+        cr_expect_eq(which, 2);
+        g.cpu[1].first -= g.capacity;
+    }
     finish();
 }
 

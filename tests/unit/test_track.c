@@ -387,11 +387,13 @@ Test(track, leaks_are_listed_with_their_site)
     cr_expect_eq(kc_track_fini(&track), KC_OK);
 }
 
+static struct kc_track_fault fault;
+
 static void expect_broken(uint32_t invariant)
 {
-    struct kc_track_fault f = {0};
-    cr_expect_eq(kc_track_check(&track, &f), KC_ERR_CORRUPT);
-    cr_expect_eq(f.invariant, invariant);
+    __builtin_memset(&fault, 0, sizeof(fault));
+    cr_expect_eq(kc_track_check(&track, &fault), KC_ERR_CORRUPT);
+    cr_expect_eq(fault.invariant, invariant);
 }
 
 Test(track, check_finds_each_broken_invariant)
@@ -424,6 +426,15 @@ Test(track, check_finds_each_broken_invariant)
     track.items--;
     ia->users = TRACK_NONE;
     expect_broken(4);
+    /* Before the need of b, that of an item that is free. */
+    ia->users = track_need_id(c.index_, 0);
+    items[c.index_].need[0] =
+        (struct kc_track_need){a.index_, track_need_id(b.index_, 0), TRACK_NONE};
+    ib->need[0].prev = track_need_id(c.index_, 0);
+    expect_broken(4);
+    cr_expect_eq(fault.index, a.index_);
+    ib->need[0].prev = TRACK_NONE;
+    items[c.index_].need[0].target = TRACK_NONE;
     ia->users = track_need_id(b.index_, 0);
     ia->state = TRACK_ITEM_CLEANING;
     expect_broken(5);
