@@ -138,13 +138,13 @@ bool access_deliver(struct cpu *c, const struct machine_fault *f)
     }
     bool masked = c->irq_masked;
     c->fault_depth++;
-    c->irq_masked = true;
+    cpu_mask(c, true);
     tell_sync(c);
     cpu_sync(c);
     bool retry = sim.config.hooks.fault(sim.config.hooks.arg, f);
     tell_sync(c);
     cpu_sync(c);
-    c->irq_masked = masked;
+    cpu_mask(c, masked);
     c->fault_depth--;
     return retry;
 }

@@ -3,9 +3,9 @@
  * cpu.c: emulated CPUs and the baton that they pass.
  *
  * Nouns. Each CPU that is on is a host thread. Exactly one holds the *baton* (sim.cur) and runs;
- * the others wait for their turn. A *step* is a seam call, or an access when exact. The *budget*
- * counts the steps until the machine chooses again who runs. *Waits* (relax, WFE) always choose
- * again.
+ * the others wait for their turn. A *step* is a seam call, or an access when exact. The machine
+ * *chooses* again who runs at sim.choose_at; *waits* (relax, WFE) always choose again. The *budget*
+ * counts down to the next time at which it has to look: a choice, or an interrupt.
  *
  *     off --start--> ready --chosen--> running --budget over, wait--> ready
  *                                        |----returns, cpu_off-----> done
@@ -18,6 +18,15 @@
  *       through the jump buffer at its root.
  *   I5  deadlock is told when `stuck_limit` waits follow each other with no step between that could
  *       have changed anything and no timer that could.
+ *   I6  exact: an interrupt *may come* while the CPU that runs does not mask it and it is pending,
+ *       or its timer armed. Then the budget is used up at timer_at, or at once, so that an access
+ *       looks in time and costs no more for it. Whatever changes one of these calls cpu_attend().
+ *   I7  an interrupt masks interrupts until it has been served, as an exception does (DDI 0487,
+ *       D1.3); what becomes pending meanwhile comes after it.
+ *
+ * Interrupts are taken at steps, before their effect: native, at seam calls; exact, before accesses
+ * as well (exact.c, I3). An atomic operation is one access, and so is all that one call of a memory
+ * function reads, or writes.
  *
  * Virtual time: SEAM_TICKS a seam call, 1 an exact access; when everybody waits and a timer is
  * armed, time jumps to it.
@@ -70,6 +79,27 @@ uint64_t sim_ticks(void)
     return cpu_ticks();
 }
 
+void cpu_attend(void)
+{
+    const struct cpu *c = sim.cur;
+    settle_time();
+    uint64_t until = sim.choose_at;
+    uint64_t due = UINT64_MAX; /* I6 */
+    if (sim_exact && sim.running && !c->irq_masked) {
+        due = c->ipi != 0 ? sim.ticks : c->timer_at;
+    }
+    if (due < until) {
+        until = due;
+    }
+    sim.budget = sim.budget_start = (int64_t)(until - sim.ticks);
+}
+
+static bool choice_is_due(void)
+{
+    return cpu_ticks() >= sim.choose_at;
+}
+
+/* Draw how long it is until the next choice. */
 static void new_budget(void)
 {
     settle_time();
@@ -81,7 +111,8 @@ static void new_budget(void)
         uint64_t top = (uint64_t)1 << (draw % (sim_exact ? 13 : 8));
         budget = 1 + (draw >> 16) % top;
     }
-    sim.budget = sim.budget_start = (int64_t)(budget * (sim_exact ? 1 : SEAM_TICKS));
+    sim.choose_at = sim.ticks + budget * (sim_exact ? 1 : SEAM_TICKS);
+    cpu_attend();
 }
 
 /* ---- the baton ------------------------------------------------------------------------------ */
@@ -100,6 +131,7 @@ static void adopt(struct cpu *c)
         sim.result.switches++;
         uint64_t h = sim.result.schedule ^ (sim.steps << 4 | c->id);
         sim.result.schedule = (h ^ (h >> 31)) * UINT64_C(0x9fb21c651e98df25);
+        cpu_attend();
     }
     host_regime(c);
 }
@@ -149,6 +181,9 @@ void cpu_yield(void)
 /* The baton may stay: all who are ready have the same chance. */
 void cpu_budget_over(void)
 {
+    if (!choice_is_due()) {
+        return; /* I6 */
+    }
     new_budget();
     if (self == NULL) {
         return;
@@ -161,6 +196,12 @@ void cpu_budget_over(void)
 
 /* ---- interrupts ----------------------------------------------------------------------------- */
 
+void cpu_mask(struct cpu *c, bool masked)
+{
+    c->irq_masked = masked;
+    cpu_attend();
+}
+
 bool cpu_interrupt(struct cpu *c)
 {
     bool ipi = c->ipi != 0;
@@ -168,7 +209,7 @@ bool cpu_interrupt(struct cpu *c)
     if (c->irq_masked || (!ipi && !timer)) {
         return false;
     }
-    c->irq_masked = true;
+    cpu_mask(c, true); /* I7 */
     tell_sync(c);
     cpu_sync(c);
     if (ipi) {
@@ -186,8 +227,16 @@ bool cpu_interrupt(struct cpu *c)
     }
     tell_sync(c);
     cpu_sync(c);
-    c->irq_masked = false;
+    cpu_mask(c, false);
     return true;
+}
+
+void cpu_before_access(void)
+{
+    cpu_budget_over();
+    if (self != NULL) {
+        (void)cpu_interrupt(self);
+    }
 }
 
 /* Everybody waits: jump to the next timer, if one is armed. */
@@ -204,7 +253,9 @@ static bool skip_to_timer(void)
     }
     settle_time();
     if (next > sim.ticks) {
+        sim.choose_at += next - sim.ticks; /* the choice is as many steps away as before */
         sim.ticks = next;
+        cpu_attend();
     }
     return true;
 }
@@ -217,9 +268,7 @@ void cpu_step(bool progress)
     sim.steps++;
     sim.budget -= SEAM_TICKS;
     if (self == NULL) {
-        if (sim.budget <= 0) {
-            new_budget();
-        }
+        cpu_budget_over();
         return;
     }
     leave_if_stopping();
@@ -231,7 +280,7 @@ void cpu_step(bool progress)
     } else if (sim.idle % 1024 == 0) {
         skip_to_timer();
     }
-    if (sim.budget <= 0) {
+    if (choice_is_due()) {
         cpu_budget_over();
         if (sim.config.policy == MACHINE_RANDOM) {
             tlb_evict_some(self);
@@ -482,7 +531,7 @@ void machine_run(const machine_cpu_fn *fn, void *const *arg, uint32_t count,
     }
     sim.cur = &sim.cpu[0];
     sim.stopping = false;
-    settle_time();
+    cpu_attend(); /* outside a run there are no interrupts */
     race_end();
     tell_same();
     sim.result.steps = sim.steps;

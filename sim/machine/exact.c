@@ -10,7 +10,9 @@
  *   I1  a call for an address outside the windows costs a subtraction and a compare.
  *   I2  an access whose page is in the CPU's touch[] has been judged good under this generation;
  *       any other, and any whose tag does not fit (tags.c), goes through access_pointer().
- *   I3  the baton moves only before an access, never between its judgement and the access itself.
+ *   I3  the baton moves, and interrupts are taken, only before an access, never between its
+ *       judgement and the access itself: not before the second access of a call (`second`), nor
+ *       within an atomic operation. A fault masks interrupts until its access is retried.
  *   I4  each atomic is performed as what it is, sequentially consistent; its stated order counts
  *       for races (race.c), where nothing that the host does could hide that it is too weak.
  *   I5  every access of a program at EL0 goes through user_access(): seen_bytes covers all of the
@@ -44,7 +46,7 @@ static __attribute__((noinline)) void slow(const void *p, size_t n, bool write)
         return;
     }
     if (sim.budget <= 0 && !second) {
-        cpu_budget_over(); /* I3 */
+        cpu_before_access(); /* I3 */
     }
     access_pointer(p, n, write);
 }

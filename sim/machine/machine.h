@@ -14,7 +14,8 @@
  *
  * *Native* speed: the host's MMU plays the TLB; a first touch of a page faults and is translated,
  * TLBI unmaps. *Exact* speed: objects compiled with -fsanitize=thread hand over every access.
- * docs/simulator.md tells which rows of the monitors each judges.
+ * docs/simulator.md tells which rows of the monitors each judges. Interrupts that are not masked
+ * are taken at seam calls, and at exact speed before any access too.
  *
  * Order of use: machine_create, then any number of machine_run, then machine_destroy.
  */
@@ -71,6 +72,7 @@ struct machine_hooks {
     void *arg;
     /* true: retry the access. NULL or false: the fault is printed, a finding, and the run ends. */
     bool (*fault)(void *arg, const struct machine_fault *f);
+    /* interrupts: masked meanwhile */
     void (*ipi)(void *arg, uint32_t cpu);
     void (*timer)(void *arg, uint32_t cpu);
     /* after the entry that kc_plat_cpu_start() was given has returned; cpu_arg as given there */

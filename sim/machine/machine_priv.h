@@ -209,7 +209,8 @@ struct machine {
     uint64_t seq;
     uint64_t ticks; /* at the last settling of the budget */
     uint64_t steps;
-    int64_t budget, budget_start;       /* steps until the baton may move */
+    uint64_t choose_at;                 /* virtual time when it is chosen again who runs */
+    int64_t budget, budget_start;       /* time until then, or until an interrupt is due */
     uint64_t clean_reads, clean_writes; /* exact accesses that no monitor had to look at */
     uint64_t told_reads, told_writes;   /* those of them that the monitor has counted */
     uint64_t races_judged, told_races;  /* pairs of accesses of two CPUs; those counted */
@@ -466,8 +467,17 @@ bool cpu_interrupt(struct cpu *c);
 /** A step at the seam: time passes, interrupts arrive, the baton may move. progress: not a wait. */
 void cpu_step(bool progress);
 
-/** The budget is used up at an access. */
+/** The budget is used up at a step: choose again who runs, if it is time. */
 void cpu_budget_over(void);
+
+/** Before an access: the same, and take an interrupt that is due. */
+void cpu_before_access(void);
+
+/** Who runs, its mask, its timer or its IPIs have changed: the budget is to fit (cpu.c, I6). */
+void cpu_attend(void);
+
+/** Mask or unmask interrupts on the CPU with the baton: the next step takes what is pending. */
+void cpu_mask(struct cpu *c, bool masked);
 
 /** Give the baton away, if anyone else is ready. */
 void cpu_yield(void);

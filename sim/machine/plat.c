@@ -455,14 +455,14 @@ uint32_t kc_plat_cpu(void)
 uint64_t kc_plat_irq_save(void)
 {
     bool masked = sim.cur->irq_masked;
-    sim.cur->irq_masked = true;
+    cpu_mask(sim.cur, true);
     return masked ? 1 : 0;
 }
 
 void kc_plat_irq_restore(uint64_t saved)
 {
-    sim.cur->irq_masked = saved != 0;
-    cpu_step(true);
+    cpu_mask(sim.cur, saved != 0);
+    cpu_step(true); /* takes what is pending */
 }
 
 void kc_plat_relax(void)
@@ -521,6 +521,7 @@ void kc_plat_ipi(uint64_t mask)
             race_ipi(i);
         }
     }
+    cpu_attend(); /* it may be one of those */
 }
 
 /* ---- console, time, chance ------------------------------------------------------------------ */
@@ -557,6 +558,7 @@ void kc_plat_timer(uint64_t at_ticks)
 {
     cpu_step(true);
     sim.cur->timer_at = at_ticks;
+    cpu_attend();
 }
 
 bool kc_plat_entropy(uint64_t *out)

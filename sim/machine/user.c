@@ -357,9 +357,9 @@ kc_status_t kc_plat_user_run(struct kc_user_context *context, struct kc_user_exi
     bool masked = c->irq_masked;
     tell_sync(c); /* ERET */
     cpu_sync(c);
-    c->irq_masked = false;
+    cpu_mask(c, false);
     run(c, context, why);
-    c->irq_masked = masked;
+    cpu_mask(c, masked);
     tell_sync(c); /* exception entry */
     cpu_sync(c);
     host_regime(c);

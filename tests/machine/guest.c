@@ -119,6 +119,66 @@ void guest_count(const struct guest *g, uint32_t rounds)
     }
 }
 
+/* ---- interrupts ----------------------------------------------------------------------------- */
+
+static void tally_plain(uint64_t *counter)
+{
+    volatile uint64_t *c = counter;
+    uint64_t seen = *c;
+    *c = seen + 1;
+}
+
+static void tally_exchange(uint64_t *counter)
+{
+    uint64_t seen = __atomic_load_n(counter, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(counter, &seen, seen + 1, false, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED)) {
+    }
+}
+
+static void tally_one(uint64_t *counter, enum guest_tally how)
+{
+    uint64_t saved;
+    switch (how) {
+    case TALLY_PLAIN:
+        tally_plain(counter);
+        break;
+    case TALLY_MASKED:
+        saved = kc_plat_irq_save();
+        tally_plain(counter);
+        kc_plat_irq_restore(saved);
+        break;
+    case TALLY_ADD:
+        __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
+        break;
+    default:
+        tally_exchange(counter);
+        break;
+    }
+}
+
+void guest_tally(uint64_t *counter, uint32_t rounds, enum guest_tally how)
+{
+    for (uint32_t i = 0; i < rounds; i++) {
+        tally_one(counter, how);
+    }
+}
+
+void guest_mark(uint64_t *word, uint32_t n)
+{
+    volatile uint64_t *w = word;
+    for (uint32_t i = 0; i < n; i++) {
+        w[i] = 1;
+    }
+}
+
+void guest_spin(const uint64_t *word)
+{
+    const volatile uint64_t *w = word;
+    while (*w == 0) {
+    }
+}
+
 /* ---- a program at EL0 ----------------------------------------------------------------------- */
 
 uint64_t guest_host_word = 5;

@@ -63,6 +63,24 @@ void guest_copy_to(void *to, const void *from, size_t n);
 /** Add `rounds` times 1 to the counter under a lock of its own; relaxes while it waits. */
 void guest_count(const struct guest *g, uint32_t rounds);
 
+/* How a counter is counted that the handler of an interrupt counts, too. */
+enum guest_tally {
+    TALLY_PLAIN,    /* load, add, store */
+    TALLY_MASKED,   /* the same with interrupts masked around it */
+    TALLY_ADD,      /* one atomic addition */
+    TALLY_EXCHANGE, /* load, then exchange if it is still the same, until it is */
+    TALLY_WAYS
+};
+
+/** Add `rounds` times 1 to *counter. No seam call but those that mask. */
+void guest_tally(uint64_t *counter, uint32_t rounds, enum guest_tally how);
+
+/** Set word[0] to word[n - 1] to 1, one after the other, without a seam call. */
+void guest_mark(uint64_t *word, uint32_t n);
+
+/** Load *word until it is not 0, without a seam call. */
+void guest_spin(const uint64_t *word);
+
 /* A program at EL0 and its pages, from GUEST_UVA on: text, data, nothing, stack. */
 enum guest_deed {
     DEED_WORKS, /* calls 7 with data it wrote; stops with what the answer gave */
