@@ -20,7 +20,8 @@
  *       have changed anything and no timer that could.
  *   I6  exact: an interrupt *may come* while the CPU that runs does not mask it and it is pending,
  *       or its timer armed. Then the budget is used up at timer_at, or at once, so that an access
- *       looks in time and costs no more for it. Whatever changes one of these calls cpu_attend().
+ *       looks in time and costs no more for it; and all accesses are seen (exact.c, I6). Whatever
+ *       changes one of these calls cpu_attend().
  *   I7  an interrupt masks interrupts until it has been served, as an exception does (DDI 0487,
  *       D1.3); what becomes pending meanwhile comes after it.
  *
@@ -92,6 +93,7 @@ void cpu_attend(void)
         until = due;
     }
     sim.budget = sim.budget_start = (int64_t)(until - sim.ticks);
+    sim.seen_bytes = due != UINT64_MAX || c->user.inside ? UINT64_MAX : sim.area_bytes;
 }
 
 static bool choice_is_due(void)
@@ -231,9 +233,11 @@ bool cpu_interrupt(struct cpu *c)
     return true;
 }
 
-void cpu_before_access(void)
+void cpu_before_access(bool in_window)
 {
-    cpu_budget_over();
+    if (in_window) {
+        cpu_budget_over();
+    }
     if (self != NULL) {
         (void)cpu_interrupt(self);
     }

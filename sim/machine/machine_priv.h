@@ -198,7 +198,7 @@ struct machine {
 
     uint8_t *area; /* the windows, one after the other */
     uint64_t area_bytes;
-    uint64_t seen_bytes; /* accesses within so much of area are seen (exact); at EL0 all are */
+    uint64_t seen_bytes; /* accesses within so much of area are seen (exact): its own, or all */
     struct window window[WINDOWS];
     uint8_t *tags;                    /* of each granule of RAM; NULL: there are none */
     uint32_t alias_log2;              /* distance of aliases of the kernel window */
@@ -470,8 +470,8 @@ void cpu_step(bool progress);
 /** The budget is used up at a step: choose again who runs, if it is time. */
 void cpu_budget_over(void);
 
-/** Before an access: the same, and take an interrupt that is due. */
-void cpu_before_access(void);
+/** Before an access: the same, if it is in a window; and take an interrupt that is due. */
+void cpu_before_access(bool in_window);
 
 /** Who runs, its mask, its timer or its IPIs have changed: the budget is to fit (cpu.c, I6). */
 void cpu_attend(void);

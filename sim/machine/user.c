@@ -161,7 +161,7 @@ static void resume(struct cpu *c)
     u->inside = true; /* I1 */
     swapcontext(&u->machine, to);
     u->inside = false;
-    sim.seen_bytes = sim.area_bytes;
+    cpu_attend(); /* what is seen */
     handler_stack(u, false);
     u->pending = true;
 }
