@@ -246,14 +246,34 @@ static void build_with_ipi(uint32_t cpus, uint64_t seed, void (*ipi)(void *arg, 
     c.seed = seed;
     c.hooks.timer = on_timer;
     c.hooks.ipi = ipi;
+    c.switch_mean = 4096; /* an interrupt does not wait for the next choice of who runs */
     cr_assert_eq(machine_create(&c, &why), KC_OK, "%s", why);
     timers = ipis = depth = depth_max = 0;
+    memset(hit, 0, sizeof hit);
 }
 
 Test(interrupts, what_is_pending_is_taken_at_the_unmask)
 {
     build_with_ipi(1, 1, on_ipi);
     run(unmask, NULL);
+}
+
+static void send_to_myself(uint32_t cpu, void *arg)
+{
+    (void)cpu;
+    (void)arg;
+    shared = words();
+    kc_plat_irq_restore(0);
+    kc_plat_ipi(1);
+    guest_mark(shared, WORDS);
+    kc_plat_ticks();
+}
+
+Test(interrupts, an_ipi_to_oneself_comes_before_the_next_access)
+{
+    build_with_ipi(1, 1, on_marked);
+    run(send_to_myself, NULL);
+    cr_assert_eq(hit[machine_is_exact() ? 0 : WORDS], 1);
 }
 
 /* Due again at once: for some time within itself, and then behind itself. */
@@ -348,9 +368,12 @@ Test(interrupts, none_is_taken_in_a_fault)
 
 /* ---- other CPUs ----------------------------------------------------------------------------- */
 
+static uint64_t sent, taken;
+
 static void on_release(void *arg, uint32_t cpu)
 {
     (void)arg;
+    taken = sim_ticks();
     ipis += cpu == 1;
     guest_mark(words(), 1);
 }
@@ -360,6 +383,8 @@ static void send(uint32_t cpu, void *arg)
     (void)cpu;
     (void)arg;
     kc_plat_ipi(2);
+    sent = sim_ticks();
+    kc_plat_relax(); /* the other runs */
 }
 
 static void spin(uint32_t cpu, void *arg)
@@ -383,6 +408,9 @@ Test(interrupts, an_ipi_reaches_a_cpu_that_makes_no_seam_call, .timeout = 60)
         build_with_ipi(2, seed, on_release);
         run(send, spin);
         cr_assert_eq(ipis, 1);
+        /* Seam calls are 10 ticks each: the relax here, and the unmask there, if it came after. */
+        cr_assert(taken <= sent + 2 * 10 + 1 || !machine_is_exact(), "%lu ticks",
+                  (unsigned long)(taken - sent));
     }
 }
 
