@@ -140,6 +140,8 @@ void kc_test_running_body(const char *suite, const char *name)
         running.reported = mon_total(monitor);
         return;
     }
+    kc_plat_timer(UINT64_MAX);
+    kc_test_on_timer(NULL, NULL);
     uint64_t reports = mon_total(monitor) - running.reported; /* I1 */
     running.reported += reports;
     running.name[0] = 0;
@@ -197,6 +199,27 @@ static void work_other(struct kc_kernel *k, uint32_t cpu, void *arg)
         }
         job.fn(cpu, job.arg);
         __atomic_add_fetch(&job.done, 1, __ATOMIC_RELEASE);
+    }
+}
+
+/* ---- timers --------------------------------------------------------------------------------- */
+
+static struct {
+    kc_test_cpu_fn fn;
+    void *arg;
+} handler;
+
+void kc_test_on_timer(kc_test_cpu_fn fn, void *arg)
+{
+    handler.fn = fn;
+    handler.arg = arg;
+}
+
+static void on_timer(void *arg, uint32_t cpu)
+{
+    (void)arg;
+    if (handler.fn != NULL) {
+        handler.fn(cpu, handler.arg);
     }
 }
 
@@ -341,6 +364,7 @@ static bool make_machine(const struct options *o)
     mc.hooks = (struct machine_hooks){.arg = &kernel,
                                       .fault = on_fault,
                                       .ipi = on_ipi,
+                                      .timer = on_timer,
                                       .cpu_main = on_cpu_main,
                                       .console = console,
                                       .panic = on_panic};

@@ -26,6 +26,12 @@ uint32_t kc_test_cpus(void);
 void kc_test_on_cpus(kc_test_cpu_fn fn, void *arg);
 
 /**
+ * fn(cpu, arg) is what a CPU does when its timer (kc_plat_timer()) interrupts it, with interrupts
+ * masked, until the case ends; NULL: nothing. Use cr_expect only.
+ */
+void kc_test_on_timer(kc_test_cpu_fn fn, void *arg);
+
+/**
  * True if one byte at p can be read, and written, as far as memory tags are concerned. It is tried;
  * at native speed, where the machine sees no access, the tags are compared.
  */
