@@ -48,6 +48,7 @@ struct user {
     uint64_t seed;
     uint32_t cpu;
     uint32_t steps;
+    uint32_t refused; /* misuse of its own */
     uint64_t stamp;
     void *held[HELD];
 };
@@ -76,6 +77,7 @@ static struct {
     struct kc_grace_entry deferred[KC_CPUS_MAX * HELD];
     struct user main[KC_CPUS_MAX];
     struct user handler[KC_CPUS_MAX];
+    uint32_t seen[KC_CPUS_MAX];
     uint32_t wrong;
 } all;
 
@@ -191,11 +193,13 @@ static void run_all(const struct module *m)
     kc_test_on_timer(handle, NULL);
     kc_test_on_cpus(run, NULL);
     kc_test_on_timer(NULL, NULL);
+    uint64_t refused = 0;
     for (uint32_t i = 0; i < kc_test_cpus(); i++) {
         cr_expect_gt(all.handler[i].steps, ROUNDS / 8, "CPU %u: %u", i, all.handler[i].steps);
+        refused += all.main[i].refused + all.handler[i].refused;
     }
     cr_expect_eq(all.wrong, 0);
-    cr_expect_eq(kc_misuse_total(&all.misuse), 0);
+    cr_expect_eq(kc_misuse_total(&all.misuse), refused);
 }
 
 /* I2. */
@@ -227,9 +231,13 @@ static kc_status_t pool_put(void *p)
 static void pool_ask(struct user *u, void *mine)
 {
     struct kc_pool_stats s;
-    (void)u;
+    uint32_t cursor = (uint32_t)below(u, BLOCKS);
     kc_pool_stats(&all.pool, &s);
     expect(s.live <= s.capacity);
+    if (all.pool.cpu_count == 0) {
+        (void)kc_pool_next_live(&all.pool, &cursor);
+    }
+    (void)kc_pool_drain(&all.pool, u->cpu);
     expect(KC_HARDENING == KC_HARDENING_OFF || mine == NULL || kc_pool_is_live(&all.pool, mine));
 }
 
@@ -277,10 +285,21 @@ static void cache_ask(struct user *u, void *mine)
 {
     struct kc_cache_stats s;
     (void)mine;
-    if (below(u, 4) == 0) {
+    switch (below(u, 4)) {
+    case 0:
         (void)kc_cache_shrink(&all.cache);
+        break;
+    case 1:
+        (void)kc_cache_drain(&all.cache, u->cpu);
+        break;
+    case 2:
+        expect(kc_cache_free(&all.cache, &all) == KC_ERR_RANGE);
+        u->refused++;
+        break;
+    default:
+        kc_cache_stats(&all.cache, &s);
+        break;
     }
-    kc_cache_stats(&all.cache, &s);
 }
 
 static void cache_of(uint32_t cpu_count)
@@ -369,9 +388,12 @@ static void frame_ask(struct user *u, void *mine)
 {
     struct kc_frame_stats s;
     kc_pa_t pa;
-    switch (below(u, 3)) {
+    switch (below(u, 4)) {
     case 0:
         kc_frame_stats(&all.frames, &s);
+        break;
+    case 2:
+        (void)kc_frames_drain(&all.frames, u->cpu);
         break;
     case 1:
         if (kc_frame_alloc(&all.frames, 1, 0, KC_FRAME_OWNER_TEST, &pa) == KC_OK) {
@@ -561,30 +583,50 @@ Test(handlers, tracker)
 
 /* ---- grace ----------------------------------------------------------------------------------- */
 
+/* Where it cannot wait, for the CPU is off line or has no room, nobody reads it either. */
 static kc_status_t grace_put(void *p)
 {
     kc_status_t s = kc_grace_free(&all.grace, kc_grace_heap(&all.heap), p);
-    return s == KC_ERR_NOMEM ? kc_heap_free(&all.heap, p) : s;
+    return s == KC_ERR_NOMEM || s == KC_ERR_STATE ? kc_heap_free(&all.heap, p) : s;
+}
+
+/* What the CPU has reported never goes back, whoever of the two reports. */
+static void report(struct user *u)
+{
+    (void)kc_grace_quiescent(&all.grace, u->cpu);
+    uint64_t irq = kc_plat_irq_save();
+    uint32_t seen = __atomic_load_n(&all.grace.cpu[u->cpu].seen, __ATOMIC_RELAXED);
+    expect((int32_t)(seen - all.seen[u->cpu]) >= 0);
+    all.seen[u->cpu] = seen;
+    kc_plat_irq_restore(irq);
 }
 
 static void grace_ask(struct user *u, void *mine)
 {
     struct kc_grace_stats s;
     (void)mine;
-    (void)kc_grace_quiescent(&all.grace, u->cpu);
+    for (uint32_t i = 0; i < 8; i++) {
+        report(u);
+    }
     kc_grace_stats(&all.grace, &s);
 }
 
 static void grace_aside(struct user *u)
 {
-    (void)kc_grace_quiescent(&all.grace, u->cpu);
+    report(u);
     (void)kc_grace_reclaim(&all.grace, u->cpu);
+    if (below(u, 32) == 0) {
+        expect(kc_grace_offline(&all.grace, u->cpu) == KC_OK);
+        kc_plat_relax();
+        expect(kc_grace_online(&all.grace, u->cpu) == KC_OK);
+    }
 }
 
 static void on_line(uint32_t cpu, void *arg)
 {
     (void)arg;
     expect(kc_grace_online(&all.grace, cpu) == KC_OK);
+    all.seen[cpu] = all.grace.cpu[cpu].seen;
 }
 
 Test(handlers, grace)

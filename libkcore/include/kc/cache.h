@@ -264,7 +264,7 @@ uint64_t kc_cache_shrink(struct kc_cache *c);
  * cpu      any number; one without a magazine keeps nothing
  *
  * Returns the number of objects.
- * Context: on that CPU, pinned; or on another when that CPU is off and was seen to be
+ * Context: on that CPU, and it stays there; or on another when that CPU is off and was seen to be
  */
 uint32_t kc_cache_drain(struct kc_cache *c, uint32_t cpu);
 

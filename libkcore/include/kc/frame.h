@@ -392,7 +392,7 @@ KC_NODISCARD kc_status_t kc_frames_set_cpus(struct kc_frames *f, struct kc_frame
  *
  * Returns the number of frames that came back.
  * Cost:    at most KC_FRAME_CPU_KEEPS * ORDER_MAX merges; one lock hold
- * Context: on that CPU, pinned; or on another when that CPU is off and was seen to be
+ * Context: on that CPU, and it stays there; or on another when that CPU is off and was seen to be
  */
 uint32_t kc_frames_drain(struct kc_frames *f, uint32_t cpu);
 

@@ -424,7 +424,7 @@ KC_INLINE kc_status_t kc_pool_free_here(struct kc_pool_cpu *m, void *ptr)
  *
  * Returns the number of blocks that came back.
  * Cost:    O(KC_POOL_CPU_KEEPS); one lock hold
- * Context: on that CPU, pinned; or on another when that CPU is off and was seen to be
+ * Context: on that CPU, and it stays there; or on another when that CPU is off and was seen to be
  */
 uint32_t kc_pool_drain(struct kc_pool *p, uint32_t cpu);
 
