@@ -18,13 +18,14 @@ struct score_world score_world;
 bool score_world_make(void)
 {
     struct score_world *w = &score_world;
-    struct kc_heap_config heap = {"subject", &w->misuse, 0, 0, NULL, 0};
+    struct kc_heap_config heap = {.name = "subject", .misuse = &w->misuse, .cpu_count = 1};
     kc_misuse_init(&w->misuse, KC_MISUSE_SILENT);
     w->moat_count = 0;
     w->tag_faults = 0;
     w->tag_fault_last = false;
     return kc_early_init(&w->early, score_env.info) == KC_OK &&
            kc_frames_init(&w->frames, &w->early, &w->misuse) == KC_OK &&
+           kc_frames_set_cpus(&w->frames, &w->list, 1) == KC_OK &&
            kc_heap_init(&w->heap, &heap, &w->frames) == KC_OK &&
            kc_heap_init(&w->other_heap, &heap, &w->frames) == KC_OK;
 }
@@ -222,7 +223,8 @@ const struct score_adapter score_pool = {
 static bool cache_open(size_t size)
 {
     struct score_world *w = &score_world;
-    struct kc_cache_config c = {.name = "subject", .object_bytes = size, .misuse = &w->misuse};
+    struct kc_cache_config c = {
+        .name = "subject", .object_bytes = size, .misuse = &w->misuse, .cpu_count = 1};
     w->size = size;
     return size <= KC_FRAME_BYTES && score_world_make() &&
            kc_cache_init(&w->cache, &c, &w->frames) == KC_OK &&

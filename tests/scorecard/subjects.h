@@ -12,6 +12,7 @@ struct score_world {
     struct kc_early early;
     struct kc_misuse misuse;
     struct kc_frames frames;
+    struct kc_frame_cpu list;
     struct kc_heap heap, other_heap;
     struct kc_cache cache, other_cache;
     struct kc_pool pool, other_pool;

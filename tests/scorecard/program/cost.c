@@ -16,8 +16,9 @@
 #include "cost.h"
 #include "subjects.h"
 
-#define OPS   2u /* pairs that are counted */
-#define BATCH 2u /* blocks live at a time: the fast path, warm */
+#define OPS   2u  /* pairs that are counted */
+#define BATCH 2u  /* blocks live at a time: the fast path, ... */
+#define WARM  64u /* ... warm: a magazine has grown by then */
 
 static const struct score_adapter *const subjects[] = {&score_pool, &score_cache, &score_heap,
                                                        &score_frames};
@@ -41,7 +42,7 @@ static void child(const struct score_adapter *a, size_t size, uint32_t count)
         _exit(1);
     }
     void *first = a->alloc(size); /* its slab stays */
-    pairs(a, size, 4);
+    pairs(a, size, WARM);
     if (first == NULL || ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0) {
         _exit(1);
     }
