@@ -242,6 +242,9 @@ static __attribute__((noinline)) kc_status_t free_twin(struct kc_pool_cpu *m, vo
 {
     struct kc_pool *p = m->pool;
     kc_pool_found found;
+    if (KC_UNLIKELY(m->mag.limit == 0)) {
+        return kc_pool_priv_free_alone(p, ptr, NULL);
+    }
     if (KC_UNLIKELY(ptr == NULL)) {
         return KC_OK;
     }
@@ -350,12 +353,11 @@ kc_status_t kc_pool_free_slow(struct kc_pool_cpu *m, void *ptr)
 {
     struct kc_pool *p = m->pool;
     kc_pool_found found;
-    if (KC_UNLIKELY(m->mag.limit == 0)) {
-        return kc_pool_priv_free_alone(p, ptr, NULL);
-    }
-    if (KC_UNLIKELY(kc_mag_count(&m->mag) != KC_POOL_CPU_BLOCKS || ptr == NULL ||
-                    kc_mag_is_heard_locking() || !kc_pool_find(m, ptr, &found) ||
-                    !kc_lock_try_quiet(&p->lock))) {
+    /* Where state is looked at, NULL is no live block; a magazine with limit 0 never has so many.
+     */
+    if (KC_UNLIKELY(kc_mag_count(&m->mag) != KC_POOL_CPU_BLOCKS ||
+                    (!POOL_HAS_STATE && ptr == NULL) || kc_mag_is_heard_locking() ||
+                    !kc_pool_find(m, ptr, &found) || !kc_lock_try_quiet(&p->lock))) {
         return free_twin(m, ptr);
     }
     flush_held(p, m);
