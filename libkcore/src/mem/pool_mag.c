@@ -72,8 +72,8 @@ KC_INLINE void store(struct kc_pool *p, size_t slot, const kc_pool_entry *from)
 #endif
 }
 
-/* Fresh blocks for this CPU: a run of them. */
-KC_INLINE void take_run(struct kc_pool *p, struct kc_pool_cpu *m)
+/* Fresh blocks for this CPU: a run of them, from which the first is taken. There are some. */
+KC_INLINE kc_pool_found take_run(struct kc_pool *p, struct kc_pool_cpu *m)
 {
     uint32_t first = p->fresh;
     uint32_t left = p->capacity - first;
@@ -96,8 +96,9 @@ KC_INLINE void take_run(struct kc_pool *p, struct kc_pool_cpu *m)
     m->known = first + n;
 #endif
     p->fresh = first + n;
-    m->run = first;
-    __atomic_store_n(&m->run_left, (uint16_t)n, __ATOMIC_RELAXED);
+    m->run = first + 1;
+    __atomic_store_n(&m->run_left, (uint16_t)(n - 1), __ATOMIC_RELAXED);
+    return (kc_pool_found)pool_entry(m, first);
 }
 
 /* The first block of the CPU's run; of the next few, entries into the empty magazine. No lock. */
@@ -153,7 +154,7 @@ KC_INLINE kc_pool_found take_held(struct kc_pool *p, struct kc_pool_cpu *m)
             p->fail_count++;
             return NONE;
         }
-        take_run(p, m);
+        return take_run(p, m);
     }
     __atomic_store_n(&m->run_left, m->run_left - 1, __ATOMIC_RELAXED);
     return (kc_pool_found)pool_entry(m, m->run++);
