@@ -502,7 +502,12 @@ static void use_space(uint32_t cpu, void *arg)
             expect(held);
             continue;
         }
-        switch (below(&seed, 6)) {
+        switch (below(&seed, 7)) {
+        case 6:
+            if (kc_aspace_map_device(&all.space, kc_pa(KC_GIB(1)), PAGE, &at) == KC_OK) {
+                expect(kc_aspace_release(&all.space, at) == KC_OK);
+            }
+            break;
         case 0:
             expect(kc_aspace_find(&all.space, at, &a) && kc_ia_raw(ia) == a.base);
             break;

@@ -324,28 +324,35 @@ Test(aspace, device_registers)
     check();
 }
 
-Test(aspace, the_kernels_space_borrows_its_tree)
+#define KERNEL_BASE UINT64_C(0xffffff8000000000)
+static struct kc_pt kpt;
+
+/* In place of the user's: the kernel's, in a tree that is not its own. */
+static void start_kernel(uint64_t bytes)
 {
-    struct kc_pt kpt;
     static struct kc_area kareas[4];
     struct kc_a64_format high = low48;
-    uint64_t base = UINT64_C(0xffffff8000000000);
     high.upper = 1;
     struct kc_pt_config pc = {.format = high, .source = {.frames = &frames}, .any_asid = true};
     struct kc_aspace_config c = {.kind = KC_ASPACE_KERNEL,
                                  .name = "kernel",
                                  .frames = &frames,
                                  .kernel_pt = &kpt,
-                                 .base = kc_ia(base),
-                                 .bytes = KC_GIB(1),
+                                 .base = kc_ia(KERNEL_BASE),
+                                 .bytes = bytes,
                                  .areas = kareas,
                                  .area_max = 4};
-    struct kc_aspace_request rq = {.bytes = 2 * PAGE, .guard_bytes = PAGE};
-    struct kc_pt_stats s;
-    kc_ia_t ia;
     cr_assert_eq(kc_aspace_fini(&as), KC_OK);
     cr_assert_eq(kc_pt_init(&kpt, &pc), KC_OK);
     cr_assert_eq(kc_aspace_init(&as, &c), KC_OK);
+}
+
+Test(aspace, the_kernels_space_borrows_its_tree)
+{
+    struct kc_aspace_request rq = {.bytes = 2 * PAGE, .guard_bytes = PAGE};
+    struct kc_pt_stats s;
+    kc_ia_t ia;
+    start_kernel(KC_GIB(1));
     cr_expect_eq(kc_aspace_activate(&as), KC_ERR_ARG);
     cr_assert_eq(kc_aspace_reserve(&as, &rq, &ia), KC_OK);
     cr_expect_eq(kc_aspace_map_new(&as, ia, PAGE, urw), KC_ERR_PERM);
@@ -354,6 +361,21 @@ Test(aspace, the_kernels_space_borrows_its_tree)
     cr_assert_eq(kc_aspace_fini(&as), KC_OK);
     kc_pt_stats(&kpt, &s);
     cr_expect_eq(s.tables, 1, "unmapped, but the tree is the kernel's");
+    cr_assert_eq(kc_pt_fini(&kpt), KC_OK);
+}
+
+/* Of others' pages behind the space, which go on where its last one ends. */
+Test(aspace, what_lies_behind_the_space_is_not_its_own)
+{
+    struct kc_aspace_request rq = {.bytes = 4 * PAGE};
+    kc_ia_t ia, behind = kc_ia(KERNEL_BASE + 4 * PAGE);
+    start_kernel(4 * PAGE);
+    cr_assert_eq(kc_aspace_reserve(&as, &rq, &ia), KC_OK);
+    cr_assert_eq(kc_aspace_map(&as, ia, kc_pa(OUT), 4 * PAGE, krw), KC_OK);
+    cr_assert_eq(kc_pt_map(&kpt, behind, kc_pa(OUT + 4 * PAGE), PAGE, krw), KC_OK);
+    check();
+    cr_assert_eq(kc_pt_unmap(&kpt, behind, PAGE), KC_OK);
+    cr_assert_eq(kc_aspace_fini(&as), KC_OK);
     cr_assert_eq(kc_pt_fini(&kpt), KC_OK);
 }
 

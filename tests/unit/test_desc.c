@@ -139,6 +139,9 @@ Test(desc, formats_are_judged)
     f = fmt48;
     f.bbm = 3;
     cr_expect_eq(kc_a64_format_check(&f), KC_ERR_ARG);
+    f = fmt48;
+    f.upper = 2;
+    cr_expect_eq(kc_a64_format_check(&f), KC_ERR_ARG);
 }
 
 Test(desc, encoders_refuse_what_does_not_fit)

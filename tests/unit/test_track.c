@@ -85,6 +85,8 @@ static void kill_all_of(kc_track_owner_t o)
 Test(track, init_refuses)
 {
     struct kc_track_config c = {"test", NULL, 1, items, 1, NULL};
+    cr_expect_eq(kc_track_init(&track, NULL), KC_ERR_ARG);
+    cr_expect_eq(kc_track_init(NULL, &c), KC_ERR_ARG);
     cr_expect_eq(kc_track_init(&track, &c), KC_ERR_ARG);
     c.owners = owners;
     c.items = NULL;
@@ -204,6 +206,12 @@ Test(track, quota_of_items_and_units)
     cr_assert_eq(kc_track_owner_stats(&track, o, &s), KC_OK);
     cr_expect_eq(s.units, 3);
     cr_expect_eq(s.units_peak, 10);
+    cr_expect_eq(s.items_peak, 3);
+    cr_assert_eq(kc_track_release(&track, b), KC_OK);
+    cr_assert_eq(try_add(o, 6, 1, NULL, 0, NULL), KC_OK);
+    cr_assert_eq(kc_track_owner_stats(&track, o, &s), KC_OK);
+    cr_expect_eq(s.units_peak, 10);
+    cr_expect_eq(s.items_peak, 3);
 }
 
 /* Fault sweep: room for 0, 1, 2, ... items; a refusal changes nothing. */

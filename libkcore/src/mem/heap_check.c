@@ -19,8 +19,7 @@ static kc_status_t check_classes(struct kc_heap *h, struct kc_heap_fault *where)
     for (uint32_t i = 0; i < KC_HEAP_CLASSES; i++) {
         const struct kc_cache *c = h->cache[i];
         uint32_t bytes = c != NULL ? c->object_bytes : heap_class_bytes(i);
-        if (bytes != heap_class_bytes(i) || bytes <= before || heap_class(bytes) != i ||
-            heap_class(before + 1) != i) {
+        if (bytes != heap_class_bytes(i) || heap_class(bytes) != i || heap_class(before + 1) != i) {
             return broken(where, 1, i, heap_class_bytes(i), bytes);
         }
         if (c != NULL && (c < h->set->cache || c >= h->set->cache + h->set->count)) {
