@@ -57,8 +57,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     kc_misuse_init(&misuse, KC_MISUSE_SILENT);
     FUZZ_REQUIRE(kc_early_init(&early, &info) == KC_OK);
     FUZZ_REQUIRE(kc_frames_init(&frames, &early, &misuse) == KC_OK);
-    uint32_t what = kc_bytes_below(&o, 12);
-    config.cpu_count = what / 6;
+    uint32_t what = kc_bytes_below(&o, 48);
+    config.cpu_count = what / 6 % 2;
+    config.flags =
+        (what / 12 % 2 != 0 ? KC_CACHE_COLOURED : 0) | (what / 24 != 0 ? KC_CACHE_KEEP_NONE : 0);
     what %= 6;
     config.object_bytes = 1 + kc_bytes_below(&o, 5000);
     config.align = (size_t)8 << kc_bytes_below(&o, 10);
@@ -67,6 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (what == 5) {
         fuzz_set(&frames, &misuse, &o);
     } else if (kc_cache_init(&cache, &config, &frames) == KC_OK) {
+        FUZZ_REQUIRE((config.flags & KC_CACHE_COLOURED) == 0 || config.align <= KC_LINE_BYTES);
         cache_model_init(&model, &cache, &misuse, config.object_bytes, config.align);
         model.may_fail = true;
         kc_frames_fail_run(&frames, kc_bytes_u8(&o), kc_bytes_below(&o, 8));
