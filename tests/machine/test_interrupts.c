@@ -23,18 +23,30 @@ static uint64_t host_words[WORDS]; /* static storage, in no window */
 static bool in_host;
 static uint64_t hit[WORDS + 1]; /* timers that found so many words set */
 
-static void build(uint32_t cpus, uint64_t seed, void (*timer)(void *arg, uint32_t cpu))
+static struct machine_config config_for(uint32_t cpus, uint64_t seed,
+                                        void (*timer)(void *arg, uint32_t cpu))
 {
     struct machine_config c;
-    const char *why = NULL;
     machine_config_default(&c);
     c.cpus = cpus;
     c.seed = seed;
     c.ram_bytes = UINT64_C(64) << 20;
     c.hooks.timer = timer;
-    cr_assert_eq(machine_create(&c, &why), KC_OK, "%s", why);
+    return c;
+}
+
+static void create(const struct machine_config *c)
+{
+    const char *why = NULL;
+    cr_assert_eq(machine_create(c, &why), KC_OK, "%s", why);
     timers = ipis = depth = depth_max = lost = fired = 0;
     memset(hit, 0, sizeof hit);
+}
+
+static void build(uint32_t cpus, uint64_t seed, void (*timer)(void *arg, uint32_t cpu))
+{
+    struct machine_config c = config_for(cpus, seed, timer);
+    create(&c);
 }
 
 /* Run it, and take the machine down. */
@@ -192,12 +204,10 @@ static void measure(uint32_t cpu, void *arg)
 
 Test(interrupts, the_hosts_measures_take_no_time)
 {
-    struct machine_config c;
-    const char *why = NULL;
-    machine_config_default(&c);
+    struct machine_config c = config_for(1, 1, NULL);
     c.measures = host_words;
     c.measures_bytes = sizeof host_words;
-    cr_assert_eq(machine_create(&c, &why), KC_OK, "%s", why);
+    create(&c);
     run(measure, NULL);
 }
 
@@ -239,17 +249,10 @@ static void on_timer(void *arg, uint32_t cpu)
 
 static void build_with_ipi(uint32_t cpus, uint64_t seed, void (*ipi)(void *arg, uint32_t cpu))
 {
-    struct machine_config c;
-    const char *why = NULL;
-    machine_config_default(&c);
-    c.cpus = cpus;
-    c.seed = seed;
-    c.hooks.timer = on_timer;
+    struct machine_config c = config_for(cpus, seed, on_timer);
     c.hooks.ipi = ipi;
     c.switch_mean = 4096; /* an interrupt does not wait for the next choice of who runs */
-    cr_assert_eq(machine_create(&c, &why), KC_OK, "%s", why);
-    timers = ipis = depth = depth_max = 0;
-    memset(hit, 0, sizeof hit);
+    create(&c);
 }
 
 Test(interrupts, what_is_pending_is_taken_at_the_unmask)
