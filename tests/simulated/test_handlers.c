@@ -12,17 +12,13 @@
  * A lock that a handler waits for, though its own CPU holds it, ends the run: no CPU goes on.
  */
 #include <kc/account.h>
-#include <kc/early.h>
-#include <kc/frame.h>
 #include <kc/grace.h>
-#include <kc/heap.h>
 #include <kc/pool.h>
 #include <kc/reserve.h>
 #include <kc/track.h>
 
+#include "ground.h"
 #include "kc_bytes.h"
-#include "kc_test.h"
-#include "kc_test_cpus.h"
 
 #define RAM_BYTES KC_MIB(8)
 #define ROUNDS    1500u
@@ -54,12 +50,8 @@ struct user {
 };
 
 static struct {
-    struct kc_boot_info info;
-    struct kc_early early;
-    struct kc_misuse misuse;
-    struct kc_frames frames;
+    struct ground ground;
     struct kc_frame_cpu lists[KC_CPUS_MAX];
-    struct kc_heap heap;
     struct kc_cache cache;
     struct kc_pool pool;
     struct kc_reserve reserve;
@@ -173,13 +165,7 @@ static void run(uint32_t cpu, void *arg)
 static void start(void)
 {
     __builtin_memset(&all, 0, sizeof(all));
-    kc_misuse_init(&all.misuse, KC_MISUSE_SILENT);
-    cr_assert(kc_test_ram(RAM_BYTES, &all.info));
-    cr_assert_eq(kc_early_init(&all.early, &all.info), KC_OK);
-    cr_assert_eq(kc_frames_init(&all.frames, &all.early, &all.misuse), KC_OK);
-    cr_assert_eq(kc_frames_set_cpus(&all.frames, all.lists, kc_test_cpus()), KC_OK);
-    struct kc_heap_config h = {.name = "h", .misuse = &all.misuse, .cpu_count = kc_test_cpus()};
-    cr_assert_eq(kc_heap_init(&all.heap, &h, &all.frames), KC_OK);
+    ground_start(&all.ground, RAM_BYTES, all.lists);
 }
 
 static void run_all(const struct module *m)
@@ -199,19 +185,13 @@ static void run_all(const struct module *m)
         refused += all.main[i].refused + all.handler[i].refused;
     }
     cr_expect_eq(all.wrong, 0);
-    cr_expect_eq(kc_misuse_total(&all.misuse), refused);
+    cr_expect_eq(kc_misuse_total(&all.ground.misuse), refused);
 }
 
 /* I2. */
 static void finish(void)
 {
-    struct kc_frame_stats s;
-    cr_expect_eq(kc_heap_check(&all.heap, NULL), KC_OK);
-    cr_expect_eq(kc_heap_fini(&all.heap), KC_OK);
-    cr_expect_eq(kc_frames_check(&all.frames, NULL), KC_OK);
-    kc_frame_stats(&all.frames, &s);
-    cr_expect_eq(s.used_frames, 0);
-    cr_expect_eq(kc_frames_fini(&all.frames), KC_OK);
+    ground_finish(&all.ground);
 }
 
 /* ---- pool ------------------------------------------------------------------------------------ */
@@ -248,7 +228,7 @@ static void pool_of(uint32_t cpu_count)
                                .memory = all.memory,
                                .memory_bytes = sizeof(all.memory),
                                .block_bytes = BLOCK,
-                               .misuse = &all.misuse,
+                               .misuse = &all.ground.misuse,
                                .cpu_count = cpu_count};
     start();
     cr_assert_eq(kc_pool_init(&all.pool, &c), KC_OK);
@@ -306,9 +286,9 @@ static void cache_of(uint32_t cpu_count)
 {
     static const struct module cache = {cache_get, cache_put, cache_ask, 208, HELD, NULL};
     struct kc_cache_config c = {
-        .name = "c", .object_bytes = 208, .misuse = &all.misuse, .cpu_count = cpu_count};
+        .name = "c", .object_bytes = 208, .misuse = &all.ground.misuse, .cpu_count = cpu_count};
     start();
-    cr_assert_eq(kc_cache_init(&all.cache, &c, &all.frames), KC_OK);
+    cr_assert_eq(kc_cache_init(&all.cache, &c, &all.ground.frames), KC_OK);
     run_all(&cache);
     cr_expect_eq(kc_cache_check(&all.cache, NULL), KC_OK);
     cr_expect_eq(kc_cache_fini(&all.cache), KC_OK);
@@ -327,12 +307,12 @@ Test(handlers, cache_without_magazines)
 
 static void *heap_get(struct user *u, size_t bytes)
 {
-    return kc_heap_alloc(&all.heap, below(u, 8) == 0 ? 16 * bytes : bytes, 0);
+    return kc_heap_alloc(&all.ground.heap, below(u, 8) == 0 ? 16 * bytes : bytes, 0);
 }
 
 static kc_status_t heap_put(void *p)
 {
-    return kc_heap_free(&all.heap, p);
+    return kc_heap_free(&all.ground.heap, p);
 }
 
 static void heap_ask(struct user *u, void *mine)
@@ -340,21 +320,21 @@ static void heap_ask(struct user *u, void *mine)
     struct kc_heap_stats s;
     switch (below(u, 5)) {
     case 0:
-        kc_heap_stats(&all.heap, &s);
+        kc_heap_stats(&all.ground.heap, &s);
         break;
     case 1:
-        (void)kc_heap_shrink(&all.heap);
+        (void)kc_heap_shrink(&all.ground.heap);
         break;
     case 2:
-        (void)kc_heap_trim(&all.heap, below(u, 20000));
+        (void)kc_heap_trim(&all.ground.heap, below(u, 20000));
         break;
     case 3:
         if (mine != NULL) {
-            (void)!kc_heap_try_resize(&all.heap, mine, 8 + (size_t)below(u, 9000), 0);
+            (void)!kc_heap_try_resize(&all.ground.heap, mine, 8 + (size_t)below(u, 9000), 0);
         }
         break;
     default:
-        expect(mine == NULL || kc_heap_usable(&all.heap, mine) != 0);
+        expect(mine == NULL || kc_heap_usable(&all.ground.heap, mine) != 0);
         break;
     }
 }
@@ -374,14 +354,14 @@ static void *frame_get(struct user *u, size_t bytes)
     kc_pa_t pa;
     uint32_t flags = below(u, 4) == 0 ? KC_FRAME_ZERO : 0;
     (void)bytes;
-    return kc_frame_alloc(&all.frames, 0, flags, KC_FRAME_OWNER_TEST, &pa) == KC_OK
+    return kc_frame_alloc(&all.ground.frames, 0, flags, KC_FRAME_OWNER_TEST, &pa) == KC_OK
                ? kc_plat_ram(pa)
                : NULL;
 }
 
 static kc_status_t frame_put(void *p)
 {
-    return kc_frame_free(&all.frames, kc_plat_ram_pa(p), 0);
+    return kc_frame_free(&all.ground.frames, kc_plat_ram_pa(p), 0);
 }
 
 static void frame_ask(struct user *u, void *mine)
@@ -390,21 +370,22 @@ static void frame_ask(struct user *u, void *mine)
     kc_pa_t pa;
     switch (below(u, 4)) {
     case 0:
-        kc_frame_stats(&all.frames, &s);
+        kc_frame_stats(&all.ground.frames, &s);
         break;
     case 2:
-        (void)kc_frames_drain(&all.frames, u->cpu);
+        (void)kc_frames_drain(&all.ground.frames, u->cpu);
         break;
     case 1:
-        if (kc_frame_alloc(&all.frames, 1, 0, KC_FRAME_OWNER_TEST, &pa) == KC_OK) {
-            expect(kc_frame_free(&all.frames, pa, 1) == KC_OK);
+        if (kc_frame_alloc(&all.ground.frames, 1, 0, KC_FRAME_OWNER_TEST, &pa) == KC_OK) {
+            expect(kc_frame_free(&all.ground.frames, pa, 1) == KC_OK);
         }
         break;
     default:
         if (mine != NULL) {
             bool freed = true;
-            expect(kc_frame_get(&all.frames, kc_plat_ram_pa(mine)) == KC_OK);
-            expect(kc_frame_put(&all.frames, kc_plat_ram_pa(mine), &freed) == KC_OK && !freed);
+            expect(kc_frame_get(&all.ground.frames, kc_plat_ram_pa(mine)) == KC_OK);
+            expect(kc_frame_put(&all.ground.frames, kc_plat_ram_pa(mine), &freed) == KC_OK &&
+                   !freed);
         }
         break;
     }
@@ -416,7 +397,7 @@ Test(handlers, frames)
     start();
     run_all(&frame);
     for (uint32_t i = 0; i < kc_test_cpus(); i++) {
-        cr_expect_leq(kc_frames_drain(&all.frames, i), KC_FRAME_CPU_KEEPS);
+        cr_expect_leq(kc_frames_drain(&all.ground.frames, i), KC_FRAME_CPU_KEEPS);
     }
     finish();
 }
@@ -427,7 +408,7 @@ static void *reserve_get(struct user *u, size_t bytes)
 {
     (void)bytes;
     if (below(u, 4) == 0) { /* frames are short: the reserve itself serves */
-        kc_frames_fail_run(&all.frames, 0, 2);
+        kc_frames_fail_run(&all.ground.frames, 0, 2);
     }
     return kc_reserve_alloc(&all.reserve, KC_HEAP_NO_WAIT);
 }
@@ -453,11 +434,11 @@ Test(handlers, reserve)
                                   .size = 5000, /* large: each comes from frames */
                                   .count = kc_test_cpus() * 2 * FEW,
                                   .slot = all.slot,
-                                  .misuse = &all.misuse};
+                                  .misuse = &all.ground.misuse};
     start();
-    cr_assert_eq(kc_reserve_init(&all.reserve, &c, &all.heap), KC_OK);
+    cr_assert_eq(kc_reserve_init(&all.reserve, &c, &all.ground.heap), KC_OK);
     run_all(&reserve);
-    kc_frames_fail_run(&all.frames, UINT64_MAX, 0);
+    kc_frames_fail_run(&all.ground.frames, UINT64_MAX, 0);
     cr_expect_eq(kc_reserve_check(&all.reserve, NULL), KC_OK);
     cr_expect_eq(kc_reserve_fini(&all.reserve), KC_OK);
     finish();
@@ -506,9 +487,9 @@ Test(handlers, account)
                                   .slot = all.table,
                                   .owner_count = KC_ARRAY_COUNT(all.bill),
                                   .slot_count = KC_ARRAY_COUNT(all.table),
-                                  .misuse = &all.misuse};
+                                  .misuse = &all.ground.misuse};
     start();
-    cr_assert_eq(kc_account_init(&all.account, &c, &all.heap), KC_OK);
+    cr_assert_eq(kc_account_init(&all.account, &c, &all.ground.heap), KC_OK);
     run_all(&account);
     cr_expect_eq(kc_account_check(&all.account, NULL), KC_OK);
     cr_expect_eq(all.bill[0].bytes + all.bill[1].bytes, 0);
@@ -527,11 +508,11 @@ struct tracked {
 static void *track_get(struct user *u, size_t bytes)
 {
     struct kc_track_request rq = {.cleanup = NULL};
-    struct tracked *t = (struct tracked *)kc_heap_alloc(&all.heap, sizeof(*t), 0);
+    struct tracked *t = (struct tracked *)kc_heap_alloc(&all.ground.heap, sizeof(*t), 0);
     (void)u;
     (void)bytes;
     if (t != NULL && kc_track_add(&all.track, all.owner, &rq, &t->item) != KC_OK) {
-        expect(kc_heap_free(&all.heap, t) == KC_OK);
+        expect(kc_heap_free(&all.ground.heap, t) == KC_OK);
         return NULL;
     }
     return t;
@@ -541,7 +522,7 @@ static kc_status_t track_put(void *p)
 {
     struct tracked *t = (struct tracked *)p;
     kc_status_t s = kc_track_take(&all.track, t->item, NULL);
-    return s == KC_OK ? kc_heap_free(&all.heap, t) : s;
+    return s == KC_OK ? kc_heap_free(&all.ground.heap, t) : s;
 }
 
 static void track_ask(struct user *u, void *mine)
@@ -570,9 +551,12 @@ Test(handlers, tracker)
 {
     static const struct module track = {track_get, track_put, track_ask, 8, HELD, NULL};
     start();
-    struct kc_track_config c = {
-        "t",        all.owners, KC_ARRAY_COUNT(all.owners), all.items, KC_ARRAY_COUNT(all.items),
-        &all.misuse};
+    struct kc_track_config c = {"t",
+                                all.owners,
+                                KC_ARRAY_COUNT(all.owners),
+                                all.items,
+                                KC_ARRAY_COUNT(all.items),
+                                &all.ground.misuse};
     cr_assert_eq(kc_track_init(&all.track, &c), KC_OK);
     cr_assert_eq(kc_track_owner_add(&all.track, "all", NULL, &all.owner), KC_OK);
     run_all(&track);
@@ -586,8 +570,8 @@ Test(handlers, tracker)
 /* Where it cannot wait, for the CPU is off line or has no room, nobody reads it either. */
 static kc_status_t grace_put(void *p)
 {
-    kc_status_t s = kc_grace_free(&all.grace, kc_grace_heap(&all.heap), p);
-    return s == KC_ERR_NOMEM || s == KC_ERR_STATE ? kc_heap_free(&all.heap, p) : s;
+    kc_status_t s = kc_grace_free(&all.grace, kc_grace_heap(&all.ground.heap), p);
+    return s == KC_ERR_NOMEM || s == KC_ERR_STATE ? kc_heap_free(&all.ground.heap, p) : s;
 }
 
 /* What the CPU has reported never goes back, whoever of the two reports. */
@@ -635,7 +619,7 @@ Test(handlers, grace)
                                 .entry = all.deferred,
                                 .queue_entries = HELD,
                                 .cpu_count = kc_test_cpus(),
-                                .misuse = &all.misuse};
+                                .misuse = &all.ground.misuse};
     start();
     cr_assert_eq(kc_grace_init(&all.grace, &c), KC_OK);
     kc_test_on_cpus(on_line, NULL);

@@ -7,16 +7,12 @@
  */
 #include <kc/account.h>
 #include <kc/aspace.h>
-#include <kc/early.h>
-#include <kc/frame.h>
-#include <kc/heap.h>
 #include <kc/pool.h>
 #include <kc/reserve.h>
 #include <kc/track.h>
 
+#include "ground.h"
 #include "kc_bytes.h"
-#include "kc_test.h"
-#include "kc_test_cpus.h"
 
 #define RAM_BYTES KC_MIB(4)
 #define ROUNDS    400u
@@ -27,11 +23,7 @@
 #define BLOCK     48u
 
 static struct {
-    struct kc_boot_info info;
-    struct kc_early early;
-    struct kc_misuse misuse;
-    struct kc_frames frames;
-    struct kc_heap heap;
+    struct ground ground;
     struct kc_pool pool;
     struct kc_reserve reserve;
     struct kc_account account;
@@ -61,24 +53,14 @@ static void start(void)
 {
     __builtin_memset(&all, 0, sizeof(all));
     all.seed = kc_test_seed();
-    kc_misuse_init(&all.misuse, KC_MISUSE_SILENT);
-    cr_assert(kc_test_ram(RAM_BYTES, &all.info));
-    cr_assert_eq(kc_early_init(&all.early, &all.info), KC_OK);
-    cr_assert_eq(kc_frames_init(&all.frames, &all.early, &all.misuse), KC_OK);
-    struct kc_heap_config h = {.name = "h", .misuse = &all.misuse, .cpu_count = kc_test_cpus()};
-    cr_assert_eq(kc_heap_init(&all.heap, &h, &all.frames), KC_OK);
+    ground_start(&all.ground, RAM_BYTES, NULL);
 }
 
 static void finish(void)
 {
-    struct kc_frame_stats s;
     cr_expect_eq(all.wrong, 0);
-    cr_expect_eq(kc_misuse_total(&all.misuse), 0);
-    cr_expect_eq(kc_heap_fini(&all.heap), KC_OK);
-    kc_frame_stats(&all.frames, &s);
-    cr_expect_eq(s.used_frames, 0);
-    cr_expect_eq(kc_frames_check(&all.frames, NULL), KC_OK);
-    cr_expect_eq(kc_frames_fini(&all.frames), KC_OK);
+    cr_expect_eq(kc_misuse_total(&all.ground.misuse), 0);
+    ground_finish(&all.ground);
 }
 
 /* A random number below n; each CPU has its own row of them. */
@@ -151,7 +133,7 @@ static void pool_of(uint32_t cpu_count)
                                .memory = all.memory,
                                .memory_bytes = sizeof(all.memory),
                                .block_bytes = BLOCK,
-                               .misuse = &all.misuse,
+                               .misuse = &all.ground.misuse,
                                .cpu_count = cpu_count};
     start();
     cr_assert_eq(kc_pool_init(&all.pool, &c), KC_OK);
@@ -186,30 +168,30 @@ static void ask_heap(uint64_t *seed, const void *mine)
     uint32_t zone = 0;
     switch (below(seed, 8)) {
     case 0:
-        kc_heap_stats(&all.heap, &s);
+        kc_heap_stats(&all.ground.heap, &s);
         break;
     case 1:
-        (void)kc_heap_shrink(&all.heap);
+        (void)kc_heap_shrink(&all.ground.heap);
         break;
     case 2:
-        (void)kc_heap_kept(&all.heap);
+        (void)kc_heap_kept(&all.ground.heap);
         break;
     case 3:
-        (void)kc_heap_trim(&all.heap, below(seed, 20000));
+        (void)kc_heap_trim(&all.ground.heap, below(seed, 20000));
         break;
     case 4:
-        kc_frame_stats(&all.frames, &f);
-        (void)kc_frame_owner_frames(&all.frames, KC_FRAME_OWNER_HEAP);
-        (void)kc_frames_balance(&all.frames);
+        kc_frame_stats(&all.ground.frames, &f);
+        (void)kc_frame_owner_frames(&all.ground.frames, KC_FRAME_OWNER_HEAP);
+        (void)kc_frames_balance(&all.ground.frames);
         break;
     case 5:
-        expect(kc_frame_next_zone(&all.frames, &zone, &z));
+        expect(kc_frame_next_zone(&all.ground.frames, &zone, &z));
         break;
     case 6:
-        expect(kc_heap_alloc(&all.heap, 0, 0) == NULL);
+        expect(kc_heap_alloc(&all.ground.heap, 0, 0) == NULL);
         break;
     default:
-        expect(mine == NULL || kc_heap_usable(&all.heap, mine) != 0);
+        expect(mine == NULL || kc_heap_usable(&all.ground.heap, mine) != 0);
         break;
     }
 }
@@ -220,11 +202,11 @@ static void burst_of_heap(size_t size)
     void *held[KC_CACHE_CPU_OBJECTS + 8u];
     uint32_t count = 0;
     while (count < KC_ARRAY_COUNT(held) &&
-           (held[count] = kc_heap_alloc(&all.heap, size, 0)) != NULL) {
+           (held[count] = kc_heap_alloc(&all.ground.heap, size, 0)) != NULL) {
         count++;
     }
     for (; count > 0; count--) {
-        expect(kc_heap_free(&all.heap, held[count - 1]) == KC_OK);
+        expect(kc_heap_free(&all.ground.heap, held[count - 1]) == KC_OK);
     }
 }
 
@@ -242,17 +224,17 @@ static void use_heap(uint32_t cpu, void *arg)
         } else if (what == 5 && i % 8 == 0) {
             burst_of_heap(64);
         } else if (*mine == NULL) {
-            *mine = kc_heap_alloc(&all.heap, size, 0);
+            *mine = kc_heap_alloc(&all.ground.heap, size, 0);
         } else if (what == 6) {
-            void *moved = kc_heap_resize(&all.heap, *mine, size, 0);
+            void *moved = kc_heap_resize(&all.ground.heap, *mine, size, 0);
             *mine = moved != NULL ? moved : *mine;
         } else {
-            expect(kc_heap_free(&all.heap, *mine) == KC_OK);
+            expect(kc_heap_free(&all.ground.heap, *mine) == KC_OK);
             *mine = NULL;
         }
     }
     for (uint32_t i = 0; i < HELD; i++) {
-        expect(kc_heap_free(&all.heap, held[i]) == KC_OK);
+        expect(kc_heap_free(&all.ground.heap, held[i]) == KC_OK);
     }
 }
 
@@ -260,7 +242,7 @@ Test(together, heap_and_frames)
 {
     start();
     kc_test_on_cpus(use_heap, NULL);
-    cr_expect_eq(kc_heap_check(&all.heap, NULL), KC_OK);
+    cr_expect_eq(kc_heap_check(&all.ground.heap, NULL), KC_OK);
     finish();
 }
 
@@ -279,7 +261,7 @@ static void use_reserve(uint32_t cpu, void *arg)
         } else if (held == NULL) {
             /* Now and then frames are short: then the reserve itself serves, and is refilled. */
             if (below(&seed, 2) == 0) {
-                kc_frames_fail_run(&all.frames, 0, 2);
+                kc_frames_fail_run(&all.ground.frames, 0, 2);
             }
             held = kc_reserve_alloc(&all.reserve, KC_HEAP_NO_WAIT);
         } else {
@@ -296,11 +278,11 @@ Test(together, reserve)
                                   .size = 9000, /* large: each comes from frames */
                                   .count = KC_ARRAY_COUNT(all.slot),
                                   .slot = all.slot,
-                                  .misuse = &all.misuse};
+                                  .misuse = &all.ground.misuse};
     start();
-    cr_assert_eq(kc_reserve_init(&all.reserve, &c, &all.heap), KC_OK);
+    cr_assert_eq(kc_reserve_init(&all.reserve, &c, &all.ground.heap), KC_OK);
     kc_test_on_cpus(use_reserve, NULL);
-    kc_frames_fail_run(&all.frames, UINT64_MAX, 0);
+    kc_frames_fail_run(&all.ground.frames, UINT64_MAX, 0);
     cr_expect_eq(kc_reserve_check(&all.reserve, NULL), KC_OK);
     cr_expect_eq(kc_reserve_fini(&all.reserve), KC_OK);
     finish();
@@ -371,9 +353,9 @@ Test(together, account)
                                   .slot = all.table,
                                   .owner_count = KC_ARRAY_COUNT(all.bill),
                                   .slot_count = KC_ARRAY_COUNT(all.table),
-                                  .misuse = &all.misuse};
+                                  .misuse = &all.ground.misuse};
     start();
-    cr_assert_eq(kc_account_init(&all.account, &c, &all.heap), KC_OK);
+    cr_assert_eq(kc_account_init(&all.account, &c, &all.ground.heap), KC_OK);
     kc_test_on_cpus(use_account, NULL);
     cr_expect_eq(kc_account_check(&all.account, NULL), KC_OK);
     cr_expect_eq(all.bill[0].bytes + all.bill[1].bytes, 0);
@@ -453,11 +435,14 @@ static void use_tracker(uint32_t cpu, void *arg)
 
 Test(together, tracker)
 {
-    struct kc_track_config c = {
-        "t",        all.owners, KC_ARRAY_COUNT(all.owners), all.items, KC_ARRAY_COUNT(all.items),
-        &all.misuse};
+    struct kc_track_config c = {"t",
+                                all.owners,
+                                KC_ARRAY_COUNT(all.owners),
+                                all.items,
+                                KC_ARRAY_COUNT(all.items),
+                                &all.ground.misuse};
     start();
-    c.misuse = &all.misuse;
+    c.misuse = &all.ground.misuse;
     cr_assert_eq(kc_track_init(&all.track, &c), KC_OK);
     cr_assert_eq(kc_track_owner_add(&all.track, "all", NULL, &all.owner), KC_OK);
     kc_test_on_cpus(use_tracker, NULL);
@@ -533,7 +518,7 @@ Test(together, address_space)
 {
     struct kc_aspace_config c = {.kind = KC_ASPACE_USER,
                                  .name = "s",
-                                 .frames = &all.frames,
+                                 .frames = &all.ground.frames,
                                  .asids = &all.asids,
                                  .format = {KC_A64_STAGE1, 12, 48, 40, 0, 0, 0},
                                  .base = kc_ia(BASE),
@@ -542,13 +527,13 @@ Test(together, address_space)
                                  .area_max = KC_ARRAY_COUNT(all.areas)};
     kc_pa_t root;
     start();
-    cr_assert_eq(kc_frame_alloc(&all.frames, 0, KC_FRAME_ZERO, KC_FRAME_OWNER_KERNEL, &root),
+    cr_assert_eq(kc_frame_alloc(&all.ground.frames, 0, KC_FRAME_ZERO, KC_FRAME_OWNER_KERNEL, &root),
                  KC_OK);
     cr_assert_eq(kc_asids_init(&all.asids, 8, root), KC_OK);
     cr_assert_eq(kc_aspace_init(&all.space, &c), KC_OK);
     kc_test_on_cpus(use_space, NULL);
     cr_expect_eq(kc_aspace_check(&all.space, NULL), KC_OK);
     cr_expect_eq(kc_aspace_fini(&all.space), KC_OK);
-    cr_expect_eq(kc_frame_free(&all.frames, root, 0), KC_OK);
+    cr_expect_eq(kc_frame_free(&all.ground.frames, root, 0), KC_OK);
     finish();
 }
