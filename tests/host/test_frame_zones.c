@@ -109,7 +109,7 @@ Test(frame_zones, lists_leave_low_memory_alone)
     cr_assert_eq(kc_frame_alloc(&frames, 0, 0, OWNER, &high), KC_OK);
     cr_expect_lt(kc_pa_raw(low), KC_GIB(4));
     cr_expect_geq(kc_pa_raw(high), KC_GIB(4));
-    uint32_t count = kc_mag_count(&lists[0].mag);
+    size_t count = kc_mag_count(&lists[0].mag);
     cr_expect_eq(count, KC_MAG_IS_USED ? KC_FRAME_CPU_MOVE - 1 : 0);
     cr_assert_eq(kc_frame_free(&frames, low, 0), KC_OK);
     cr_expect_eq(kc_mag_count(&lists[0].mag), count);

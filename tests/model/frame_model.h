@@ -127,7 +127,7 @@ static inline void frame_model_keepers(struct frame_model *m)
     __builtin_memset(m->kept, 0, sizeof(m->kept));
     for (uint32_t i = 0; i < f->cpu_count; i++) {
         MODEL_REQUIRE(kc_mag_count(&f->cpu[i].mag) <= KC_FRAME_CPU_KEEPS);
-        for (uint32_t e = 0; e < kc_mag_count(&f->cpu[i].mag); e++) {
+        for (size_t e = 0; e < kc_mag_count(&f->cpu[i].mag); e++) {
             frame_model_keep(m, f->cpu[i].entry[e].pfn,
                              i == kc_plat_cpu() ? FRAME_MODEL_HERE : FRAME_MODEL_OTHERS);
         }
@@ -237,7 +237,7 @@ static inline bool frame_model_pops(const struct frame_model *m, uint32_t limit,
     }
     uint32_t cpu = kc_plat_cpu();
     const struct kc_frame_cpu *c = cpu < m->f->cpu_count ? &m->f->cpu[cpu] : NULL;
-    uint32_t count = c != NULL ? kc_mag_count(&c->mag) : 0;
+    size_t count = c != NULL ? kc_mag_count(&c->mag) : 0;
     return count != 0 && frame_model_bits(c->entry[count - 1].pfn) <= limit;
 }
 
@@ -434,7 +434,7 @@ static inline void frame_model_cpus(struct frame_model *m, uint32_t x)
     uint32_t cpu = kc_plat_cpu();
     kc_frame_stats(m->f, &s);
     if (x % 4 == 0 && m->f->cpu_count != 0) {
-        uint32_t kept = cpu < m->f->cpu_count ? kc_mag_count(&m->f->cpu[cpu].mag) : 0;
+        size_t kept = cpu < m->f->cpu_count ? kc_mag_count(&m->f->cpu[cpu].mag) : 0;
         MODEL_REQUIRE(kc_frames_drain(m->f, cpu) == kept && kc_frames_drain(m->f, cpu) == 0);
         kc_frame_stats(m->f, &now);
         MODEL_REQUIRE(now.kept_frames == s.kept_frames - kept && now.free_frames == s.free_frames);

@@ -324,8 +324,8 @@ static void meet(uint32_t *at, uint32_t count)
 /* Who had to wait for the lock has brought a few back. */
 static void fill_up(struct kc_cache *c, struct kc_cache_cpu *m)
 {
-    uint32_t count;
-    while ((count = kc_mag_count(&m->mag)) < m->mag.limit) {
+    size_t count;
+    while ((count = kc_mag_count(&m->mag)) < m->limit) {
         must(kc_cache_priv_take(c, &cache_entries(m)[count], 1, 0) == 1);
         kc_mag_set_count(&m->mag, count + 1);
     }

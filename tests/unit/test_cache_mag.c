@@ -16,7 +16,7 @@ Test(cache_mag, a_magazine_grows_with_what_it_holds)
         cr_assert_eq(make_for(&cache, bytes_of[i], 8, 0, 1), KC_OK);
         uint32_t most = KC_CACHE_CPU_BYTES / (uint32_t)bytes_of[i];
         most = most < KC_CACHE_CPU_OBJECTS ? most : KC_CACHE_CPU_OBJECTS;
-        uint32_t before = 0;
+        size_t before = 0;
         for (uint32_t round = 0; round < 12; round++) {
             for (uint32_t k = 0; k < KC_ARRAY_COUNT(p); k++) {
                 p[k] = kc_cache_alloc(&cache, 0);
@@ -28,10 +28,10 @@ Test(cache_mag, a_magazine_grows_with_what_it_holds)
                 cr_assert_eq(kc_cache_free(&cache, p[k]), KC_OK);
             }
             const struct kc_cache_cpu *m = cache.cpu[kc_plat_cpu()];
-            cr_expect_geq(m->mag.limit, before);
-            cr_expect_leq(m->mag.limit, m->room);
-            cr_expect_leq(m->mag.count, m->mag.limit);
-            before = m->mag.limit;
+            cr_expect_geq(m->limit, before);
+            cr_expect_leq(m->limit, m->room);
+            cr_expect_leq(m->mag.count, m->limit);
+            before = m->limit;
             cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
         }
         cr_expect_eq(before, most);
@@ -51,11 +51,11 @@ static void magazine_grows(bool heard)
     struct kc_cache_stats s;
     kc_cache_stats(&cache, &s);
     cr_expect_leq(s.kept, 1);
-    uint32_t most = 0;
+    size_t most = 0;
     for (uint32_t i = 0; i < 500; i++) {
         p[i] = kc_cache_alloc(&cache, 0);
         cr_assert_not_null(p[i]);
-        uint32_t kept = kc_mag_count(&cache.cpu[0]->mag);
+        size_t kept = kc_mag_count(&cache.cpu[0]->mag);
         most = kept > most ? kept : most;
         cr_expect(i > 10 || kept == 0, "not yet");
     }
@@ -93,7 +93,7 @@ Test(cache_mag, an_object_that_was_freed_twice_at_once_is_handed_out_once)
         cr_assert_eq(kc_cache_free(&cache, p[i]), KC_OK);
     }
     struct kc_cache_cpu *m = cache.cpu[0];
-    uint32_t count = kc_mag_count(&m->mag);
+    size_t count = kc_mag_count(&m->mag);
     cr_assert_geq(count, 2);
     cache_entries(m)[count - 2] = cache_entries(m)[count - 1];
     struct kc_cache_fault where = {0, 0, 0, 0};
@@ -135,9 +135,9 @@ Test(cache_mag, a_slab_that_has_gone_is_not_given_to)
         cr_assert_eq(kc_pa_raw(pa), kc_pa_raw(found.base));
         void *other_object = kc_cache_alloc(&cache, 0);
         cr_assert_not_null(other_object);
-        struct kc_mag *m = &cache.cpu[0]->mag;
-        cr_assert_neq(kc_mag_count(m), 0);
-        m->limit = kc_mag_count(m); /* full: what is freed goes to a slab */
+        struct kc_cache_cpu *m = cache.cpu[0];
+        cr_assert_neq(kc_mag_count(&m->mag), 0);
+        m->limit = kc_mag_count(&m->mag); /* full: what is freed goes to a slab */
         cr_expect_eq(kc_cache_priv_free_slow(&cache, p[0], found.record, 0, NULL), KC_ERR_RANGE);
         cr_expect_eq(misuse.count[KC_MISUSE_FOREIGN], 1);
         cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);

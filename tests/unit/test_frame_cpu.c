@@ -248,7 +248,7 @@ Test(frame_cpu, an_entry_that_lost_its_frame_is_dropped_and_reported)
         kc_mag_set_count(&c->mag, 1);
         c->frees++;
         c->owner[OWNER]--;
-        uint32_t kept = kc_mag_count(&lists[0].mag);
+        size_t kept = kc_mag_count(&lists[0].mag);
         if (how % 2 == 0) {
             r->word = c->word; /* CPU 1 stored last: CPU 0 has the stale entry */
         }
@@ -386,7 +386,7 @@ Test(frame_cpu, check_reads_no_list_behind_its_end)
         pa[i] = get(0);
     }
     struct kc_frame_cpu *c = &lists[0];
-    uint32_t kept = kc_mag_count(&c->mag);
+    uint32_t kept = (uint32_t)kc_mag_count(&c->mag);
     uint32_t more = (uint32_t)KC_ARRAY_COUNT(pa) - kept;
     uint32_t word = record(pa[0])->word;
     for (uint32_t i = 0; i < more; i++) {

@@ -508,7 +508,7 @@ Test(pool, a_block_that_was_freed_twice_at_once_is_handed_out_once)
     struct kc_pool_cpu *here = kc_pool_here(&pool);
     void *b = kc_pool_alloc(&pool);
     cr_assert_eq(kc_pool_free(&pool, b), KC_OK);
-    uint32_t count = here->mag.count;
+    size_t count = here->mag.count;
     kc_pool_entries(here)[count] = kc_pool_entries(here)[count - 1];
     here->mag.count = count + 1;
     struct kc_pool_fault where = {0, 0, 0, 0};

@@ -97,6 +97,7 @@ struct kc_cache_entry {
 /* What one CPU has of a cache; its entries follow. `none` of a cache has a limit of 0. Private. */
 struct kc_cache_cpu {
     struct kc_mag mag;
+    size_t limit; /* entries that there may be now */
     struct kc_cache *cache;
     uint64_t alloc_count; /* atomic, relaxed */
     uint32_t room;        /* entries that it has room for */

@@ -122,7 +122,7 @@ struct kc_pool_cpu {
 #if KC_MAG_HAS_STATE
     uintptr_t known; /* blocks below this were handed out or taken: their states are written */
 #else
-    uintptr_t limit; /* of mag, as wide as a place */
+    size_t limit; /* entries that there may be: KC_POOL_CPU_BLOCKS, or 0 */
 #endif
     struct kc_pool *pool;
     uint32_t run;      /* first of the untouched blocks that are this CPU's */
@@ -314,7 +314,7 @@ KC_INLINE bool kc_pool_pop(struct kc_pool_cpu *m, size_t count, void **out)
     if (KC_UNLIKELY(!kc_pool_hand_out(m, (kc_pool_found)kc_pool_entries(m)[top], out))) {
         return false;
     }
-    kc_mag_set_count(&m->mag, (uint32_t)top);
+    kc_mag_set_count(&m->mag, top);
     return true;
 }
 
@@ -344,7 +344,7 @@ KC_INLINE void kc_pool_push(struct kc_pool_cpu *m, size_t count, kc_pool_found f
     m->state[found] = KC_MAG_FREE;
 #endif
     kc_pool_entries(m)[count] = (kc_pool_entry)found;
-    kc_mag_set_count(&m->mag, (uint32_t)more);
+    kc_mag_set_count(&m->mag, more);
 }
 #endif
 

@@ -217,8 +217,8 @@ static bool is_kept(const struct kc_cache *c, const void *object)
     }
     for (uint32_t i = 0; i < c->cpu_count; i++) {
         struct kc_cache_cpu *m = __atomic_load_n(&c->cpu[i], __ATOMIC_ACQUIRE);
-        uint32_t count = __atomic_load_n(&m->mag.count, __ATOMIC_ACQUIRE);
-        for (uint32_t k = 0; k < count; k++) {
+        size_t count = __atomic_load_n(&m->mag.count, __ATOMIC_ACQUIRE);
+        for (size_t k = 0; k < count; k++) {
             if (__atomic_load_n(&cache_entries(m)[k].object, __ATOMIC_RELAXED) == object) {
                 return true;
             }

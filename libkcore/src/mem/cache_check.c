@@ -228,7 +228,7 @@ static kc_status_t check_entry(const struct kc_cache *c, const struct kc_cache_e
 static const struct kc_cache_entry *entry_at(const struct kc_cache *c, uint32_t i)
 {
     for (uint32_t cpu = 0; cpu < c->cpu_count; cpu++) {
-        uint32_t count = kc_mag_count(&c->cpu[cpu]->mag);
+        uint32_t count = (uint32_t)kc_mag_count(&c->cpu[cpu]->mag);
         if (i < count) {
             return &cache_entries(c->cpu[cpu])[i];
         }
@@ -242,8 +242,8 @@ static kc_status_t check_magazines(const struct kc_cache *c, struct kc_cache_fau
     const struct kc_cache_entry *e;
     for (uint32_t cpu = 0; cpu < c->cpu_count; cpu++) {
         const struct kc_cache_cpu *m = c->cpu[cpu];
-        if (m->cache != c || kc_mag_count(&m->mag) > m->mag.limit || m->mag.limit > m->room) {
-            return broken(where, 8, cpu, m->mag.limit, kc_mag_count(&m->mag));
+        if (m->cache != c || kc_mag_count(&m->mag) > m->limit || m->limit > m->room) {
+            return broken(where, 8, cpu, m->limit, kc_mag_count(&m->mag));
         }
     }
     for (uint32_t i = 0; i < c->quarantined; i++) {

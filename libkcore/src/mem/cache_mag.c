@@ -62,12 +62,12 @@ static __attribute__((noinline)) struct kc_cache_cpu *grow_limit(struct kc_cache
                                                                  struct kc_cache_cpu *m)
 {
     uint32_t most = limit_most(c);
-    uint32_t limit = m->mag.limit * 2 < most ? m->mag.limit * 2 : most;
+    uint32_t limit = m->limit * 2 < most ? (uint32_t)m->limit * 2 : most;
     if (KC_UNLIKELY(limit > m->room)) {
         struct kc_cache_cpu *greater = place_magazine(c, kc_plat_cpu(), most, m);
         m = greater != NULL ? greater : m;
     }
-    m->mag.limit = limit < m->room ? limit : m->room;
+    m->limit = limit < m->room ? limit : m->room;
     m->slow_count = 0;
     return m;
 }
@@ -87,7 +87,7 @@ KC_INLINE bool touch(struct kc_cache *c, struct kc_cache_cpu *m)
  */
 KC_INLINE bool warm(struct kc_cache *c, struct kc_cache_cpu **m, bool wanted)
 {
-    (*m)->mag.limit += (*m)->mag.limit == 0;
+    (*m)->limit += (*m)->limit == 0;
     (*m)->slow_count++;
     if (KC_UNLIKELY(touch(c, *m))) {
         return true;
@@ -103,14 +103,14 @@ KC_INLINE bool warm(struct kc_cache *c, struct kc_cache_cpu **m, bool wanted)
 /* True if there is a magazine, and nobody listens: a case for a short form. */
 KC_INLINE bool is_short(const struct kc_cache_cpu *m)
 {
-    return m->mag.limit != 0 && !kc_mag_is_heard_locking();
+    return m->limit != 0 && !kc_mag_is_heard_locking();
 }
 #endif
 
 /* Up to n objects of this CPU's magazine go to their slabs. As slab_give(); the lock is held. */
-static bool flush_held(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t n)
+static bool flush_held(struct kc_cache *c, struct kc_cache_cpu *m, size_t n)
 {
-    uint32_t count = kc_mag_count(&m->mag);
+    size_t count = kc_mag_count(&m->mag);
     bool spare = false;
     n = n < count ? n : count;
     for (; n > 0; n--) {
@@ -124,7 +124,7 @@ static bool flush_held(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t n)
     return spare;
 }
 
-void kc_cache_priv_flush(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t n)
+void kc_cache_priv_flush(struct kc_cache *c, struct kc_cache_cpu *m, size_t n)
 {
     kc_lock_enter(&c->lock);
     bool spare = flush_held(c, m, n);
@@ -140,13 +140,13 @@ uint32_t kc_cache_drain(struct kc_cache *c, uint32_t cpu)
         return 0;
     }
     struct kc_cache_cpu *m = __atomic_load_n(&c->cpu[cpu], __ATOMIC_ACQUIRE);
-    uint32_t count = kc_mag_count(&m->mag);
+    size_t count = kc_mag_count(&m->mag);
     if (count != 0) {
         uint64_t irq = kc_plat_irq_save();
         kc_cache_priv_flush(c, m, count);
         kc_plat_irq_restore(irq);
     }
-    return count;
+    return (uint32_t)count;
 }
 
 /* ---- allocation ------------------------------------------------------------------------------ */
@@ -155,7 +155,7 @@ uint32_t kc_cache_drain(struct kc_cache *c, uint32_t cpu)
  */
 static KC_COLD void drop_top(struct kc_cache *c, struct kc_cache_cpu *m)
 {
-    uint32_t count = kc_mag_count(&m->mag) - 1;
+    size_t count = kc_mag_count(&m->mag) - 1;
     kc_mag_set_count(&m->mag, count);
     kc_cache_priv_raise(c, KC_MISUSE_DOUBLE_FREE, "kc_cache_alloc", cache_entries(m)[count].object,
                         0, 0);
@@ -164,10 +164,10 @@ static KC_COLD void drop_top(struct kc_cache *c, struct kc_cache_cpu *m)
 /* Objects that this refill takes. Who only allocates needs no magazine greater than a refill. */
 KC_INLINE uint32_t refill_count(struct kc_cache *c, struct kc_cache_cpu **m)
 {
-    if (KC_UNLIKELY(warm(c, m, (*m)->mag.limit < CACHE_REFILL))) {
+    if (KC_UNLIKELY(warm(c, m, (*m)->limit < CACHE_REFILL))) {
         return 1;
     }
-    return (*m)->mag.limit < CACHE_REFILL ? (*m)->mag.limit : CACHE_REFILL;
+    return (*m)->limit < CACHE_REFILL ? (uint32_t)(*m)->limit : CACHE_REFILL;
 }
 
 /* What an allocation does that a magazine does not serve, whatever there is to do beside it. */
@@ -181,7 +181,7 @@ static __attribute__((noinline)) void *alloc_twin(struct kc_cache *c, struct kc_
         }
     }
     for (;;) {
-        uint32_t count = kc_mag_count(&m->mag);
+        size_t count = kc_mag_count(&m->mag);
         if (KC_LIKELY(count == 0)) {
             uint32_t n = refill_count(c, &m);
             count = kc_cache_priv_take(c, cache_entries(m), n, flags);
@@ -244,7 +244,7 @@ KC_INLINE struct kc_cache_cpu *make_room(struct kc_cache *c)
             return m;
         }
     }
-    if (KC_LIKELY(kc_mag_count(&m->mag) >= m->mag.limit)) {
+    if (KC_LIKELY(kc_mag_count(&m->mag) >= m->limit)) {
         (void)warm(c, &m, true);
     }
     return m;
@@ -315,8 +315,8 @@ free_twin(struct kc_cache *c, void *ptr, struct kc_frame *record, size_t offset,
     if (KC_UNLIKELY(m == &c->none)) {
         return kc_cache_priv_free_alone(c, ptr, site);
     }
-    uint32_t count = kc_mag_count(&m->mag);
-    if (count >= m->mag.limit) {
+    size_t count = kc_mag_count(&m->mag);
+    if (count >= m->limit) {
         return give(c, m, ptr, record, offset, site);
     }
     cache_tell_free(c, ptr);
@@ -333,10 +333,10 @@ kc_status_t kc_cache_priv_free_slow(struct kc_cache *c, void *ptr, struct kc_fra
 {
 #if KC_MAG_IS_USED
     struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
-    if (KC_LIKELY(kc_mag_count(&m->mag) >= m->mag.limit && is_short(m))) {
+    if (KC_LIKELY(kc_mag_count(&m->mag) >= m->limit && is_short(m))) {
         bool spare = false;
         (void)warm(c, &m, true);
-        if (KC_LIKELY(kc_mag_count(&m->mag) >= m->mag.limit) &&
+        if (KC_LIKELY(kc_mag_count(&m->mag) >= m->limit) &&
             KC_LIKELY(kc_lock_try_quiet(&c->lock))) {
             bool given = give_held(c, ptr, record, offset, &spare);
             kc_lock_leave_quiet(&c->lock);

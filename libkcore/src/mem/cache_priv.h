@@ -85,12 +85,20 @@ struct slab_view {
     bool by_bytes; /* there is no map */
 };
 
+/* The first if `is_first`, else the other. A compiler makes a branch of ?: as often as not. */
+KC_INLINE uintptr_t either(bool is_first, uintptr_t first, uintptr_t other)
+{
+    uintptr_t mask = 0 - (uintptr_t)is_first;
+    return other ^ ((other ^ first) & mask);
+}
+
 /* Where the state of a slab of that shape is. */
 KC_INLINE struct slab *slab_state_at(const struct kc_cache_shape *shape, struct kc_frame *record,
                                      unsigned char *base)
 {
-    return shape->state_offset == 0 ? (struct slab *)(void *)&record[1]
-                                    : (struct slab *)(void *)(base + shape->state_offset);
+    /* Both, and one of them without a branch: no processor foretells which sizes come. */
+    return (struct slab *)either(shape->state_offset == 0, (uintptr_t)&record[1],
+                                 (uintptr_t)base + shape->state_offset);
 }
 
 KC_INLINE void slab_view_of_record(const struct kc_cache *c, struct kc_frame *record,
@@ -221,7 +229,7 @@ KC_INLINE uint32_t cache_kept(const struct kc_cache *c)
 {
     uint32_t kept = c->quarantined;
     for (uint32_t i = 0; i < c->cpu_count; i++) {
-        kept += kc_mag_count(&__atomic_load_n(&c->cpu[i], __ATOMIC_ACQUIRE)->mag);
+        kept += (uint32_t)kc_mag_count(&__atomic_load_n(&c->cpu[i], __ATOMIC_ACQUIRE)->mag);
     }
     return kept;
 }
@@ -325,7 +333,7 @@ KC_INLINE uintptr_t *slab_site(const struct kc_cache *c, const struct slab_view 
 bool kc_cache_priv_release(struct kc_cache *c, uint32_t n);
 
 /* Brings up to n objects of this CPU's magazine back. Pinned, no lock held. */
-void kc_cache_priv_flush(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t n);
+void kc_cache_priv_flush(struct kc_cache *c, struct kc_cache_cpu *m, size_t n);
 
 /* An empty slab of c is kept: its set is told. No lock is held. */
 void kc_cache_priv_set_spare(struct kc_cache_set *s, struct kc_cache *c);
@@ -402,7 +410,7 @@ KC_INLINE bool cache_make_live(const struct kc_cache_entry *e)
     return true;
 }
 
-KC_INLINE void cache_push(struct kc_cache_cpu *m, uint32_t count, void *object, uint8_t *state)
+KC_INLINE void cache_push(struct kc_cache_cpu *m, size_t count, void *object, uint8_t *state)
 {
     struct kc_cache_entry *e = &cache_entries(m)[count];
     __atomic_store_n(&e->object, object, __ATOMIC_RELAXED);
@@ -415,7 +423,7 @@ KC_INLINE void cache_push(struct kc_cache_cpu *m, uint32_t count, void *object, 
 }
 
 /* Takes the topmost object, which was free; count is what there are. */
-KC_INLINE void *cache_pop(struct kc_cache_cpu *m, uint32_t count)
+KC_INLINE void *cache_pop(struct kc_cache_cpu *m, size_t count)
 {
     kc_mag_set_count(&m->mag, count - 1);
     __atomic_store_n(&m->alloc_count, m->alloc_count + 1, __ATOMIC_RELAXED);
@@ -426,7 +434,7 @@ KC_INLINE void *cache_pop(struct kc_cache_cpu *m, uint32_t count)
 KC_INLINE bool cache_alloc_quick(struct kc_cache_cpu *m, void **out)
 {
 #if KC_MAG_IS_USED
-    uint32_t count = kc_mag_count(&m->mag);
+    size_t count = kc_mag_count(&m->mag);
     if (KC_LIKELY(count != 0) && KC_LIKELY(!kc_mag_is_heard()) &&
         KC_LIKELY(cache_make_live(&cache_entries(m)[count - 1]))) {
         *out = cache_pop(m, count);
@@ -462,11 +470,8 @@ KC_INLINE void *cache_finish(struct kc_cache *c, void *object, uint32_t flags)
 KC_INLINE uint8_t *cache_state_at(const struct kc_cache_shape *shape, struct kc_frame *record,
                                   unsigned char *base, uint32_t object)
 {
-    /* Both, and one of them without a branch: no processor foretells which sizes come. */
-    uintptr_t in_record = (uintptr_t)slab_record_state(record, object);
-    uintptr_t in_slab = (uintptr_t)(base + shape->bytes_offset + object);
-    uintptr_t mask = 0 - (uintptr_t)shape->by_bytes;
-    return (uint8_t *)(in_slab ^ ((in_slab ^ in_record) & mask));
+    return (uint8_t *)either(shape->by_bytes, (uintptr_t)slab_record_state(record, object),
+                             (uintptr_t)(base + shape->bytes_offset + object));
 }
 
 /* Frees ptr, which lies in the block that was found, a slab of c; or answers false. Pinned. */
@@ -476,9 +481,9 @@ KC_INLINE bool cache_free_quick(struct kc_cache *c, const struct kc_frame_found 
     struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
     const struct kc_cache_shape *shape = &c->shape[found->order];
     uint32_t object = cache_index(c, (uint32_t)found->offset);
-    uint32_t count = kc_mag_count(&m->mag);
+    size_t count = kc_mag_count(&m->mag);
     unsigned char *base = (unsigned char *)ptr - found->offset;
-    if (KC_UNLIKELY(object >= shape->objects) || KC_UNLIKELY(count >= m->mag.limit) ||
+    if (KC_UNLIKELY(object >= shape->objects) || KC_UNLIKELY(count >= m->limit) ||
         KC_UNLIKELY(kc_mag_is_heard())) {
         return false;
     }

@@ -47,7 +47,7 @@ static void drain_one(struct kc_cache_set *s, struct kc_cache_set_cpu *here, uin
         if (kc_mag_count(&m->mag) != 0) {
             return;
         }
-        m->mag.limit = 0; /* the next call is slow, and touches */
+        m->limit = 0; /* the next call is slow, and touches */
         m->slow_count = 0;
     }
     here->draining = m->drain_next == LIST_END ? 0 : m->drain_next;

@@ -330,7 +330,7 @@ static kc_status_t check_cpu(const struct kc_frames *f, uint32_t cpu, uint64_t l
                              struct kc_frame_fault *where)
 {
     const struct kc_frame_cpu *c = &f->cpu[cpu];
-    uint32_t count = kc_mag_count(&c->mag);
+    size_t count = kc_mag_count(&c->mag);
     if (count > KC_FRAME_CPU_FRAMES || count != listed) {
         return broken(where, 11, FRAME_NONE, listed, count);
     }

@@ -63,11 +63,11 @@ static void settle(struct kc_frames *f, struct kc_frame_cpu *c, const struct kc_
 }
 
 /* Settles so many entries, from the top. */
-static void settle_top(struct kc_frames *f, struct kc_frame_cpu *c, uint32_t entries,
+static void settle_top(struct kc_frames *f, struct kc_frame_cpu *c, size_t entries,
                        struct frame_dropped *dropped)
 {
-    uint32_t count = kc_mag_count(&c->mag);
-    for (uint32_t i = 0; i < entries; i++) {
+    size_t count = kc_mag_count(&c->mag);
+    for (size_t i = 0; i < entries; i++) {
         count--;
         kc_mag_set_count(&c->mag, count);
         settle(f, c, &c->entry[count], dropped);
@@ -221,10 +221,10 @@ bool kc_frame_priv_cpu_free(struct kc_frames *f, kc_pa_t pa)
     struct kc_frame_cpu *c = frame_cpu(f);
     struct kc_frame *r = c != NULL ? sole(f, pa, &e) : NULL;
     if (KC_LIKELY(r != NULL)) {
-        if (KC_UNLIKELY(kc_mag_count(&c->mag) == c->mag.limit)) {
+        if (KC_UNLIKELY(kc_mag_count(&c->mag) == KC_FRAME_CPU_FRAMES)) {
             flush(f, c, &dropped);
         }
-        uint32_t count = kc_mag_count(&c->mag);
+        size_t count = kc_mag_count(&c->mag);
         kc_plat_note(KC_NOTE_FRAME_FREE, kc_pa_raw(pa), KC_FRAME_BYTES, NULL);
         /* Release: who finds it free, and reports a second free, finds its last owner. */
         frame_store_word(r, c->word);
@@ -292,7 +292,6 @@ kc_status_t kc_frames_set_cpus(struct kc_frames *f, struct kc_frame_cpu *lists, 
     f->cpu_count = KC_MAG_IS_USED ? count : 0;
     for (uint32_t i = 0; i < f->cpu_count; i++) {
         __builtin_memset(&lists[i], 0, sizeof(lists[i]));
-        lists[i].mag.limit = KC_FRAME_CPU_FRAMES;
         lists[i].word = FRAME_KEPT_BY(i);
     }
     kc_lock_release_irqrestore(&f->lock, irq);
@@ -307,7 +306,7 @@ uint32_t kc_frames_drain(struct kc_frames *f, uint32_t cpu)
     }
     struct frame_dropped dropped = {0, 0, 0};
     uint64_t irq = kc_lock_acquire_irqsave(&f->lock);
-    uint32_t kept = kc_mag_count(&f->cpu[cpu].mag);
+    uint32_t kept = (uint32_t)kc_mag_count(&f->cpu[cpu].mag);
     settle_top(f, &f->cpu[cpu], kept, &dropped);
     kc_lock_release_irqrestore(&f->lock, irq);
     frame_cpu_report(f, &dropped);

@@ -477,7 +477,7 @@ KC_INLINE bool frame_entry_is_good(const struct kc_frames *f, const struct kc_fr
 KC_INLINE bool frame_cpu_pop(struct kc_frames *f, struct kc_frame_cpu *c,
                              const struct frame_request *rq, kc_pa_t *out)
 {
-    uint32_t count = kc_mag_count(&c->mag);
+    size_t count = kc_mag_count(&c->mag);
     if (KC_UNLIKELY(count == 0)) {
         return false;
     }

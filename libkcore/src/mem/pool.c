@@ -126,7 +126,6 @@ static void set_magazines(struct kc_pool *p, uint32_t magazines)
         if (i < magazines) {
             p->cpu[i] = pool_own(p, i);
             *p->cpu[i] = p->none;
-            p->cpu[i]->mag.limit = KC_POOL_CPU_BLOCKS;
 #if !POOL_HAS_STATE
             p->cpu[i]->limit = KC_POOL_CPU_BLOCKS;
 #endif
@@ -348,7 +347,7 @@ void *kc_pool_alloc_zeroed(struct kc_pool *p)
 #if POOL_HAS_MAGS
 #if !POOL_HAS_STATE
 /* Pointers, a few: a call of memcpy() would cost as much as they do; four are in line. */
-KC_INLINE void copy(void **to, void *const *from, uint32_t n)
+KC_INLINE void copy(void **to, void *const *from, size_t n)
 {
     for (; n >= 4; n -= 4, to += 4, from += 4) {
         __builtin_memcpy(to, from, 4 * sizeof(*to));
@@ -364,8 +363,8 @@ KC_INLINE void copy(void **to, void *const *from, uint32_t n)
 /* Up to n blocks that the magazine has; 0: it cannot serve the next one at once. */
 KC_INLINE size_t pop_many(struct kc_pool_cpu *m, size_t n, void **out)
 {
-    uint32_t count = kc_mag_count(&m->mag);
-    uint32_t most = n < count ? (uint32_t)n : count;
+    size_t count = kc_mag_count(&m->mag);
+    size_t most = n < count ? n : count;
     if (KC_UNLIKELY(kc_mag_is_heard())) {
         return 0;
     }
@@ -374,7 +373,7 @@ KC_INLINE size_t pop_many(struct kc_pool_cpu *m, size_t n, void **out)
     uintptr_t base = m->base;
     size_t stride = m->stride;
     uint8_t *state = m->state;
-    uint32_t i = 0;
+    size_t i = 0;
     for (; i < most; i++) {
         kc_pool_entry e = *--top;
         if (KC_UNLIKELY(state[e] != KC_MAG_FREE)) {
@@ -395,16 +394,16 @@ KC_INLINE size_t pop_many(struct kc_pool_cpu *m, size_t n, void **out)
 /* Frees up to n blocks for which the magazine has room; 0: it cannot serve the next one at once. */
 KC_INLINE size_t push_many(struct kc_pool_cpu *m, size_t n, void *const *ptr)
 {
-    uint32_t count = kc_mag_count(&m->mag);
-    uint32_t room = m->mag.limit - count;
-    uint32_t most = n < room ? (uint32_t)n : room;
+    size_t count = kc_mag_count(&m->mag);
+    size_t room = (pool_is_none(m) ? 0 : KC_POOL_CPU_BLOCKS) - count;
+    size_t most = n < room ? n : room;
     if (KC_UNLIKELY(kc_mag_is_heard())) {
         return 0;
     }
 #if POOL_HAS_STATE
     const struct kc_pool_cpu fixed = *m;
     kc_pool_entry *to = kc_pool_entries(m) + count;
-    uint32_t i = 0;
+    size_t i = 0;
     for (; i < most; i++) {
         kc_pool_found found;
         if (KC_UNLIKELY(!kc_pool_find(&fixed, ptr[i], &found))) {

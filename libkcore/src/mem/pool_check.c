@@ -97,7 +97,7 @@ static uintptr_t free_at(const struct kc_pool *p, uint32_t i)
     i -= p->depth;
     for (uint32_t c = 0; c < p->cpu_count; c++) {
         struct kc_pool_cpu *m = pool_own(p, c);
-        uint32_t count = kc_mag_count(&m->mag);
+        size_t count = kc_mag_count(&m->mag);
         if (i < count) {
             return pool_entry_index(p, kc_pool_entries(m)[i]);
         }

@@ -213,7 +213,7 @@ static __attribute__((noinline)) void *alloc_twin(struct kc_pool_cpu *m)
 {
     struct kc_pool *p = m->pool;
     for (;;) {
-        uint32_t count = kc_mag_count(&m->mag);
+        size_t count = kc_mag_count(&m->mag);
         kc_pool_found found;
         void *block;
         if (count == 0) {
@@ -243,7 +243,7 @@ static __attribute__((noinline)) kc_status_t free_twin(struct kc_pool_cpu *m, vo
 {
     struct kc_pool *p = m->pool;
     kc_pool_found found;
-    if (KC_UNLIKELY(m->mag.limit == 0)) {
+    if (KC_UNLIKELY(pool_is_none(m))) {
         return kc_pool_priv_free_alone(p, ptr, NULL);
     }
     if (KC_UNLIKELY(ptr == NULL)) {
@@ -257,7 +257,7 @@ static __attribute__((noinline)) kc_status_t free_twin(struct kc_pool_cpu *m, vo
         }
 #endif
     }
-    uint32_t count = kc_mag_count(&m->mag);
+    size_t count = kc_mag_count(&m->mag);
     if (KC_LIKELY(count == KC_POOL_CPU_BLOCKS)) {
         kc_lock_enter(&p->lock);
         flush_held(p, m);
@@ -275,7 +275,7 @@ static __attribute__((noinline)) kc_status_t free_twin(struct kc_pool_cpu *m, vo
 bool kc_pool_priv_fill(struct kc_pool_cpu *m, uint32_t n)
 {
     struct kc_pool *p = m->pool;
-    if (kc_mag_count(&m->mag) != 0 || m->mag.limit == 0) {
+    if (kc_mag_count(&m->mag) != 0 || pool_is_none(m)) {
         return false;
     }
     kc_lock_enter(&p->lock);
@@ -327,7 +327,7 @@ bool kc_pool_priv_spill(struct kc_pool_cpu *m, uint32_t n)
 void *kc_pool_alloc_slow(struct kc_pool_cpu *m)
 {
     struct kc_pool *p = m->pool;
-    if (KC_UNLIKELY(m->mag.limit == 0)) {
+    if (KC_UNLIKELY(pool_is_none(m))) {
         return kc_pool_priv_alloc_alone(p, NULL);
     }
     if (KC_UNLIKELY(kc_mag_count(&m->mag) != 0 || kc_mag_is_heard_locking())) {
@@ -354,7 +354,7 @@ kc_status_t kc_pool_free_slow(struct kc_pool_cpu *m, void *ptr)
 {
     struct kc_pool *p = m->pool;
     kc_pool_found found;
-    /* Where state is looked at, NULL is no live block; a magazine with limit 0 never has so many.
+    /* Where state is looked at, NULL is no live block; without a magazine there are never so many.
      */
     if (KC_UNLIKELY(kc_mag_count(&m->mag) != KC_POOL_CPU_BLOCKS ||
                     (!POOL_HAS_STATE && ptr == NULL) || kc_mag_is_heard_locking() ||

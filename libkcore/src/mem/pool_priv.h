@@ -114,10 +114,16 @@ KC_INLINE uint32_t pool_stock_slot(const struct kc_pool *p, uint32_t i)
     return slot < p->capacity ? slot : slot - p->capacity;
 }
 
+/* True if it is what CPUs without a magazine have. */
+KC_INLINE bool pool_is_none(const struct kc_pool_cpu *m)
+{
+    return m == &m->pool->none;
+}
+
 /* Free blocks that a CPU keeps. */
 KC_INLINE uint32_t pool_kept(const struct kc_pool_cpu *m)
 {
-    return kc_mag_count(&m->mag) + __atomic_load_n(&m->run_left, __ATOMIC_RELAXED);
+    return (uint32_t)kc_mag_count(&m->mag) + __atomic_load_n(&m->run_left, __ATOMIC_RELAXED);
 }
 
 KC_INLINE struct kc_pool_cpu *pool_own(const struct kc_pool *p, uint32_t cpu)
