@@ -400,7 +400,8 @@ KC_INLINE void cache_tell_free(struct kc_cache *c, void *ptr)
 KC_INLINE bool cache_make_live(const struct kc_cache_entry *e)
 {
 #if KC_MAG_HAS_STATE
-    if (KC_UNLIKELY(slab_load_state(e->state) != KC_MAG_FREE)) {
+    /* Not atomic: it is this CPU's, or two wrong frees raced. */
+    if (KC_UNLIKELY(*e->state != KC_MAG_FREE)) {
         return false;
     }
     slab_store_state(e->state, KC_MAG_LIVE);
@@ -489,7 +490,7 @@ KC_INLINE bool cache_free_quick(struct kc_cache *c, const struct kc_frame_found 
     }
 #if KC_MAG_HAS_STATE
     uint8_t *state = cache_state_at(shape, found->record, base, object);
-    if (KC_UNLIKELY(slab_load_state(state) != KC_MAG_LIVE)) {
+    if (KC_UNLIKELY(*state != KC_MAG_LIVE)) {
         return false;
     }
     slab_store_state(state, KC_MAG_FREE);

@@ -184,7 +184,7 @@ kc_status_t kc_heap_fini(struct kc_heap *h)
 }
 
 /* The cache of a class, or NULL: nobody has asked for it yet. */
-static struct kc_cache *class_cache(const struct kc_heap *h, uint32_t index)
+static struct kc_cache *class_cache(const struct kc_heap *h, size_t index)
 {
     return __atomic_load_n(&h->cache[index], __ATOMIC_ACQUIRE);
 }
@@ -455,7 +455,7 @@ static __attribute__((noinline)) void *alloc_other(struct kc_heap *h, size_t siz
     if (size > KC_HEAP_SMALL_MAX) {
         return large_alloc(h, size, KC_HEAP_ALIGN_MIN, flags);
     }
-    uint32_t index = heap_class((uint32_t)size);
+    uint32_t index = (uint32_t)heap_class((uint32_t)size);
     struct kc_cache *c = class_cache(h, index);
     if (KC_UNLIKELY(c == NULL)) {
         c = make_class(h, index);
@@ -736,7 +736,7 @@ size_t kc_heap_granted(size_t size)
     if (size == 0 || size > KC_HEAP_SIZE_MAX) {
         return 0;
     }
-    return size <= KC_HEAP_SMALL_MAX ? heap_class_bytes(heap_class((uint32_t)size))
+    return size <= KC_HEAP_SMALL_MAX ? heap_class_bytes((uint32_t)heap_class((uint32_t)size))
                                      : (size_t)heap_frames_for(size) << KC_FRAME_LOG2;
 }
 

@@ -13,10 +13,10 @@
  * Class of a size, 1 to KC_HEAP_SMALL_MAX. A size less one has its highest bit at l; its class is
  * told by the three bits below it. Up to STEP_MAX all are taken as of one doubling, the first.
  */
-KC_INLINE uint32_t heap_class(uint32_t size)
+KC_INLINE size_t heap_class(uint32_t size)
 {
-    uint32_t l = kc_log2_floor((size - 1) | (HEAP_STEP_MAX - 1));
-    return (l - (HEAP_STEP_LOG2 - 1)) * 8 + ((size - 1) >> (l - 3));
+    size_t l = kc_log2_floor((size - 1) | (HEAP_STEP_MAX - 1));
+    return l * 8 + ((size - 1) >> (l - 3)) - (size_t)8 * (HEAP_STEP_LOG2 - 1);
 }
 
 /* Block size of a class. */
