@@ -5,6 +5,7 @@ Each goal is judged at the level it is stated for; a figure that the run lacks i
 """
 
 LIMIT = "limit: magazine of 8"  # at the transfer size of ours
+LIMIT_OF = {"pool": LIMIT, "cache": LIMIT, "threads": LIMIT, "heap": "limit: size classes"}
 EVERY, MALLOCS, BEST = "every peer", "every malloc", "best peer"
 DPDK = "DPDK mempool"
 INLINE, PINNED = "kc_pool, inline", "kc_pool, pinned"
@@ -40,10 +41,15 @@ VALIDATION_MEMORY = 1.10  # checked to off, bytes held
 VALIDATION = 1.20         # checked to off, time of whole programs
 
 
-def goal(level, what, against, most, got, at_least=False):
+def rounded(x):
+    return None if x is None else round(x, 3)
+
+
+def goal(level, what, against, most, got, at_least=False, limit=None):
+    """limit: what the bare loop that checks as much gets in our place; nobody gets below it."""
     reached = None if got is None else (got >= most if at_least else got <= most)
     return {"level": level, "what": what, "against": against, "bound": most,
-            "at_least": at_least, "got": None if got is None else round(got, 3),
+            "at_least": at_least, "got": rounded(got), "limit": rounded(limit),
             "reached": reached}
 
 
@@ -63,16 +69,22 @@ def others(cases, workload, against):
     return [one] if one else []
 
 
+def limit_at(group, level):
+    return LIMIT_OF[group] + (", checked" if level == "checked" else "")
+
+
 def of_times(group, by_level):
     goals = []
     for of, workload, subject, levels in TIMES:
         for level, bounds in levels.items() if of == group else ():
             cases = by_level[level]["cases"]
             ours = find(cases, workload, subject)
+            least = find(cases, workload, limit_at(group, level))
             for against, most in bounds:
                 beside = others(cases, workload, against)
-                got = max((ours["ns"] / o["ns"] for o in beside), default=None) if ours else None
-                goals.append(goal(level, f"{subject}: {workload}", against, most, got))
+                got, limit = (max((c["ns"] / o["ns"] for o in beside), default=None) if c else None
+                              for c in (ours, least))
+                goals.append(goal(level, f"{subject}: {workload}", against, most, got, limit=limit))
     for of, workload, subject, levels in INSTRUCTIONS:
         for level, most in levels.items() if of == group else ():
             ours = find(by_level[level]["cases"], workload, subject)
