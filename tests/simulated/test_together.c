@@ -7,6 +7,7 @@
  */
 #include <kc/account.h>
 #include <kc/aspace.h>
+#include <kc/fence.h>
 #include <kc/pool.h>
 #include <kc/reserve.h>
 #include <kc/track.h>
@@ -39,6 +40,9 @@ static struct {
     struct kc_asids asids;
     struct kc_aspace space;
     struct kc_area areas[2 * KC_CPUS_MAX];
+    struct kc_pt pt;
+    struct kc_fence fence;
+    struct kc_fence_slot slots[2];
     uint64_t seed;
     uint32_t added, cleaned;
     uint32_t wrong;
@@ -535,5 +539,60 @@ Test(together, address_space)
     cr_expect_eq(kc_aspace_check(&all.space, NULL), KC_OK);
     cr_expect_eq(kc_aspace_fini(&all.space), KC_OK);
     cr_expect_eq(kc_frame_free(&all.ground.frames, root, 0), KC_OK);
+    finish();
+}
+
+/* ---- fence ----------------------------------------------------------------------------------- */
+
+/* Two slots for all CPUs; the fence's tree is in no TTBR, so their objects are not looked at. */
+static void use_fence(uint32_t cpu, void *arg)
+{
+    uint64_t seed = all.seed + 977 * (uint64_t)cpu;
+    void *held = NULL;
+    (void)arg;
+    for (uint32_t i = 0; i < ROUNDS / 4; i++) {
+        size_t size = 1 + (size_t)below(&seed, 200);
+        if (held == NULL) {
+            held = kc_fence_take(&all.fence, size, 8, 1 + cpu);
+        } else if (below(&seed, 3) == 0) {
+            expect(kc_fence_usable(&all.fence, held) != 0);
+        } else {
+            expect(kc_fence_free(&all.fence, held, 1 + cpu) == KC_OK);
+            held = NULL;
+        }
+    }
+    expect(kc_fence_free(&all.fence, held, 1 + cpu) == KC_OK);
+}
+
+Test(together, fence)
+{
+    start();
+    struct kc_pt_config pc = {.format = {KC_A64_STAGE1, 12, 48, 40, 0, 0, 0},
+                              .source = {.frames = &all.ground.frames},
+                              .any_asid = true};
+    struct kc_aspace_config ac = {.kind = KC_ASPACE_KERNEL,
+                                  .name = "k",
+                                  .frames = &all.ground.frames,
+                                  .kernel_pt = &all.pt,
+                                  .base = kc_ia(all.ground.info.dynamic_base),
+                                  .bytes = KC_MIB(1),
+                                  .areas = all.areas,
+                                  .area_max = KC_ARRAY_COUNT(all.areas)};
+    struct kc_fence_config fc = {.heap = &all.ground.heap,
+                                 .space = &all.space,
+                                 .attr = {KC_PT_R | KC_PT_W, KC_A64_MEM_NORMAL, true},
+                                 .slot = all.slots,
+                                 .slot_count = KC_ARRAY_COUNT(all.slots),
+                                 .seed = all.seed,
+                                 .misuse = &all.ground.misuse};
+    pc.format.upper = 1;
+    cr_assert_eq(kc_pt_init(&all.pt, &pc), KC_OK);
+    cr_assert_eq(kc_aspace_init(&all.space, &ac), KC_OK);
+    cr_assert_eq(kc_fence_init(&all.fence, &fc), KC_OK);
+    kc_test_on_cpus(use_fence, NULL);
+    cr_expect_eq(kc_fence_check(&all.fence, NULL), KC_OK);
+    cr_expect_eq(kc_fence_fini(&all.fence), KC_OK);
+    cr_expect_eq(kc_aspace_fini(&all.space), KC_OK);
+    cr_expect_eq(kc_pt_fini(&all.pt), KC_OK);
     finish();
 }

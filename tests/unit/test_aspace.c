@@ -354,6 +354,7 @@ Test(aspace, the_kernels_space_borrows_its_tree)
     kc_ia_t ia;
     start_kernel(KC_GIB(1));
     cr_expect_eq(kc_aspace_activate(&as), KC_ERR_ARG);
+    cr_expect_eq(kc_aspace_deactivate(&as), KC_ERR_STATE);
     cr_assert_eq(kc_aspace_reserve(&as, &rq, &ia), KC_OK);
     cr_expect_eq(kc_aspace_map_new(&as, ia, PAGE, urw), KC_ERR_PERM);
     cr_assert_eq(kc_aspace_map_new(&as, ia, 2 * PAGE, krw), KC_OK);
@@ -533,6 +534,7 @@ Test(aspace, bad_configurations)
     BAD(KC_ERR_ARG, c.kernel_pt = as.pt);
     BAD(KC_ERR_ARG, c.kind = KC_ASPACE_KERNEL);
     BAD(KC_ERR_ARG, c.format.upper = 1);
+    BAD(KC_ERR_ARG, c.format.va_bits = 24); /* whatever its addresses */
     BAD(KC_ERR_UNSUPPORTED, c.format.granule_log2 = 14);
     BAD(KC_ERR_ALIGN, c.base = kc_ia(0x800));
     BAD(KC_ERR_RANGE, c.bytes = KC_BIT(48));

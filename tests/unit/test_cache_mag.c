@@ -81,6 +81,27 @@ Test(cache_mag, magazine_grows_while_it_is_used)
 }
 
 #if KC_HARDENING == KC_HARDENING_CHECKED
+/* A CPU's first call may be a free, of what another allocated. */
+Test(cache_mag, a_free_makes_the_magazine_or_does_without)
+{
+    for (uint32_t fails = 0; fails < 2; fails++) {
+        cr_assert_eq(make_for(&cache, 40, 0, 0, 1), KC_OK);
+        void *a = kc_cache_priv_alloc_alone(&cache, 0, NULL);
+        void *b = kc_cache_priv_alloc_alone(&cache, 0, NULL);
+        cr_assert(a != NULL && b != NULL);
+        kc_frames_fail_run(&frames, 0, fails * 2);
+        cr_expect_eq(kc_cache_free(&cache, a), KC_OK);
+        cr_expect_eq(kc_cache_free(&cache, b), KC_OK);
+        kc_frames_fail_run(&frames, UINT64_MAX, 0);
+        cr_expect_eq(cache.cpu[0] == &cache.none, fails);
+        cr_expect_eq(cache.none.limit, 0, "nobody's own");
+        cr_expect_eq(kc_mag_count(&cache.none.mag), 0);
+        cr_expect_eq(kc_cache_check(&cache, NULL), KC_OK);
+        cr_expect_eq(kc_cache_free(&cache, b), KC_ERR_STATE);
+        cr_assert_eq(kc_cache_fini(&cache), KC_OK);
+    }
+}
+
 /* What two wrong frees at the same instant on two CPUs leave: an object that is in there twice. */
 Test(cache_mag, an_object_that_was_freed_twice_at_once_is_handed_out_once)
 {

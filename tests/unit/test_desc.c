@@ -121,6 +121,8 @@ Test(desc, formats_are_judged)
     cr_expect_eq(kc_a64_format_check(&f), KC_ERR_ARG);
     f.stage = KC_A64_STAGE2;
     cr_expect_eq(kc_a64_format_check(&f), KC_ERR_UNSUPPORTED);
+    f.upper = 1; /* there is no such half at all */
+    cr_expect_eq(kc_a64_format_check(&f), KC_ERR_ARG);
     f = fmt48;
     f.granule_log2 = 13;
     cr_expect_eq(kc_a64_format_check(&f), KC_ERR_ARG);

@@ -513,6 +513,10 @@ Test(pool, a_block_that_was_freed_twice_at_once_is_handed_out_once)
     here->mag.count = count + 1;
     struct kc_pool_fault where = {0, 0, 0, 0};
     cr_expect_eq(kc_pool_check(&pool, &where), KC_ERR_CORRUPT);
+    /* So too counts who finds it where it was, and then where another CPU freed it. */
+    struct kc_pool_stats s;
+    kc_pool_stats(&pool, &s);
+    cr_expect_eq(s.live, 0);
     cr_assert_eq(kc_pool_alloc(&pool), b);
     void *c = kc_pool_alloc(&pool);
     cr_assert_not_null(c);

@@ -526,6 +526,8 @@ Test(pt_early, from_early_memory_to_frames)
     kc_pt_set_live(&pt);
     cr_assert_eq(kc_frames_init(&later, &first, &misuse), KC_OK);
     cr_expect_eq(kc_pt_set_source(&pt, &(struct kc_pt_source){.early = &first}), KC_ERR_ARG);
+    struct kc_pt_source both = {.early = &first, .frames = &later};
+    cr_expect_eq(kc_pt_set_source(&pt, &both), KC_ERR_ARG);
     cr_assert_eq(kc_pt_set_source(&pt, &to), KC_OK);
     cr_expect_eq(kc_pt_set_source(&pt, &to), KC_ERR_STATE, "once");
     cr_assert_eq(map(4 * GIB1, OUT, 0x1000, global), KC_OK);

@@ -389,6 +389,7 @@ Test(region, check_names_the_broken_invariant)
     broken32(&map.fresh, map.fresh + 1, 6, 0);
     broken32(&map.free_count, 2, 6, node[map.free_first].next); /* of 3 */
     broken32(&node[map.free_first].level, 0, 6, map.free_first);
+    broken32(&node[map.free_first].next, INT32_MAX, 6, INT32_MAX); /* far behind the last */
     broken(&node[map.free_last].retired, map.version + 1, 7, map.free_last);
     broken(&node[map.free_first].retired, map.version, 7, node[map.free_first].next);
     broken(&map.floor, map.version + 1, 7, 0);

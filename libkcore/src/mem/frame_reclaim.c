@@ -6,10 +6,13 @@
  * that it ends while it is called. So:
  *
  *  R1  `busy` of a reclaimer counts the CPUs between "chosen" and "back", both under the lock; it
- * is taken out of the list only while it is 0. Hence its link is still good when a CPU is back. R2
- * Bit c of `reclaiming` is set while CPU c asks. Who finds its own bit set does not ask again: a
- * reclaimer that allocates, or an interrupt in the middle of one, would go round for ever. R3
- * Nobody waits for a reclaimer from within one (R2's bit says so): two could wait for each other.
+ *      is taken out of the list only while it is 0. Hence its link is still good when a CPU is
+ *      back.
+ *  R2  Bit c of `reclaiming` is set while CPU c asks. Who finds its own bit set does not ask again:
+ *      a reclaimer that allocates, or an interrupt in the middle of one, would go round for ever.
+ *      Nobody looks at another CPU's bit, so nothing is ordered by it.
+ *  R3  Nobody waits for a reclaimer from within one (R2's bit says so): two could wait for each
+ *      other.
  *
  * Each is asked once in a round, in the order of the list, which only takes at its end; so a round
  * ends.
@@ -93,7 +96,7 @@ kc_status_t kc_frames_reclaimer_remove(struct kc_frames *f, struct kc_frame_recl
 uint64_t kc_frames_reclaim(struct kc_frames *f, uint64_t frames)
 {
     uint32_t bit = 1u << kc_plat_cpu();
-    if ((__atomic_fetch_or(&f->reclaiming, bit, __ATOMIC_ACQUIRE) & bit) != 0) {
+    if ((__atomic_fetch_or(&f->reclaiming, bit, __ATOMIC_RELAXED) & bit) != 0) {
         return 0; /* R2 */
     }
     uint64_t got = 0;
@@ -115,7 +118,7 @@ uint64_t kc_frames_reclaim(struct kc_frames *f, uint64_t frames)
     f->reclaim_count++;
     f->reclaimed_frames += got;
     kc_lock_release_irqrestore(&f->lock, irq);
-    __atomic_fetch_and(&f->reclaiming, ~bit, __ATOMIC_RELEASE);
+    __atomic_fetch_and(&f->reclaiming, ~bit, __ATOMIC_RELAXED);
     return got;
 }
 
