@@ -268,6 +268,7 @@ Test(heap, every_bad_free_has_its_answer)
     unsigned char *slab = p - ((uintptr_t)p & (KC_FRAME_BYTES - 1));
     unsigned char *unused = p == slab ? p + heap.cache[4]->stride : slab;
     EXPECT_MISUSE(kc_heap_free(&heap, unused), KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE);
+    EXPECT_MISUSE(kc_heap_free_sized(&heap, p, 0), KC_ERR_ARG, KC_MISUSE_WRONG_SIZE);
     EXPECT_MISUSE(kc_heap_free_sized(&heap, p, 41), KC_ERR_ARG, KC_MISUSE_WRONG_SIZE);
     EXPECT_MISUSE(kc_heap_free_sized(&heap, p, 16), KC_ERR_ARG, KC_MISUSE_WRONG_SIZE);
     EXPECT_MISUSE(kc_heap_free_sized(&heap, p, SIZE_MAX), KC_ERR_ARG, KC_MISUSE_WRONG_SIZE);

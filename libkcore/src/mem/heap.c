@@ -600,7 +600,7 @@ static size_t usable(struct kc_heap *h, const void *ptr, enum what *what)
 /* True if a request of that size, at some alignment, gets a block with that many usable bytes. */
 static bool could_get(size_t size, size_t have, enum what what)
 {
-    if (size == 0 || size > have) {
+    if (size > have) {
         return false;
     }
     if (what == WHAT_LARGE) {
