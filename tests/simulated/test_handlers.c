@@ -19,6 +19,7 @@
 
 #include "ground.h"
 #include "kc_bytes.h"
+#include "mem/cache_priv.h"
 
 #define RAM_BYTES KC_MIB(8)
 #define ROUNDS    1500u
@@ -303,6 +304,59 @@ Test(handlers, cache_with_magazines)
 Test(handlers, cache_without_magazines)
 {
     cache_of(0);
+}
+
+/* A magazine of one is drained; a free that interrupts gives the CPU another, with room for more.
+ */
+static void *late; /* freed by the handler; NULL: it was */
+
+static void free_late(uint32_t cpu, void *arg)
+{
+    (void)cpu;
+    (void)arg;
+    void *p = late;
+    late = NULL;
+    expect(kc_cache_free(&all.cache, p) == KC_OK);
+}
+
+Test(handlers, drain_while_the_magazine_is_replaced)
+{
+    uint32_t cpu = kc_plat_cpu();
+    struct kc_cache_config c = {
+        .name = "c", .object_bytes = 64, .misuse = &all.ground.misuse, .cpu_count = cpu + 1};
+    start();
+    uint64_t masked = kc_plat_irq_save();
+    kc_plat_irq_restore(0);
+    kc_test_on_timer(free_late, NULL);
+    for (uint32_t ticks = 1; ticks < 60; ticks++) {
+        void *p[12];
+        uint32_t n = 0;
+        cr_assert_eq(kc_cache_init(&all.cache, &c, &all.ground.frames), KC_OK);
+        for (uint32_t i = 0; i < KC_ARRAY_COUNT(p); i++) {
+            p[i] = kc_cache_alloc(&all.cache, 0);
+        }
+        const struct kc_cache_cpu *m = all.cache.cpu[cpu];
+        while (KC_MAG_IS_USED && (m->slow_count < CACHE_HEAT - 1 || kc_mag_count(&m->mag) != 1)) {
+            cr_assert_lt(n + 1, KC_ARRAY_COUNT(p));
+            cr_assert_eq(kc_cache_free(&all.cache, p[n++]), KC_OK);
+            m = all.cache.cpu[cpu];
+        }
+        late = p[n++];
+        kc_plat_timer(kc_plat_ticks() + ticks);
+        (void)kc_cache_drain(&all.cache, cpu);
+        kc_plat_timer(UINT64_MAX);
+        free_late(cpu, NULL); /* if it was not interrupted */
+        cr_expect_eq(kc_cache_check(&all.cache, NULL), KC_OK, "%u ticks", ticks);
+        for (; n < KC_ARRAY_COUNT(p); n++) {
+            cr_expect_eq(kc_cache_free(&all.cache, p[n]), KC_OK);
+        }
+        cr_assert_eq(kc_cache_fini(&all.cache), KC_OK);
+    }
+    kc_test_on_timer(NULL, NULL);
+    (void)kc_plat_irq_save();
+    kc_plat_irq_restore(masked);
+    cr_expect_eq(all.wrong, 0);
+    finish();
 }
 
 static void *heap_get(struct user *u, size_t bytes)

@@ -292,6 +292,56 @@ Test(together, reserve)
     finish();
 }
 
+/* CPUs 0 and 1 free one block at the same time, again and again; another stays out. */
+static struct {
+    void *block;
+    uint32_t ready, done; /* atomic: rounds */
+    uint32_t accepted;    /* atomic: frees */
+} twice;
+
+static void free_twice(uint32_t cpu, void *arg)
+{
+    (void)arg;
+    for (uint32_t i = 1; i <= ROUNDS / 4 && cpu < 2; i++) {
+        if (cpu == 0) {
+            twice.block = kc_reserve_alloc(&all.reserve, 0);
+            expect(twice.block != NULL);
+            __atomic_store_n(&twice.ready, i, __ATOMIC_RELEASE);
+        }
+        while (__atomic_load_n(&twice.ready, __ATOMIC_ACQUIRE) < i) {
+            kc_plat_relax();
+        }
+        bool freed = kc_reserve_free(&all.reserve, twice.block) == KC_OK;
+        __atomic_fetch_add(&twice.accepted, freed, __ATOMIC_RELAXED);
+        __atomic_fetch_add(&twice.done, 1, __ATOMIC_ACQ_REL);
+        while (__atomic_load_n(&twice.done, __ATOMIC_ACQUIRE) < 2 * i) {
+            kc_plat_relax();
+        }
+    }
+}
+
+Test(together, frees_of_one_block_of_a_reserve_take_it_back_once)
+{
+    /* Large, so that the heap takes one of the two. */
+    struct kc_reserve_config c = {
+        .name = "r", .size = 9000, .count = 4, .slot = all.slot, .misuse = &all.ground.misuse};
+    struct kc_reserve_stats s;
+    start();
+    __builtin_memset(&twice, 0, sizeof(twice));
+    cr_assert_eq(kc_reserve_init(&all.reserve, &c, &all.ground.heap), KC_OK);
+    void *stays = kc_reserve_alloc(&all.reserve, 0);
+    kc_test_on_cpus(free_twice, NULL);
+    kc_reserve_stats(&all.reserve, &s);
+    cr_expect_eq(s.out, 1);
+    cr_expect_eq(twice.accepted, ROUNDS / 4);
+    cr_expect_eq(kc_misuse_total(&all.ground.misuse), ROUNDS / 4);
+    cr_expect_eq(kc_reserve_check(&all.reserve, NULL), KC_OK);
+    cr_expect_eq(kc_reserve_free(&all.reserve, stays), KC_OK);
+    cr_expect_eq(kc_reserve_fini(&all.reserve), KC_OK);
+    kc_misuse_init(&all.ground.misuse, KC_MISUSE_SILENT);
+    finish();
+}
+
 /* ---- account --------------------------------------------------------------------------------- */
 
 static void ask_account(uint64_t *seed, const void *mine)

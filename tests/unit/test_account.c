@@ -3,6 +3,7 @@
 #include <kc_test.h>
 
 #include <kc/account.h>
+#include <kc/tag.h>
 
 #include "kc_bytes.h"
 #include "expect_misuse.h"
@@ -275,4 +276,29 @@ Test(account, check_sees_each_broken_invariant)
     cr_expect_eq(kc_heap_free(&heap, own), KC_OK);
     cr_expect_eq(kc_account_fini(&account), KC_OK);
     expect_nothing_held();
+}
+
+/* An address that differs from a block's in any bit is no block's. */
+Test(account, owner_of_looks_at_every_bit)
+{
+    void *p = get(3, 100);
+    uint32_t owner = 99;
+    cr_assert(kc_account_owner_of(&account, p, &owner));
+    cr_expect_eq(owner, 3);
+    for (uint32_t bit = 0; bit < sizeof(p) * 8; bit++) {
+        if (KC_TAG_IS_USED && bit >= 56) {
+            continue; /* a tag: no part of the address */
+        }
+        const void *q = (const void *)((uintptr_t)p ^ (uintptr_t)1 << bit);
+        cr_expect(!kc_account_owner_of(&account, q, &owner), "bit %u", bit);
+    }
+    cr_expect_eq(kc_account_free(&account, p), KC_OK);
+}
+
+Test(account, resize_of_null_is_refused)
+{
+    void *out = &account;
+    EXPECT_MISUSE(kc_account_resize(&account, NULL, 100, 0, &out), KC_ERR_RANGE, KC_MISUSE_FOREIGN);
+    cr_expect_eq(out, (void *)&account);
+    cr_expect_eq(kc_account_check(&account, NULL), KC_OK);
 }

@@ -102,6 +102,53 @@ Test(cache_mag, a_free_makes_the_magazine_or_does_without)
     }
 }
 
+/* Reclaimers free objects: of the cache that asks them, too, whose magazine then is another. */
+static struct {
+    void *object[4096];
+    uint32_t count; /* of those, live */
+    uint32_t each;  /* that are given at a time */
+} shed;
+
+static uint64_t give_objects(void *context, uint64_t want)
+{
+    (void)want;
+    for (uint32_t i = 0; i < shed.each && shed.count > 0; i++) {
+        cr_expect_eq(kc_cache_free(context, shed.object[--shed.count]), KC_OK);
+    }
+    return 0;
+}
+
+Test(cache_mag, a_reclaimer_may_free_objects_of_the_cache_that_asks)
+{
+    static const uint32_t each[] = {1, 3, 40};
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(each); i++) {
+        struct kc_frame_reclaimer r = {.name = "r", .reclaim = give_objects, .context = &cache};
+        cr_assert_eq(make_for(&cache, 4096, 0, 0, 1), KC_OK);
+        shed.count = 0;
+        shed.each = each[i];
+        void *p;
+        while ((p = kc_cache_alloc(&cache, KC_CACHE_NO_RECLAIM)) != NULL) {
+            cr_assert_lt(shed.count, KC_ARRAY_COUNT(shed.object));
+            shed.object[shed.count++] = p;
+        }
+        cr_assert_eq(kc_frames_reclaimer_add(&frames, &r), KC_OK);
+        for (uint32_t k = 0; k < 20; k++) {
+            p = kc_cache_alloc(&cache, 0);
+            cr_assert_not_null(p);
+            shed.object[shed.count++] = p;
+            struct kc_cache_stats s;
+            kc_cache_stats(&cache, &s);
+            cr_expect_eq(s.live, shed.count);
+            cr_expect_eq(kc_cache_check(&cache, NULL), KC_OK);
+        }
+        cr_expect_eq(kc_frames_reclaimer_remove(&frames, &r), KC_OK);
+        while (shed.count > 0) {
+            cr_expect_eq(kc_cache_free(&cache, shed.object[--shed.count]), KC_OK);
+        }
+        cr_assert_eq(kc_cache_fini(&cache), KC_OK);
+    }
+}
+
 /* What two wrong frees at the same instant on two CPUs leave: an object that is in there twice. */
 Test(cache_mag, an_object_that_was_freed_twice_at_once_is_handed_out_once)
 {

@@ -678,6 +678,18 @@ Test(frame, check_sees_blocks_in_the_list_of_another_order)
 
 static struct frame_model model;
 
+Test(frame, a_run_grows_only_within_its_zones)
+{
+    kc_pa_t pa, other;
+    cr_assert_eq(kc_frame_alloc_run(&frames, 4, 3, 0, OWNER, &pa), KC_OK);
+    cr_assert_eq(kc_frame_alloc(&frames, 0, KC_FRAME_BELOW(24), OWNER, &other), KC_ERR_NOMEM);
+    cr_expect_eq(kc_frame_resize_run(&frames, pa, 4, 8, KC_FRAME_BELOW(24)), KC_ERR_NOMEM);
+    cr_expect_eq(kc_frame_resize_run(&frames, pa, 4, 8, 0), KC_OK);
+    cr_expect_eq(kc_frame_resize_run(&frames, pa, 8, 2, KC_FRAME_BELOW(24)), KC_OK,
+                 "what goes is no matter");
+    cr_expect_eq(kc_frame_free_run(&frames, pa, 2), KC_OK);
+}
+
 Test(frame, random_operations_agree_with_the_model)
 {
     static uint8_t bytes[4096];

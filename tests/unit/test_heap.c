@@ -587,3 +587,36 @@ Test(heap, check_sees_each_broken_invariant)
     cr_assert_eq(kc_heap_free(&heap, q), KC_OK);
     expect_nothing_held();
 }
+
+/* A reclaimer ends a heap, while another CPU asks that for memory. */
+static struct {
+    struct kc_heap heap;
+    kc_status_t status;
+} ended;
+
+static uint64_t end_heap(void *context, uint64_t want)
+{
+    (void)want;
+    (void)context;
+    ended.heap.own.reclaimer.busy++; /* what the other CPU would do */
+    ended.status = kc_heap_fini(&ended.heap);
+    ended.heap.own.reclaimer.busy--;
+    return 0;
+}
+
+Test(heap, is_not_ended_while_it_is_asked_for_memory)
+{
+    struct kc_frame_reclaimer r = {.name = "r", .reclaim = end_heap};
+    struct kc_heap_config config = {"two", &misuse, 0, 0, NULL, 0};
+    cr_assert_eq(kc_heap_init(&ended.heap, &config, &frames), KC_OK);
+    cr_assert_eq(kc_frames_reclaimer_add(&frames, &r), KC_OK);
+    ended.status = KC_OK;
+    (void)kc_frames_reclaim(&frames, 1);
+    cr_expect_eq(ended.status, KC_ERR_STATE);
+    cr_expect_eq(kc_frames_reclaimer_remove(&frames, &r), KC_OK);
+    void *p = kc_heap_alloc(&ended.heap, 100, 0); /* nothing of it is gone */
+    cr_expect_eq(kc_heap_free(&ended.heap, p), KC_OK);
+    cr_expect_eq(kc_heap_check(&ended.heap, NULL), KC_OK);
+    cr_expect_eq(kc_heap_fini(&ended.heap), KC_OK);
+    expect_nothing_held();
+}

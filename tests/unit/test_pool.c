@@ -74,6 +74,18 @@ Test(pool, hands_out_all_blocks_in_order_then_null)
 #endif
 }
 
+Test(pool, memory_for_so_many_blocks_is_enough_at_the_alignment_that_is_meant_by_0)
+{
+    static KC_ALIGNED(KC_LINE_BYTES) unsigned char mine[KC_POOL_MEMORY_BYTES(44, 0, 100, 0)];
+    struct kc_pool_config c = {
+        .name = "p", .memory = mine, .memory_bytes = sizeof(mine), .block_bytes = 44};
+    struct kc_pool_stats s;
+    cr_assert_eq(kc_pool_init(&pool, &c), KC_OK);
+    kc_pool_stats(&pool, &s);
+    cr_expect_geq(s.capacity, 100);
+    cr_expect_leq(s.capacity, 120, "and no more than that takes");
+}
+
 #if KC_HARDENING == KC_HARDENING_CHECKED
 Test(pool, bookkeeping_is_three_bytes_a_block_or_four)
 {

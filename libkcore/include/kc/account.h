@@ -128,6 +128,7 @@ kc_status_t kc_account_free(struct kc_account *a, void *ptr);
  * If it must move, old and new are on the bill together for a moment.
  *
  * Errors:  as kc_account_alloc() and kc_account_free(); the block is as it was then
+ *          KC_ERR_RANGE  FOREIGN also: ptr is NULL
  */
 KC_NODISCARD kc_status_t kc_account_resize(struct kc_account *a, void *ptr, size_t size,
                                            uint32_t flags, void **out);

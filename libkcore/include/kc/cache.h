@@ -10,7 +10,9 @@
  *
  * Each CPU may have a magazine (kc/mag.h) over the slabs that all share. kc_cache_alloc() and
  * kc_cache_free() mask interrupts for the call; the _pinned forms are for a caller that stays on
- * its CPU while nobody else on it uses the cache (kc/pool.h says more of the forms). Without
+ * its CPU while nobody else on it uses the cache (kc/pool.h says more of the forms). The caches of
+ * a set use each other, and the set is a reclaimer of frames: there, nothing that interrupts the
+ * caller on its CPU may use any of them, nor ask for frames without KC_FRAME_NO_RECLAIM. Without
  * magazines (cpu_count 0) every call takes the lock, and the outcome depends on nothing but the
  * order of calls: the deterministic mode.
  */
@@ -345,8 +347,10 @@ KC_NODISCARD kc_status_t kc_cache_set_init(struct kc_cache_set *s,
 /**
  * End the set and all its caches, giving their slabs back.
  *
- * Errors:  KC_ERR_STATE  objects are live (misuse BUSY of the first cache that has some):
- *                        unchanged, but for empty slabs, which may be gone
+ * Errors:  KC_ERR_STATE  objects are live (misuse BUSY of the first cache that has some), or a
+ *                        reclaimer ends it while another CPU asks the set for memory
+ *                        (kc_frames_reclaimer_remove()): unchanged, but for empty slabs, which
+ *                        may be gone
  * Context: nobody else uses it
  */
 KC_NODISCARD kc_status_t kc_cache_set_fini(struct kc_cache_set *s);

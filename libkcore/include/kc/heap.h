@@ -108,7 +108,7 @@ KC_NODISCARD kc_status_t kc_heap_init(struct kc_heap *h, const struct kc_heap_co
  * End it, giving everything back; what lies in a shared set stays the set's.
  *
  * Errors:  KC_ERR_STATE  blocks are live (with a shared set: large ones) (misuse BUSY;
- *                        kc_heap_next_live() lists them): unchanged
+ *                        kc_heap_next_live() lists them): unchanged; or as kc_cache_set_fini()
  * Context: nobody else uses it
  */
 KC_NODISCARD kc_status_t kc_heap_fini(struct kc_heap *h);
@@ -126,7 +126,10 @@ KC_NODISCARD kc_status_t kc_heap_fini(struct kc_heap *h);
  */
 KC_NODISCARD void *kc_heap_alloc(struct kc_heap *h, size_t size, uint32_t flags);
 
-/** The same for a caller who is pinned to the CPU (kc/pool.h, "forms"): it masks no interrupts. */
+/**
+ * The same for a caller who is pinned to the CPU (kc/pool.h, "forms"): it masks no interrupts. The
+ * classes are caches of a set, and kc/cache.h says what may then not interrupt it.
+ */
 KC_NODISCARD void *kc_heap_alloc_pinned(struct kc_heap *h, size_t size, uint32_t flags);
 
 /**

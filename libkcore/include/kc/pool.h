@@ -82,8 +82,10 @@ typedef void *kc_pool_found;
 #else
 #define KC_POOL_REDZONE_BYTES 0u
 #endif
-#define KC_POOL_GRAIN(align) \
-    ((align) < 16u && KC_HARDENING >= KC_HARDENING_TAGGED ? (size_t)16 : (size_t)(align))
+#define KC_POOL_GRAIN(align)                                                          \
+    ((align) < 16u && KC_HARDENING >= KC_HARDENING_TAGGED ? (size_t)16                \
+     : (align) == 0                                       ? (size_t)KC_POOL_ALIGN_MIN \
+                                                          : (size_t)(align))
 #define KC_POOL_STRIDE(block_bytes, align)                                \
     (((block_bytes) + KC_POOL_REDZONE_BYTES + KC_POOL_GRAIN(align) - 1) & \
      ~(KC_POOL_GRAIN(align) - 1))

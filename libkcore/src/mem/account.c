@@ -57,9 +57,14 @@ static uint32_t owner_of(uint64_t entry)
     return (uint32_t)(entry & ((1u << OWNER_BITS) - 1)) - 1;
 }
 
+static uint64_t address_of(uint64_t entry)
+{
+    return (entry >> OWNER_BITS) * KC_HEAP_ALIGN_MIN;
+}
+
 static void *block_of(uint64_t entry)
 {
-    return kc_tag_load(kc_plat_ram(kc_pa((entry >> OWNER_BITS) * KC_HEAP_ALIGN_MIN)));
+    return kc_tag_load(kc_plat_ram(kc_pa(address_of(entry))));
 }
 
 /* The block's lines, by the two halves of its key, mixed. */
@@ -74,13 +79,12 @@ static uint64_t *line_of(const struct kc_account *a, uint64_t key, uint32_t whic
 static uint64_t *find(const struct kc_account *a, const void *ptr)
 {
     uint64_t key = key_of(a, ptr);
-    if (!kc_is_aligned((uintptr_t)ptr, KC_HEAP_ALIGN_MIN)) {
-        return NULL;
-    }
+    kc_pa_t pa = kc_frame_ptr_pa(a->heap->frames, ptr);
     for (uint32_t which = 0; which < 2; which++) {
         uint64_t *line = line_of(a, key, which);
         for (uint32_t i = 0; i < KC_ACCOUNT_LINE; i++) {
-            if (line[i] != 0 && line[i] >> OWNER_BITS == key >> OWNER_BITS) {
+            /* The address, not the key: of a pointer that is no block's, that lacks bits. */
+            if (line[i] != 0 && address_of(line[i]) == kc_pa_raw(pa)) {
                 return &line[i];
             }
         }
@@ -324,6 +328,10 @@ kc_status_t kc_account_resize(struct kc_account *a, void *ptr, size_t size, uint
     }
     if ((flags & ~(KC_HEAP_ZERO | KC_HEAP_ATOMIC | KC_HEAP_ERASE)) != 0) {
         return KC_ERR_ARG;
+    }
+    if (ptr == NULL) {
+        raise(a, KC_MISUSE_FOREIGN, __func__, ptr, 0);
+        return KC_ERR_RANGE;
     }
     kc_status_t status = judge(a, ptr, __func__, &owner, &bytes);
     if (status != KC_OK) {

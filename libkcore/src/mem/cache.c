@@ -244,23 +244,26 @@ void kc_cache_priv_look_over(struct kc_cache *c, unsigned char *object)
 #endif
 
 uint32_t kc_cache_priv_take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n,
-                            uint32_t flags)
+                            const struct cache_take *t)
 {
     kc_lock_enter(&c->lock);
-    uint32_t count = kc_cache_priv_slab_take(c, out, n, flags);
-    bool done = count != 0 || (flags & KC_CACHE_NO_RECLAIM) != 0;
-    c->fail_count += done && count == 0;
-    kc_lock_leave(&c->lock);
-    if (KC_LIKELY(done)) {
-        return count;
-    }
-    uint64_t came = kc_frames_reclaim(c->frames, (uint64_t)1 << c->order_first);
-    kc_lock_enter(&c->lock);
     /* If nothing came, somebody may still have given an object back, or a slab. */
-    count = came != 0 || slab_has_free(c) ? kc_cache_priv_slab_take(c, out, n, flags) : 0;
-    c->fail_count += count == 0;
+    bool may_grow = !t->asked || t->came != 0;
+    uint32_t count =
+        may_grow || slab_has_free(c) ? kc_cache_priv_slab_take(c, out, n, t->flags) : 0;
+    c->fail_count += count == 0 && !cache_may_ask(t);
     kc_lock_leave(&c->lock);
     return count;
+}
+
+bool kc_cache_priv_reclaim(struct kc_cache *c, struct cache_take *t)
+{
+    if (!cache_may_ask(t)) {
+        return false;
+    }
+    t->asked = true;
+    t->came = kc_frames_reclaim(c->frames, (uint64_t)1 << c->order_first);
+    return true;
 }
 
 #if CACHE_IS_FULL
@@ -294,9 +297,12 @@ static uint32_t first_clobbered(const struct kc_cache *c, const void *object)
 
 void *kc_cache_priv_alloc_alone(struct kc_cache *c, uint32_t flags, const void *site)
 {
+    struct cache_take t = {flags, false, 0};
     struct kc_cache_entry e;
-    if (kc_cache_priv_take(c, &e, 1, flags) == 0) {
-        return NULL;
+    while (kc_cache_priv_take(c, &e, 1, &t) == 0) {
+        if (!kc_cache_priv_reclaim(c, &t)) {
+            return NULL;
+        }
     }
     __atomic_fetch_add(&c->alloc_count, 1, __ATOMIC_RELAXED);
 #if KC_MAG_HAS_STATE

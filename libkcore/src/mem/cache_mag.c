@@ -139,13 +139,15 @@ uint32_t kc_cache_drain(struct kc_cache *c, uint32_t cpu)
     if (cpu >= c->cpu_count) {
         return 0;
     }
+    /* Masked from the start: a free that interrupts may put another magazine in this one's place.
+     */
+    uint64_t irq = kc_plat_irq_save();
     struct kc_cache_cpu *m = __atomic_load_n(&c->cpu[cpu], __ATOMIC_ACQUIRE);
     size_t count = kc_mag_count(&m->mag);
     if (count != 0) {
-        uint64_t irq = kc_plat_irq_save();
         kc_cache_priv_flush(c, m, count);
-        kc_plat_irq_restore(irq);
     }
+    kc_plat_irq_restore(irq);
     return (uint32_t)count;
 }
 
@@ -180,15 +182,20 @@ static __attribute__((noinline)) void *alloc_twin(struct kc_cache *c, struct kc_
             return kc_cache_priv_alloc_alone(c, flags, site);
         }
     }
+    struct cache_take t = {flags, false, 0};
     for (;;) {
         size_t count = kc_mag_count(&m->mag);
         if (KC_LIKELY(count == 0)) {
             uint32_t n = refill_count(c, &m);
-            count = kc_cache_priv_take(c, cache_entries(m), n, flags);
+            count = kc_cache_priv_take(c, cache_entries(m), n, &t);
             kc_mag_set_count(&m->mag, count);
         }
         if (KC_UNLIKELY(count == 0)) {
-            return NULL;
+            if (!kc_cache_priv_reclaim(c, &t)) {
+                return NULL;
+            }
+            m = c->cpu[kc_plat_cpu()]; /* reclaimers free, even objects of this cache */
+            continue;
         }
         if (KC_LIKELY(cache_make_live(&cache_entries(m)[count - 1]))) {
             return cache_hand_out(c, cache_pop(m, count));

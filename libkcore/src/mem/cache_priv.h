@@ -301,10 +301,28 @@ KC_NODISCARD KC_INLINE bool slab_give(struct kc_cache *c, const struct slab_view
                                                  : kc_cache_priv_slab_emptier(c, v, free + 1);
 }
 
-/* kc_cache_priv_slab_take() with the lock taken; and again after the reclaimers, who lock caches,
- * if they may be asked. No lock is held. */
+/* One allocation's way to objects: whether it asked the reclaimers, and what came of that. */
+struct cache_take {
+    uint32_t flags;
+    bool asked;
+    uint64_t came; /* frames */
+};
+
+KC_INLINE bool cache_may_ask(const struct cache_take *t)
+{
+    return !t->asked && (t->flags & KC_CACHE_NO_RECLAIM) == 0;
+}
+
+/* kc_cache_priv_slab_take() with the lock taken; no lock is held. 0 where nobody may be asked any
+ * more is a failure, and counted. */
 uint32_t kc_cache_priv_take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n,
-                            uint32_t flags);
+                            const struct cache_take *t);
+
+/*
+ * Asks the reclaimers, if they may be asked and were not; false: they may not. They lock caches,
+ * and free objects, of this one too: what the caller knew of the CPU's magazine is stale.
+ */
+bool kc_cache_priv_reclaim(struct kc_cache *c, struct cache_take *t);
 
 /* The calls under the lock: for CPUs without a magazine, and for whatever is no live object. */
 void *kc_cache_priv_alloc_alone(struct kc_cache *c, uint32_t flags, const void *site);

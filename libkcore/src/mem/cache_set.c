@@ -133,7 +133,10 @@ kc_status_t kc_cache_set_fini(struct kc_cache_set *s)
             return KC_ERR_STATE;
         }
     }
-    (void)kc_frames_reclaimer_remove(s->frames, &s->reclaimer);
+    kc_status_t gone = kc_frames_reclaimer_remove(s->frames, &s->reclaimer);
+    if (gone != KC_OK) {
+        return gone;
+    }
     for (uint32_t i = 0; i < s->count; i++) {
         kc_status_t status = kc_cache_fini(&s->cache[i]);
         KC_CHECK(status == KC_OK);

@@ -252,6 +252,9 @@ static bool may_take_at(const struct kc_frames *f, const struct kc_frame_span *s
 {
     uint64_t span_end = (uint64_t)s->index + s->count;
     uint64_t end = (uint64_t)index + rq->count;
+    if ((rq->zones >> s->zone & 1) == 0) {
+        return false;
+    }
     for (uint64_t at = index; at < end;) {
         if (at >= span_end || frame_is_fresh(s, (uint32_t)at)) {
             return false;

@@ -176,7 +176,9 @@ kc_status_t kc_heap_fini(struct kc_heap *h)
     }
     if (h->own_frames != 0) {
         kc_status_t status = kc_cache_set_fini(&h->own);
-        KC_CHECK(status == KC_OK);
+        if (status != KC_OK) {
+            return status;
+        }
         status = kc_frame_free_run(h->frames, kc_plat_ram_pa(h->own.cache), h->own_frames);
         KC_CHECK(status == KC_OK);
     }

@@ -180,7 +180,14 @@ kc_status_t kc_reserve_free(struct kc_reserve *r, void *ptr)
         raise(r, twice ? KC_MISUSE_DOUBLE_FREE : KC_MISUSE_WRONG_OWNER, __func__, ptr, 0, out);
         return twice ? KC_ERR_STATE : KC_ERR_PERM;
     }
-    return is_full ? kc_heap_free(r->heap, ptr) : KC_OK;
+    if (!is_full) {
+        return KC_OK;
+    }
+    kc_status_t status = kc_heap_free(r->heap, ptr);
+    if (KC_UNLIKELY(status != KC_OK)) { /* somebody freed it at the same time */
+        __atomic_fetch_add(&r->out, 1, __ATOMIC_RELAXED);
+    }
+    return status;
 }
 
 void kc_reserve_stats(struct kc_reserve *r, struct kc_reserve_stats *out)
