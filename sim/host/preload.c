@@ -116,20 +116,24 @@ static void *resize_small(void *p, size_t size)
     if (size > KC_HEAP_SIZE_MAX) {
         return move(p, have, size);
     }
-    return or_no_memory(kc_heap_resize(heap, p, rounded(size), 0));
+    void *to = kc_heap_resize(heap, p, rounded(size), 0);
+    return to == NULL && size <= have ? p : or_no_memory(to); /* programs count on it */
 }
 
 static KC_COLD void *resize_other(void *p, size_t size)
 {
     size_t have = preload_big_usable(p);
-    if (have != 0 && size > KC_HEAP_SIZE_MAX) {
-        return or_no_memory(preload_big_resize(p, size));
+    void *to = have != 0 && size > KC_HEAP_SIZE_MAX ? preload_big_resize(p, size) : NULL;
+    if (to != NULL) {
+        return to;
     }
     have = have != 0 ? have : preload_before(p);
     if (have == 0) {
         return refuse(p);
     }
-    return move(p, have, size);
+    /* Also where the host does not resize: pages that were locked or advised by themselves. */
+    to = move(p, have, size);
+    return to == NULL && size <= have ? p : to;
 }
 
 /* ---- the family ----------------------------------------------------------------------------- */

@@ -3,14 +3,15 @@
  * The preloaded heap's start and end: arena, environment, fork, statistics.
  *
  * Start. The first call of the family makes the heap, long before main() and perhaps before the
- * constructors, ours included: so nothing here allocates, and what the C library might allocate for
- * (pthread_atfork()) waits for our constructor, when the heap is there. The arena is address space
+ * constructors: so nothing here allocates. The arena is address space
  * alone. Its frame records lie at its end and are written when their frames are first needed, so
  * that a terabyte costs a few pages.
  *
  * Fork. The whole of the core is consistent while no thread is masked: host_cpus_stop() sees to
- * that in the parent, and the child goes on alone. Handlers that others registered run while
- * nothing is stopped, for ours were there first: glibc calls those of the parent's side in reverse.
+ * that in the parent, and the child goes on alone. Handlers that others registered, and that may
+ * allocate, or wait for who does, run while nothing is stopped: ours are there first, and glibc
+ * calls those of the parent's side in reverse. For that the library is linked to be initialised
+ * before all others (initfirst), the C library too: so its constructor does nothing else.
  */
 #define _GNU_SOURCE
 #include <elf.h>
@@ -165,8 +166,28 @@ static void get_arena(struct kc_boot_info *bi)
         }
         bytes /= 2;
     }
+    if (bytes < ARENA_DEFAULT && wanted == 0 && bytes / 2 >= ARENA_LEAST) {
+        /* Where address space is limited, stacks, libraries and great blocks want some too. */
+        host_ram_destroy();
+        bytes /= 2;
+        kc_status_t status = host_ram_create(bytes, bi);
+        KC_CHECK(status == KC_OK);
+    }
     preload_base = (uintptr_t)kc_plat_ram(kc_pa(HOST_RAM_BASE));
     preload_bytes = (size_t)bytes;
+}
+
+/* Read at the start, for some programs write over their arguments. */
+static void read_program_name(void)
+{
+    const char *name = program_invocation_short_name;
+    for (size_t i = 0; name[i] != 0 && i < sizeof(program) - 1; i++) {
+        char c = name[i];
+        if (c < ' ' || c > '~' || c == '"' || c == '\\') {
+            c = '_';
+        }
+        program[i] = c;
+    }
 }
 
 static void make_heap(void)
@@ -177,6 +198,7 @@ static void make_heap(void)
     host_console_fd = STDERR_FILENO;
     kc_misuse_init(&misuse, policy_wanted());
     read_stats_wanted();
+    read_program_name();
     get_arena(&bi);
     if (kc_early_init(&early, &bi) != KC_OK || kc_frames_init(&frames, &early, &misuse) != KC_OK ||
         kc_heap_init(&heap, &config, &frames) != KC_OK) {
@@ -226,23 +248,8 @@ static void fork_child(void)
     }
 }
 
-/* Read at the start, for some programs write over their arguments. */
-static void read_program_name(void)
-{
-    const char *name = program_invocation_short_name;
-    for (size_t i = 0; name[i] != 0 && i < sizeof(program) - 1; i++) {
-        char c = name[i];
-        if (c < ' ' || c > '~' || c == '"' || c == '\\') {
-            c = '_';
-        }
-        program[i] = c;
-    }
-}
-
 __attribute__((constructor)) static void start(void)
 {
-    (void)preload_get();
-    read_program_name();
     if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0) {
         give_up("pthread_atfork() failed", "no memory");
     }
@@ -349,7 +356,8 @@ static void describe(struct text *t)
 __attribute__((destructor)) static void tell_stats(void)
 {
     static struct text t;
-    if (!stats_wanted || preload_heap == NULL) {
+    (void)preload_get(); /* of a program that never allocated */
+    if (!stats_wanted) {
         return;
     }
     describe(&t);

@@ -19,8 +19,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "guard.h"
 
 /* What the analyser finds here is what is tried: sizes of 0, blocks not freed, refused resizing. */
 /* NOLINTBEGIN(clang-analyzer-unix.Malloc,clang-analyzer-optin.portability.UnixAPI) */
@@ -288,6 +291,29 @@ static void realloc_that_fits_stays(void)
         EXPECT((uintptr_t)p == before);
     }
     free(p);
+}
+
+/* A great block is a mapping, which is several once its pages are not alike. */
+static void blocks_whose_pages_differ_are_resized(void)
+{
+    for (unsigned shrinks = 0; shrinks < 2; shrinks++) {
+        size_t to = shrinks != 0 ? MIB(6) : MIB(16);
+        char *p = hide(malloc(MIB(8)));
+        EXPECT(p != NULL);
+        memset(p, 7, MIB(8));
+        char *page = p + MIB(1) - (uintptr_t)p % 4096;
+        EXPECT(madvise(page, MIB(1), MADV_DONTFORK) == 0);
+        char *q = hide(realloc(p, to));
+        EXPECT(q != NULL);
+        if (q == NULL) {
+            return; /* and leave it */
+        }
+        for (size_t i = 0; i < MIB(6); i += 1000) {
+            EXPECT(q[i] == 7);
+        }
+        memset(q, 8, to);
+        free(q);
+    }
 }
 
 static void alignments_that_are_none_are_refused(void)
@@ -691,6 +717,33 @@ static void several_threads_may_fork(void)
     join_threads(t, COUNT(t));
 }
 
+static void *hammer_guarded(void *arg)
+{
+    while (__atomic_load_n(&hammering, __ATOMIC_ACQUIRE)) {
+        free(guarded_malloc(100));
+    }
+    return arg;
+}
+
+/* The forking thread waits for the library's lock, and who has that for the heap. */
+static void forks_wait_for_the_locks_of_others(void)
+{
+    pthread_t t[3];
+    __atomic_store_n(&hammering, true, __ATOMIC_RELEASE);
+    start_threads(t, COUNT(t), hammer_guarded, NULL);
+    for (unsigned i = 0; i < 300; i++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            free(guarded_malloc(100));
+            _exit(0);
+        }
+        int status = -1;
+        EXPECT(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
+    }
+    __atomic_store_n(&hammering, false, __ATOMIC_RELEASE);
+    join_threads(t, COUNT(t));
+}
+
 /* ---- a small arena -------------------------------------------------------------------------- */
 
 static size_t get_all(size_t n, void **list)
@@ -733,6 +786,11 @@ static void exhaust(void)
         EXPECT(posix_memalign(&out, 64, asked[i]) == ENOMEM && out == &list);
         errno = 0;
         EXPECT(hide(realloc(list, MIB(40))) == NULL && errno == ENOMEM);
+        for (size_t less = asked[i]; less > sizeof(void *); less /= 3) { /* it keeps its link */
+            void *smaller = hide(realloc(list, less));
+            EXPECT(smaller != NULL);
+            list = smaller != NULL ? smaller : list;
+        }
         put_all(&list);
         size_t second = get_all(asked[i], &list);
         EXPECT(second >= first - first / 16);
@@ -814,6 +872,8 @@ static const struct {
     CASE(threads_come_and_go),
     CASE(a_child_of_many_threads_has_a_sound_heap),
     CASE(several_threads_may_fork),
+    CASE(forks_wait_for_the_locks_of_others),
+    CASE(blocks_whose_pages_differ_are_resized),
 };
 
 int main(int argc, char **argv)
