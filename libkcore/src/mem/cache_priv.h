@@ -85,20 +85,12 @@ struct slab_view {
     bool by_bytes; /* there is no map */
 };
 
-/* The first if `is_first`, else the other. A compiler makes a branch of ?: as often as not. */
-KC_INLINE uintptr_t either(bool is_first, uintptr_t first, uintptr_t other)
-{
-    uintptr_t mask = 0 - (uintptr_t)is_first;
-    return other ^ ((other ^ first) & mask);
-}
-
 /* Where the state of a slab of that shape is. */
 KC_INLINE struct slab *slab_state_at(const struct kc_cache_shape *shape, struct kc_frame *record,
                                      unsigned char *base)
 {
-    /* Both, and one of them without a branch: no processor foretells which sizes come. */
-    return (struct slab *)either(shape->state_offset == 0, (uintptr_t)&record[1],
-                                 (uintptr_t)base + shape->state_offset);
+    return shape->state_offset == 0 ? (struct slab *)(void *)&record[1]
+                                    : (struct slab *)(void *)(base + shape->state_offset);
 }
 
 KC_INLINE void slab_view_of_record(const struct kc_cache *c, struct kc_frame *record,
@@ -485,12 +477,30 @@ KC_INLINE void *cache_finish(struct kc_cache *c, void *object, uint32_t flags)
     return object;
 }
 
+/*
+ * One of two addresses without a branch, for calls that are to be quick: no processor foretells
+ * which sizes come. (A compiler makes a branch of ?: as often as not.)
+ */
+KC_INLINE uintptr_t cache_either(bool is_first, uintptr_t first, uintptr_t other)
+{
+    uintptr_t mask = 0 - (uintptr_t)is_first;
+    return other ^ ((other ^ first) & mask);
+}
+
 /* The object's state byte; its cache has magazines. */
 KC_INLINE uint8_t *cache_state_at(const struct kc_cache_shape *shape, struct kc_frame *record,
                                   unsigned char *base, uint32_t object)
 {
-    return (uint8_t *)either(shape->by_bytes, (uintptr_t)slab_record_state(record, object),
-                             (uintptr_t)(base + shape->bytes_offset + object));
+    return (uint8_t *)cache_either(shape->by_bytes, (uintptr_t)slab_record_state(record, object),
+                                   (uintptr_t)(base + shape->bytes_offset + object));
+}
+
+/* slab_state_at(). */
+KC_INLINE struct slab *cache_slab_at(const struct kc_cache_shape *shape, struct kc_frame *record,
+                                     unsigned char *base)
+{
+    return (struct slab *)cache_either(shape->state_offset == 0, (uintptr_t)&record[1],
+                                       (uintptr_t)base + shape->state_offset);
 }
 
 /* Frees ptr, which lies in the block that was found, a slab of c; or answers false. Pinned. */
@@ -514,7 +524,7 @@ KC_INLINE bool cache_free_quick(struct kc_cache *c, const struct kc_frame_found 
     slab_store_state(state, KC_MAG_FREE);
     cache_push(m, count, ptr, state);
 #else
-    if (KC_UNLIKELY(slab_map_has(slab_state_at(shape, found->record, base), object))) {
+    if (KC_UNLIKELY(slab_map_has(cache_slab_at(shape, found->record, base), object))) {
         return false;
     }
     cache_push(m, count, ptr, NULL);
