@@ -286,10 +286,10 @@ Test(account, owner_of_looks_at_every_bit)
     cr_assert(kc_account_owner_of(&account, p, &owner));
     cr_expect_eq(owner, 3);
     for (uint32_t bit = 0; bit < sizeof(p) * 8; bit++) {
-        if (KC_TAG_IS_USED && bit >= 56) {
-            continue; /* a tag: no part of the address */
-        }
         const void *q = (const void *)((uintptr_t)p ^ (uintptr_t)1 << bit);
+        if (kc_tag_strip(q) == kc_tag_strip(p)) {
+            continue; /* a tag's bit: no part of the address */
+        }
         cr_expect(!kc_account_owner_of(&account, q, &owner), "bit %u", bit);
     }
     cr_expect_eq(kc_account_free(&account, p), KC_OK);
