@@ -321,10 +321,7 @@ KC_INLINE bool frame_find_at(struct kc_frame *r, kc_pa_t pa, uint32_t owner,
 {
     uint32_t order = frame_kind_order(frame_load_kind(r));
     uint32_t offset = (uint32_t)kc_pa_raw(pa) & ~((uint32_t)(0 - KC_FRAME_BYTES) << order);
-    /* As r -= offset >> KC_FRAME_LOG2 in bytes, with less work. */
-    KC_STATIC_ASSERT(sizeof(*r) == 16, "the step from frame to frame");
-    uint32_t back = offset >> (KC_FRAME_LOG2 - 4) & ~(uint32_t)15;
-    r = (struct kc_frame *)((uintptr_t)r - back);
+    r -= offset >> KC_FRAME_LOG2;
     uint32_t kind = frame_load_kind(r);
     uint32_t judged = owner != 0 ? UINT32_MAX : 0xffffu;
     if (KC_UNLIKELY((kind & judged) != frame_kind(KC_FRAME_CLAIMED, order, owner))) {
