@@ -395,7 +395,7 @@ KC_INLINE size_t pop_many(struct kc_pool_cpu *m, size_t n, void **out)
 KC_INLINE size_t push_many(struct kc_pool_cpu *m, size_t n, void *const *ptr)
 {
     size_t count = kc_mag_count(&m->mag);
-    size_t room = (pool_is_none(m) ? 0 : KC_POOL_CPU_BLOCKS) - count;
+    size_t room = pool_limit(m) - count;
     size_t most = n < room ? n : room;
     if (KC_UNLIKELY(kc_mag_is_heard())) {
         return 0;

@@ -120,6 +120,16 @@ KC_INLINE bool pool_is_none(const struct kc_pool_cpu *m)
     return m == &m->pool->none;
 }
 
+/* Entries that there may be. */
+KC_INLINE size_t pool_limit(const struct kc_pool_cpu *m)
+{
+#if POOL_HAS_STATE
+    return pool_is_none(m) ? 0 : KC_POOL_CPU_BLOCKS;
+#else
+    return m->limit;
+#endif
+}
+
 /* Free blocks that a CPU keeps. */
 KC_INLINE uint32_t pool_kept(const struct kc_pool_cpu *m)
 {
