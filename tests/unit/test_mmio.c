@@ -86,6 +86,21 @@ Test(mmio, map_makes_region_mapping_and_handle)
     cr_expect_eq(kc_mmio_unmap(&space, &map, &zeroed), KC_ERR_ABSENT, "it is undone once");
 }
 
+/* A region of somebody's own within a mapping: with it, more than it would go. */
+Test(mmio, unmap_wants_the_whole_mapping)
+{
+    kc_ia_t at;
+    cr_assert_eq(kc_aspace_map_device(&space, kc_pa(UART_PA), 2 * KC_FRAME_BYTES, &at), KC_OK);
+    uint64_t second = kc_ia_raw(kc_ia_align_down(at, KC_FRAME_BYTES)) + KC_FRAME_BYTES;
+    struct kc_region part = {kc_ia(second), KC_FRAME_BYTES, KC_REGION_MMIO, 0, 0, 0, "part"};
+    cr_assert_eq(kc_region_add(&map, &part), KC_OK);
+    struct kc_mmio h = {.base = kc_va(second), .bytes = KC_FRAME_BYTES};
+    cr_expect_eq(kc_mmio_unmap(&space, &map, &h), KC_ERR_ABSENT);
+    cr_expect_eq(h.bytes, KC_FRAME_BYTES);
+    cr_expect_eq(kc_region_count(&map), 1);
+    cr_expect_eq(space.area_count, 1);
+}
+
 Test(mmio, map_that_fails_leaves_nothing)
 {
     struct kc_aspace user = {.kind = KC_ASPACE_USER};

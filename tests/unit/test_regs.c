@@ -98,6 +98,9 @@ Test(regs, id_registers)
     cr_expect_eq(m.bbm, 2);
     cr_expect_eq(m.features,
                  KC_A64_FEAT_ASID16 | KC_A64_FEAT_TLBIRANGE | KC_A64_FEAT_TTL | KC_A64_FEAT_LPA2);
+    struct kc_a64_id more = {.mmfr0 = 7};
+    kc_a64_id_decode(&more, &m);
+    cr_expect_eq(m.pa_bits, 52, "of 56: what this format can name");
     struct kc_a64_id none = {.mmfr0 = UINT64_C(0xf000000f)};
     kc_a64_id_decode(&none, &m);
     cr_expect_not(m.granule_4k);
