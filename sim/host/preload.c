@@ -123,17 +123,14 @@ static void *resize_small(void *p, size_t size)
 static KC_COLD void *resize_other(void *p, size_t size)
 {
     size_t have = preload_big_usable(p);
-    void *to = have != 0 && size > KC_HEAP_SIZE_MAX ? preload_big_resize(p, size) : NULL;
-    if (to != NULL) {
-        return to;
-    }
-    have = have != 0 ? have : preload_before(p);
+    bool is_big = have != 0;
+    have = is_big ? have : preload_before(p);
     if (have == 0) {
         return refuse(p);
     }
-    /* Also where the host does not resize: pages that were locked or advised by themselves. */
-    to = move(p, have, size);
-    return to == NULL && size <= have ? p : to;
+    void *to =
+        is_big && size > KC_HEAP_SIZE_MAX ? preload_big_resize(p, size) : move(p, have, size);
+    return to == NULL && size <= have ? p : or_no_memory(to); /* as resize_small() */
 }
 
 /* ---- the family ----------------------------------------------------------------------------- */

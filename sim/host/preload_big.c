@@ -19,6 +19,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "preload.h"
@@ -167,6 +168,22 @@ size_t preload_big_usable(const void *p)
     return bytes;
 }
 
+/* The block's mapping, made so great, perhaps elsewhere; or MAP_FAILED. */
+static void *remap(const struct node *n, size_t bytes)
+{
+    void *to = mremap(n->at, n->bytes, bytes, MREMAP_MAYMOVE);
+    if (to != MAP_FAILED) {
+        return to;
+    }
+    /* By hand, where its pages are not alike: some were locked, or advised by themselves. */
+    to = map_aligned(bytes, KC_FRAME_BYTES);
+    if (to != MAP_FAILED) {
+        memcpy(to, n->at, n->bytes < bytes ? n->bytes : bytes);
+        munmap(n->at, n->bytes);
+    }
+    return to;
+}
+
 void *preload_big_resize(void *p, size_t size)
 {
     size_t bytes;
@@ -179,7 +196,7 @@ void *preload_big_resize(void *p, size_t size)
     }
     void *to = NULL;
     if (account(n->bytes, bytes)) {
-        to = mremap(n->at, n->bytes, bytes, MREMAP_MAYMOVE);
+        to = remap(n, bytes);
         if (to == MAP_FAILED) {
             (void)account(bytes, n->bytes);
             to = NULL;

@@ -496,7 +496,6 @@ Test(together, tracker)
                                 KC_ARRAY_COUNT(all.items),
                                 &all.ground.misuse};
     start();
-    c.misuse = &all.ground.misuse;
     cr_assert_eq(kc_track_init(&all.track, &c), KC_OK);
     cr_assert_eq(kc_track_owner_add(&all.track, "all", NULL, &all.owner), KC_OK);
     kc_test_on_cpus(use_tracker, NULL);
