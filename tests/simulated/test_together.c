@@ -22,6 +22,7 @@
 #define BLOCKS    300u
 #define BURST     (KC_POOL_CPU_BLOCKS + 8u) /* more than a magazine holds: to the stock and back */
 #define BLOCK     48u
+#define FENCED    2u
 
 static struct {
     struct ground ground;
@@ -42,7 +43,8 @@ static struct {
     struct kc_area areas[2 * KC_CPUS_MAX];
     struct kc_pt pt;
     struct kc_fence fence;
-    struct kc_fence_slot slots[2];
+    struct kc_fence_slot slots[FENCED + 1]; /* the last one is not the fence's */
+    struct kc_frame_reclaimer reclaimers[KC_CPUS_MAX];
     uint64_t seed;
     uint32_t added, cleaned;
     uint32_t wrong;
@@ -247,6 +249,83 @@ Test(together, heap_and_frames)
     start();
     kc_test_on_cpus(use_heap, NULL);
     cr_expect_eq(kc_heap_check(&all.ground.heap, NULL), KC_OK);
+    finish();
+}
+
+/* ---- frames ---------------------------------------------------------------------------------- */
+
+static uint64_t give_none(void *context, uint64_t frames)
+{
+    (void)frames;
+    expect(context == &all);
+    return 0;
+}
+
+static void ask_frames(uint64_t *seed)
+{
+    struct kc_frame_info info;
+    uint64_t cursor = 0;
+    switch (below(seed, 4)) {
+    case 0:
+        expect(kc_frames_check(&all.ground.frames, NULL) == KC_OK);
+        break;
+    case 1:
+        while (kc_frame_next_used(&all.ground.frames, &cursor, &info)) {
+            expect(info.state != KC_FRAME_FREE);
+        }
+        break;
+    default:
+        (void)kc_frames_reclaim(&all.ground.frames, 1);
+        break;
+    }
+}
+
+/* A block that is claimed now and then, and a reclaimer that comes and goes. */
+static void use_frames(uint32_t cpu, void *arg)
+{
+    uint64_t seed = all.seed + 977 * (uint64_t)cpu;
+    struct kc_frames *f = &all.ground.frames;
+    struct kc_frame_reclaimer *r = &all.reclaimers[cpu];
+    const uint32_t order = cpu % 3;
+    kc_pa_t pa = kc_pa(0);
+    bool has = false, claimed = false, added = false;
+    (void)arg;
+    r->reclaim = give_none;
+    r->context = &all;
+    for (uint32_t i = 0; i < ROUNDS || claimed || has || added; i++) {
+        switch (below(&seed, 4)) {
+        case 0:
+            ask_frames(&seed);
+            break;
+        case 1:
+            expect((added ? kc_frames_reclaimer_remove(f, r) : kc_frames_reclaimer_add(f, r)) ==
+                   KC_OK);
+            added = !added;
+            break;
+        case 2:
+            if (claimed) {
+                kc_frame_unclaim(f, pa, order);
+            } else if (has) {
+                (void)kc_frame_claim(f, pa, order, 1 + cpu);
+            }
+            claimed = has && !claimed;
+            break;
+        default:
+            if (!has) {
+                has = kc_frame_alloc(f, order, 0, KC_FRAME_OWNER_TEST, &pa) == KC_OK;
+            } else if (!claimed) {
+                expect(kc_frame_free(f, pa, order) == KC_OK);
+                has = false;
+            }
+            break;
+        }
+    }
+}
+
+Test(together, frames)
+{
+    start();
+    kc_test_on_cpus(use_frames, NULL);
     finish();
 }
 
@@ -598,9 +677,15 @@ static void use_fence(uint32_t cpu, void *arg)
 {
     uint64_t seed = all.seed + 977 * (uint64_t)cpu;
     void *held = NULL;
+    void *last_guard = kc_plat_ptr(kc_va(all.fence.base + 2 * FENCED * KC_FRAME_BYTES));
     (void)arg;
     for (uint32_t i = 0; i < ROUNDS / 4; i++) {
         size_t size = 1 + (size_t)below(&seed, 200);
+        if (cpu == 0) {
+            all.slots[FENCED].offset++;
+        } else {
+            expect(kc_fence_usable(&all.fence, last_guard) == 0); /* which is no slot's */
+        }
         if (held == NULL) {
             held = kc_fence_take(&all.fence, size, 8, 1 + cpu);
         } else if (below(&seed, 3) == 0) {
@@ -631,7 +716,7 @@ Test(together, fence)
                                  .space = &all.space,
                                  .attr = {KC_PT_R | KC_PT_W, KC_A64_MEM_NORMAL, true},
                                  .slot = all.slots,
-                                 .slot_count = KC_ARRAY_COUNT(all.slots),
+                                 .slot_count = FENCED,
                                  .seed = all.seed,
                                  .misuse = &all.ground.misuse};
     pc.format.upper = 1;
