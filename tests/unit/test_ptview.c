@@ -229,7 +229,11 @@ Test(ptview, what_is_not_ram_is_not_read)
     cr_expect_eq(w.end, KC_PTVIEW_NO_RAM);
     cr_expect_not(w.step[0].is_read);
     cr_expect_eq((int)kc_ptview_fault(&w), KC_A64_FAULT_EXTERNAL_WALK);
-    /* What is merely taken is. */
+    /* Its neighbour is, and what is merely taken. */
+    info.range[1].base = kc_pa(kc_pa_raw(page) + PAGE);
+    kc_ptview_walk(&view, HIGH, &w);
+    cr_expect(w.step[0].is_read);
+    info.range[1].base = page;
     info.range[1].kind = KC_BOOT_RESERVED;
     kc_ptview_walk(&view, HIGH, &w);
     cr_expect(w.step[0].is_read);
