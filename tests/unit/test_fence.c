@@ -191,6 +191,8 @@ Test(fence, wrong_frees_are_refused_once_and_change_nothing)
     EXPECT_MISUSE(kc_fence_free(&fence, p + 8, 0), KC_ERR_ALIGN, KC_MISUSE_INTERIOR);
     EXPECT_MISUSE(kc_fence_free(&fence, kc_plat_ptr(kc_va(fence.base)), 0), KC_ERR_ALIGN,
                   KC_MISUSE_INTERIOR);
+    void *last_guard = kc_plat_ptr(kc_va(fence.base + 2 * SLOTS * PAGE));
+    EXPECT_MISUSE(kc_fence_free(&fence, last_guard, 0), KC_ERR_ALIGN, KC_MISUSE_INTERIOR);
     EXPECT_MISUSE(kc_fence_free(&fence, &misuse, 0), KC_ERR_RANGE, KC_MISUSE_FOREIGN);
     cr_expect_eq(kc_fence_usable(&fence, p + 8), 0);
     cr_expect(mapped(address(p)));
@@ -402,6 +404,10 @@ Test(fence, validator_names_the_invariant)
     cr_expect_eq(kc_fence_check(&fence, &f), KC_ERR_CORRUPT);
     cr_expect_eq(f.invariant, 2);
     fence.let_last = false;
+    fence.let++;
+    cr_expect_eq(kc_fence_check(&fence, &f), KC_ERR_CORRUPT);
+    cr_expect_eq(f.invariant, 2);
+    fence.let--;
     fence.live++;
     cr_expect_eq(kc_fence_check(&fence, &f), KC_ERR_CORRUPT);
     cr_expect_eq(f.invariant, 3);
