@@ -653,6 +653,11 @@ Test(pool, check_sees_each_broken_invariant_of_magazines)
 #endif
     EXPECT_BROKEN(6, here->run, pool.fresh);
     EXPECT_BROKEN(2, kc_pool_entries(here)[0], kc_pool_entries(here)[1]);
+    /* Also where there are as many blocks as that. */
+    for (uint32_t i = 0; i < KC_POOL_CPU_BLOCKS; i++) {
+        cr_assert_not_null(kc_pool_alloc(&pool));
+    }
+    EXPECT_BROKEN(1, here->mag.count, KC_POOL_CPU_BLOCKS + 1);
     cr_expect_eq(kc_pool_check(&pool, NULL), KC_OK);
 }
 #endif
