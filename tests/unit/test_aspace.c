@@ -302,6 +302,27 @@ Test(aspace, ask_needs_no_lock)
     cr_expect_not(kc_aspace_ask(&none, kc_ia(0), &b));
 }
 
+Test(aspace, a_space_that_ended_does_nothing)
+{
+    struct kc_area a;
+    uint64_t at;
+    kc_ia_t ia = kc_ia(BASE);
+    cr_assert_eq(reserve_at(BASE, PAGE, 0, 0), KC_OK);
+    cr_assert_eq(kc_aspace_fini(&as), KC_OK);
+    cr_expect_eq(reserve_any(PAGE, 0, 0, &at), KC_ERR_STATE);
+    cr_expect_eq(kc_aspace_release(&as, ia), KC_ERR_STATE);
+    cr_expect_eq(kc_aspace_map(&as, ia, kc_pa(OUT), PAGE, urw), KC_ERR_STATE);
+    cr_expect_eq(kc_aspace_map_new(&as, ia, PAGE, urw), KC_ERR_STATE);
+    cr_expect_eq(kc_aspace_unmap(&as, ia, PAGE), KC_ERR_STATE);
+    cr_expect_eq(kc_aspace_protect(&as, ia, PAGE, uro), KC_ERR_STATE);
+    cr_expect_not(kc_aspace_find(&as, ia, &a));
+    cr_expect_eq(kc_aspace_activate(&as), KC_ERR_STATE);
+    cr_expect_eq(kc_aspace_deactivate(&as), KC_ERR_STATE);
+    cr_expect_eq(kc_aspace_map_device(&as, kc_pa(OUT), PAGE, &ia), KC_ERR_STATE);
+    cr_expect_eq(kc_aspace_fini(&as), KC_ERR_STATE);
+    cr_expect_eq(kc_aspace_check(&as, NULL), KC_ERR_CORRUPT);
+}
+
 Test(aspace, device_registers)
 {
     kc_ia_t ia = kc_ia(0);
