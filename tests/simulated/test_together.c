@@ -7,6 +7,7 @@
  */
 #include <kc/account.h>
 #include <kc/aspace.h>
+#include <kc/cache.h>
 #include <kc/fence.h>
 #include <kc/pool.h>
 #include <kc/reserve.h>
@@ -45,6 +46,7 @@ static struct {
     struct kc_fence fence;
     struct kc_fence_slot slots[FENCED + 1]; /* the last one is not the fence's */
     struct kc_frame_reclaimer reclaimers[KC_CPUS_MAX];
+    struct passed *passed;
     uint64_t seed;
     uint32_t added, cleaned;
     uint32_t wrong;
@@ -326,6 +328,64 @@ Test(together, frames)
 {
     start();
     kc_test_on_cpus(use_frames, NULL);
+    finish();
+}
+
+/* ---- cache ----------------------------------------------------------------------------------- */
+
+/* In the machine's RAM: CPUs are switched at accesses there. */
+struct passed {
+    struct kc_cache cache;
+    void *object;
+    uint32_t ended;
+};
+
+/*
+ * The first CPU allocates, the last one frees: an object that was counted in the magazine of the
+ * one may be in that of the other when that is counted.
+ */
+static void pass_objects(uint32_t cpu, void *arg)
+{
+    struct passed *p = all.passed;
+    struct kc_cache_stats s;
+    (void)arg;
+    for (uint32_t i = 0; cpu == 0 && i < 8 * ROUNDS; i++) {
+        void *mine = kc_cache_alloc(&p->cache, 0);
+        while (__atomic_load_n(&p->object, __ATOMIC_ACQUIRE) != NULL) {
+            kc_plat_relax();
+        }
+        __atomic_store_n(&p->object, mine, __ATOMIC_RELEASE);
+    }
+    while (cpu != 0 && __atomic_load_n(&p->ended, __ATOMIC_RELAXED) == 0) {
+        if (cpu == kc_test_cpus() - 1) {
+            void *passed = __atomic_exchange_n(&p->object, NULL, __ATOMIC_ACQ_REL);
+            expect(kc_cache_free(&p->cache, passed) == KC_OK);
+            kc_plat_relax();
+        } else {
+            kc_cache_stats(&p->cache, &s);
+            expect(s.live <= s.capacity && s.kept <= s.capacity);
+        }
+    }
+    if (cpu == 0) {
+        __atomic_store_n(&p->ended, 1, __ATOMIC_RELAXED);
+    }
+}
+
+Test(together, cache_counts_while_objects_are_passed_on)
+{
+    struct kc_cache_config c = {.name = "c",
+                                .object_bytes = 200,
+                                .misuse = &all.ground.misuse,
+                                .cpu_count = kc_test_cpus()};
+    start();
+    all.passed = (struct passed *)kc_heap_alloc_aligned(&all.ground.heap, sizeof(struct passed),
+                                                        KC_LINE_BYTES, KC_HEAP_ZERO);
+    cr_assert_not_null(all.passed);
+    cr_assert_eq(kc_cache_init(&all.passed->cache, &c, &all.ground.frames), KC_OK);
+    kc_test_on_cpus(pass_objects, NULL);
+    cr_expect_eq(kc_cache_free(&all.passed->cache, all.passed->object), KC_OK);
+    cr_expect_eq(kc_cache_fini(&all.passed->cache), KC_OK);
+    cr_expect_eq(kc_heap_free(&all.ground.heap, all.passed), KC_OK);
     finish();
 }
 
