@@ -613,6 +613,7 @@ Test(frame, check_sees_each_broken_invariant)
     EXPECT_BROKEN(1, s->zone, s->zone + 1);
     EXPECT_BROKEN(1, z->span_end, 99u);
     EXPECT_BROKEN(1, frames.bank[0].count, 1u);
+    EXPECT_BROKEN(1, frames.bank_count, 0u);
     EXPECT_BROKEN(1, frame_places(frames.map)->index, 1u);
     EXPECT_BROKEN(3, s->fresh, s->fresh + 1);
     EXPECT_BROKEN(3, frames.front.fresh, frames.front.fresh + 1);
