@@ -306,8 +306,7 @@ Test(handlers, cache_without_magazines)
     cache_of(0);
 }
 
-/* A magazine of one is drained; a free that interrupts gives the CPU another, with room for more.
- */
+/* A full magazine is drained; a free that interrupts gives the CPU another, with room for more. */
 static void *late; /* freed by the handler; NULL: it was */
 
 static void free_late(uint32_t cpu, void *arg)
@@ -335,12 +334,13 @@ Test(handlers, drain_while_the_magazine_is_replaced)
         for (uint32_t i = 0; i < KC_ARRAY_COUNT(p); i++) {
             p[i] = kc_cache_alloc(&all.cache, 0);
         }
-        const struct kc_cache_cpu *m = all.cache.cpu[cpu];
-        while (KC_MAG_IS_USED && (m->slow_count < CACHE_HEAT - 1 || kc_mag_count(&m->mag) != 1)) {
+        struct kc_cache_cpu *m = all.cache.cpu[cpu];
+        m->limit = m->room;
+        while (KC_MAG_IS_USED && kc_mag_count(&m->mag) < m->room) {
             cr_assert_lt(n + 1, KC_ARRAY_COUNT(p));
             cr_assert_eq(kc_cache_free(&all.cache, p[n++]), KC_OK);
-            m = all.cache.cpu[cpu];
         }
+        m->slow_left = 0; /* full so often that the next free gives the CPU a greater one */
         late = p[n++];
         kc_plat_timer(kc_plat_ticks() + ticks);
         (void)kc_cache_drain(&all.cache, cpu);

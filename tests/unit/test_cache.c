@@ -469,6 +469,51 @@ Test(cache, a_freed_object_waits_in_quarantine)
 }
 #endif
 
+#if !IS_FULL
+/* The slab at hand until it is full; then the fullest, not the one before. */
+Test(cache, allocations_take_from_one_slab_until_it_is_full)
+{
+    static void *p[3 * KC_FRAME_BYTES / 64];
+    struct kc_cache_config config = {
+        .name = "test", .object_bytes = 64, .misuse = &misuse, .slab_order = 1};
+    cr_assert_eq(kc_cache_init(&cache, &config, &frames), KC_OK);
+    uint32_t each = cache.shape[0].objects;
+    for (uint32_t i = 0; i < 2 * each; i++) {
+        cr_assert_null(i % each == 0 ? cache.hand : NULL);
+        p[i] = kc_cache_alloc(&cache, 0);
+    }
+    p[2 * each] = kc_cache_alloc(&cache, 0);
+    const struct kc_frame *third = cache.hand;
+    cr_assert_not_null(third);
+    for (uint32_t i = 0; i < 3; i++) {
+        cr_assert_eq(kc_cache_free(&cache, p[i]), KC_OK);
+    }
+    cr_assert_eq(kc_cache_free(&cache, p[each]), KC_OK);
+    for (uint32_t i = 1; i < each; i++) {
+        cr_expect_eq(cache.hand, third);
+        p[2 * each + i] = kc_cache_alloc(&cache, 0);
+        cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
+    }
+    cr_expect_null(cache.hand);
+    cr_expect_eq(kc_cache_alloc(&cache, 0), p[each], "of the fullest");
+    cr_expect_eq(kc_cache_alloc(&cache, 0), p[0]);
+    cr_expect_not_null(cache.hand);
+    for (uint32_t i = 3; i < each && cache.hand != NULL; i++) {
+        cr_assert_eq(kc_cache_free(&cache, p[i]), KC_OK);
+        p[i] = NULL;
+        cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
+    }
+    cr_expect_null(cache.hand, "it was laid down");
+    p[1] = p[2] = NULL;
+    for (uint32_t i = 0; i < 3 * each; i++) {
+        cr_assert_eq(kc_cache_free(&cache, p[i]), KC_OK);
+    }
+    cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
+    cr_assert_eq(kc_cache_fini(&cache), KC_OK);
+    expect_nothing_held();
+}
+#endif
+
 #define EXPECT_BROKEN(n, place, wrong)                                         \
     do {                                                                       \
         struct kc_cache_fault where_ = {0, 0, 0, 0};                           \
@@ -494,12 +539,26 @@ Test(cache, check_sees_each_broken_invariant)
     EXPECT_BROKEN(2, v.slab->map[0], 1u);
     EXPECT_BROKEN(2, v.slab->map[0], v.slab->map[0] | 0x80000000u);
     EXPECT_BROKEN(2, v.record->word, 1u);
-    EXPECT_BROKEN(3, v.slab->prev, 1u);
-    EXPECT_BROKEN(3, cache.bin_mask, 0u);
+    EXPECT_BROKEN(3, cache.hand_base, v.base + 1);
+    EXPECT_BROKEN(4, cache.hand, NULL);
     EXPECT_BROKEN(4, cache.out, 2u);
     EXPECT_BROKEN(4, cache.slabs, 2u);
     EXPECT_BROKEN(4, cache.capacity, 2u);
     EXPECT_BROKEN(4, cache.frames_held, 2u);
+    void *more[8];
+    cr_assert_leq(v.objects, KC_ARRAY_COUNT(more) + 1);
+    for (uint32_t i = 1; i < v.objects; i++) {
+        more[i - 1] = kc_cache_alloc(&cache, 0);
+    }
+    cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
+    cr_assert_null(cache.hand, "it is full");
+    EXPECT_BROKEN(3, v.slab->prev, 1u);
+    EXPECT_BROKEN(3, v.slab->next, v.slab->next - 1);
+    EXPECT_BROKEN(3, cache.bin_mask, 0u);
+    EXPECT_BROKEN(3, cache.hand, v.record);
+    for (uint32_t i = 1; i < v.objects; i++) {
+        cr_assert_eq(kc_cache_free(&cache, more[i - 1]), KC_OK);
+    }
     cr_assert_eq(kc_cache_free(&cache, p), KC_OK);
     settle(&cache);
     EXPECT_BROKEN(4, cache.slabs_empty, 0u);

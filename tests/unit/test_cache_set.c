@@ -259,6 +259,63 @@ Test(cache_set, empties_the_magazines_of_idle_caches)
     cr_assert_eq(kc_cache_set_fini(&set), KC_OK);
     expect_nothing_held();
 }
+
+static size_t held_by(const struct kc_cache *c)
+{
+    return kc_mag_count(&c->cpu[0]->mag);
+}
+
+/* One place in the ring. Until what is idle has been given back, allocations take no other's place;
+ * it goes by an allocation that finds its slab at hand, or by a free that keeps its own object. */
+Test(cache_set, what_is_idle_goes_by_calls_with_little_else_to_do)
+{
+    for (uint32_t pass = 0; pass < 4; pass++) {
+        kc_test_listen(pass % 2 == 0);
+        bool by_free = pass / 2 != 0;
+        make_set_for(1, 1);
+        struct kc_cache *a = member(64, 8);
+        struct kc_cache *b = member(72, 8);
+        struct kc_cache *c = member(80, 8);
+        void *of_c = kc_cache_alloc(c, 0);
+        void *more_c = kc_cache_alloc(c, 0);
+        void *of_a = kc_cache_alloc(a, 0);
+        void *more_a = kc_cache_alloc(a, 0);
+        cr_assert_eq(set.cpu[0].draining, 0, "c had nothing");
+        cr_assert_eq(kc_cache_free(a, of_a), KC_OK);
+        cr_expect_eq(held_by(a), 1);
+        void *of_b = kc_cache_alloc(b, 0);
+        cr_expect_eq(a->cpu[0]->limit, 0, "its place is b's");
+        cr_assert_neq(set.cpu[0].draining, 0);
+        cr_assert_eq(kc_cache_set_check(&set, NULL), KC_OK);
+
+        void *last_c = kc_cache_alloc(c, 0);
+        cr_expect_eq(c->cpu[0]->limit, 0, "not while a is to be emptied");
+        cr_expect_neq(b->cpu[0]->limit, 0);
+        cr_expect_eq(held_by(a), 1);
+        if (by_free) {
+            cr_assert_eq(kc_cache_free(c, of_c), KC_OK);
+            cr_expect_eq(b->cpu[0]->limit, 0, "its place is c's");
+            cr_expect_eq(held_by(c), 1);
+            cr_assert_eq(kc_cache_free(c, more_c), KC_OK);
+            cr_expect_eq(c->cpu[0]->limit, 1);
+            cr_expect_eq(held_by(c), 2, "above the limit");
+        } else {
+            void *more_b = kc_cache_alloc(b, 0);
+            cr_expect_eq(held_by(b), 0);
+            cr_assert_eq(kc_cache_free(b, more_b), KC_OK);
+            cr_assert_eq(kc_cache_free(c, of_c), KC_OK);
+            cr_assert_eq(kc_cache_free(c, more_c), KC_OK);
+        }
+        cr_expect_eq(held_by(a), 0);
+        cr_assert_eq(kc_cache_set_check(&set, NULL), KC_OK);
+        cr_assert_eq(kc_cache_free(b, of_b), KC_OK);
+        cr_assert_eq(kc_cache_free(c, last_c), KC_OK);
+        cr_assert_eq(kc_cache_free(a, more_a), KC_OK);
+        cr_assert_eq(kc_cache_set_check(&set, NULL), KC_OK);
+        cr_assert_eq(kc_cache_set_fini(&set), KC_OK);
+    }
+    expect_nothing_held();
+}
 #endif
 
 Test(cache_set, check_sees_a_broken_set)

@@ -99,13 +99,13 @@ struct kc_cache_entry {
 /* What one CPU has of a cache; its entries follow. `none` of a cache has a limit of 0. Private. */
 struct kc_cache_cpu {
     struct kc_mag mag;
-    size_t limit; /* entries that there may be now */
-    struct kc_cache *cache;
-    uint64_t alloc_count; /* atomic, relaxed */
-    uint32_t room;        /* entries that it has room for */
-    uint32_t slow_count;  /* calls that were not served by the magazine since the limit grew */
-    uint32_t place;       /* in the set's ring of filled magazines, plus 1; 0: none */
-    uint32_t drain_next;  /* number + 1 of the next cache whose magazine is to be emptied here */
+    size_t limit;             /* entries that there may be now; 0: it is idle, or new */
+    const uint32_t *draining; /* not 0: magazines are to be emptied on this CPU */
+    uint64_t alloc_count;     /* atomic, relaxed */
+    uint32_t room;            /* entries that it has room for */
+    uint32_t slow_left;       /* slow calls until the limit doubles; 0: the next one sees to that */
+    uint32_t place;           /* in the set's ring of filled magazines, plus 1; 0: none */
+    uint32_t drain_next; /* number + 1 of the next cache whose magazine is to be emptied here */
 };
 
 /* Where magazines lie: frames from which nothing goes back before the end. Private. */
@@ -142,6 +142,9 @@ struct kc_cache {
     uint8_t order_first; /* of slabs while few objects live */
     uint8_t order_more;  /* the greatest, when many do */
     uint8_t in_ring;     /* atomic: the set lets it keep an empty slab */
+    /* The slab that allocations take from, in no list: first frame record, or NULL; object 0. */
+    struct kc_frame *hand;
+    unsigned char *hand_base;
     /* Lists of slabs by first frame record: empty, then eighths of fullness, then full. */
     uint32_t bin[KC_CACHE_BINS + 2u];
     uint32_t bin_mask; /* bit b: bin b is not empty */
@@ -204,8 +207,8 @@ KC_NODISCARD kc_status_t kc_cache_init(struct kc_cache *c, const struct kc_cache
 KC_NODISCARD kc_status_t kc_cache_fini(struct kc_cache *c);
 
 /**
- * Allocate an object: the one that this CPU freed last, else one from the fullest slab that
- * has one. At hardening full, a random one of that slab.
+ * Allocate an object: the one that this CPU freed last, else one from the slab at hand; when that
+ * has no more, the fullest that has some is the next. At hardening full, a random one of that slab.
  *
  * flags   of KC_CACHE_ZERO, NO_RECLAIM, URGENT; ZERO is refused (NULL) for a cache with a
  *         constructor
@@ -311,8 +314,8 @@ struct kc_cache_set_cpu {
  * type is few. The price: a free of one type's object as another's of the same size is not seen.
  * Empty slabs are kept for the set, not for each cache: beyond config.spares, one that empties
  * sends back the one that emptied longest ago. So do magazines: on each CPU config.spares caches
- * may keep a filled one, and those of others are emptied, a few objects a call, by whoever takes
- * their place. Placed by the caller, private member by member.
+ * may keep a filled one, and those of others are emptied, an object at a time, by calls on that CPU
+ * that find theirs empty or full. Placed by the caller, private member by member.
  */
 struct kc_cache_set {
     struct kc_lock lock; /* for making caches */

@@ -130,7 +130,7 @@ struct kc_frame_front {
     uint32_t fresh;          /* atomic; as in the span */
     uint32_t fresh_end;
     uint32_t count;
-    uint32_t unused;
+    uint32_t index; /* of the record of frame 0 */
 };
 
 struct kc_frame_zone; /* lists of free blocks and their counts; private to src/mem/frame*.c */

@@ -5,8 +5,8 @@
  * Nouns. A *slab* is a block of 1, 2, 4 or 8 frames cut into objects `stride` bytes apart. Its
  * *state* is two links, a map with a bit for each object, set while it is free, and the number of
  * free objects; the data of its first frame record is the cache. Slabs are listed in *bins* by
- * fullness: empty, eighths, full. A *shape* says, for an order, how many objects a slab has and
- * where its state is.
+ * fullness: empty, eighths, full; one may be *at hand* instead. A *shape* says, for an order, how
+ * many objects a slab has and where its state is.
  *
  *     order 0         | object | object | ... | object | links map |       state in the slab
  *     records         | cache, free |
@@ -27,8 +27,10 @@
  * order is the one with the least sum for the objects now live: few objects lie in small slabs,
  * many in those that pack best. Slabs of several orders live side by side; the frame record tells.
  *
- * Which slab. An allocation takes from the fullest bin that has a free object, so that the emptier
- * ones get their chance to empty. One empty slab is kept, so that a cache that goes to and fro over
+ * Which slab. Allocations take from the slab at hand, which is in no list, until it is full: so
+ * they move none. Then the next is taken from the fullest bin that has a free object, so that the
+ * emptier ones get their chance to empty; for the same reason a free that makes the slab at hand
+ * emptier by a bin lays it down. One empty slab is kept, so that a cache that goes to and fro over
  * the edge of a slab does not go to the frames each time; a second one goes back at once.
  *
  * Sets. Where each of many types has few objects, what is lost is the rest of each type's last slab
@@ -40,14 +42,20 @@
  *
  * Magazines. With CPUs configured, each has a *magazine* (kc/mag.h), made when the CPU first needs
  * it. What is in one is out of its slab, as what is live: the slab's map knows no difference. An
- * allocation pops; an empty magazine takes a few from the fullest slab. A free pushes; what a full
+ * allocation pops; an empty magazine takes a few from the slab at hand. A free pushes; what a full
  * one has no room for goes to its slab, alone, unless other CPUs are at the lock just then. Its
- * limit begins at one and doubles while it is much used (by allocations alone, up to a refill), and
- * before that it has room for no more, so that the many types of which there are few keep little
- * from each other. In a set, each CPU has a second ring, of the caches whose magazines may stay
- * filled there; what is pushed out is emptied, an object at each slow call. A slow call has a short
- * form, for when there is nothing to do but the move, and nobody has the lock or listens; what that
- * cannot do, its twin does.
+ * limit begins at one and doubles while it is much used, by allocations alone up to a refill, for
+ * which it has room from the start: so the many types of which there are few keep little from each
+ * other.
+ *
+ * In a set, each CPU has a second ring, of the caches whose magazines may stay filled there. What
+ * is pushed out takes no more, and is emptied, an object at a time, by slow calls that have little
+ * else to do: a refill that takes one object only, and a free that keeps its own object, above the
+ * limit, where there is room. Until that is done no allocation pushes another out, so what is idle
+ * does not become more.
+ *
+ * A slow call has a short form, for when there is nothing to do but the move, and nobody has the
+ * lock or listens; what that cannot do, its twin does.
  *
  * Whether an object is live already, at hardening checked: where there are magazines, each object
  * has a state byte, written by whoever has the object: in the slab behind the map or, instead of a
@@ -66,18 +74,18 @@
  *      order has a shape. Objects and state lie inside the slab and do not meet.
  *  C2  The bits set in a map are as many as the record's word says; beyond the last object none
  *      is set, and no byte in the records is of an object in the slab.
- *  C3  Every slab is in exactly one bin, that of its fullness; links are mutual; bit b of
- *      bin_mask is set if and only if bin b is not empty.
+ *  C3  Every slab is in exactly one bin, that of its fullness, or at hand, and then neither empty
+ *      nor full; links are mutual; bit b of bin_mask is set if and only if bin b is not empty.
  *  C4  slabs, slabs_empty, out, capacity and frames_held are what the slabs add up to.
  *  C5  At most one slab is empty; with KEEP_NONE, none.
  *  C6  Hardening full, no constructor: the object_bytes of a free object are zero.
  *  C7  In a set, sizes differ, members know the set, and while nobody frees, each cache that
  *      has an empty slab is in the ring.
- *  C8  What is in a magazine or in quarantine is an object of a slab, out of it, in there once;
- *      its state byte, if it has one, is FREE, as are those of objects in slabs (in frame records:
- *      HOME); those of other objects are LIVE.
+ *  C8  A magazine has no more than it has room for. What is in one or in quarantine is an object of
+ *      a slab, out of it, in there once; its state byte, if it has one, is FREE, as are those of
+ *      objects in slabs (in frame records: HOME); those of other objects are LIVE.
  *  C9  In a set, a magazine that holds something is in its CPU's ring or is being emptied;
- *      places agree.
+ *      places agree, and who has none has no limit.
  *
  * Cost and locking. A magazine is its CPU's alone, pinned. All else is under one lock of rank
  * CACHE, with interrupts masked; frames are taken and claimed under it, so that a slab found
@@ -93,6 +101,8 @@
  * Bonwick and J. Adams, Magazines and Vmem, USENIX 2001, for magazines.
  */
 #include "cache_priv.h"
+
+const uint32_t kc_cache_priv_never = 0;
 
 void kc_cache_priv_raise(struct kc_cache *c, enum kc_misuse_kind kind, const char *where,
                          const void *ptr, uint64_t expected, uint64_t found)
@@ -164,7 +174,7 @@ kc_status_t kc_cache_init(struct kc_cache *c, const struct kc_cache_config *conf
     c->flags = (uint16_t)given.flags;
     c->frame_flags = (uint16_t)given.frame_flags;
     c->cpu_count = KC_MAG_IS_USED ? given.cpu_count : 0;
-    c->none.cache = c;
+    c->none.draining = &kc_cache_priv_never;
     for (uint32_t i = 0; i < KC_CPUS_MAX; i++) {
         c->cpu[i] = &c->none;
     }
@@ -244,9 +254,10 @@ void kc_cache_priv_look_over(struct kc_cache *c, unsigned char *object)
 #endif
 
 uint32_t kc_cache_priv_take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n,
-                            const struct cache_take *t)
+                            struct cache_take *t)
 {
     kc_lock_enter(&c->lock);
+    t->picked = c->hand == NULL;
     /* If nothing came, somebody may still have given an object back, or a slab. */
     bool may_grow = !t->asked || t->came != 0;
     uint32_t count =
@@ -297,7 +308,7 @@ static uint32_t first_clobbered(const struct kc_cache *c, const void *object)
 
 void *kc_cache_priv_alloc_alone(struct kc_cache *c, uint32_t flags, const void *site)
 {
-    struct cache_take t = {flags, false, 0};
+    struct cache_take t = {flags, false, false, 0};
     struct kc_cache_entry e;
     while (kc_cache_priv_take(c, &e, 1, &t) == 0) {
         if (!kc_cache_priv_reclaim(c, &t)) {

@@ -139,6 +139,38 @@ static kc_status_t check_states(const struct kc_cache *c, const struct slab_view
 }
 #endif
 
+/* C1, and with it where the slab is whose first record has that index. */
+static kc_status_t check_slab(const struct kc_cache *c, uint32_t index, struct slab_view *v,
+                              struct kc_cache_fault *where)
+{
+    struct kc_frame_found found;
+    if (!kc_frame_find(c->frames, kc_frame_index_pa(c->frames, index), &found) ||
+        found.owner != KC_FRAME_OWNER_CACHE || found.data != (uintptr_t)c ||
+        kc_frame_index(c->frames, found.record) != index || found.order > KC_CACHE_ORDER_MAX ||
+        c->shape[found.order].objects == 0) {
+        return broken(where, 1, index, (uintptr_t)c, 0);
+    }
+    slab_view_make(c, found.record, found.base, v);
+    return KC_OK;
+}
+
+/* C2, C6 and C8 for one slab, which is counted. */
+static kc_status_t check_objects(const struct kc_cache *c, const struct slab_view *v,
+                                 struct tally *t, struct kc_cache_fault *where)
+{
+    kc_status_t status = check_map(c, v, where);
+#if KC_MAG_HAS_STATE
+    status = status == KC_OK ? check_states(c, v, &t->free_out, where) : status;
+#endif
+    uint32_t free = slab_free_count(v);
+    t->slabs++;
+    t->empty += free == v->objects;
+    t->live += v->objects - free;
+    t->capacity += v->objects;
+    t->frames += (uint64_t)1 << v->order;
+    return status;
+}
+
 /* C1, C2 and C3 for one bin. */
 static kc_status_t check_bin(const struct kc_cache *c, uint32_t bin, struct tally *t,
                              struct kc_cache_fault *where)
@@ -146,40 +178,43 @@ static kc_status_t check_bin(const struct kc_cache *c, uint32_t bin, struct tall
     uint32_t prev = CACHE_NONE;
     struct slab_view v;
     for (uint32_t at = c->bin[bin]; at != CACHE_NONE; at = v.slab->next) {
-        struct kc_frame_found found;
         if (at >= c->frames->record_count || t->slabs == c->slabs) {
             return broken(where, 3, at, c->slabs, t->slabs + 1);
         }
-        if (!kc_frame_find(c->frames, kc_frame_index_pa(c->frames, at), &found) ||
-            found.owner != KC_FRAME_OWNER_CACHE || found.data != (uintptr_t)c ||
-            kc_frame_index(c->frames, found.record) != at || found.order > KC_CACHE_ORDER_MAX ||
-            c->shape[found.order].objects == 0) {
-            return broken(where, 1, at, (uintptr_t)c, 0);
-        }
-        slab_view_make(c, found.record, found.base, &v);
-        kc_status_t status = check_map(c, &v, where);
-#if KC_MAG_HAS_STATE
-        status = status == KC_OK ? check_states(c, &v, &t->free_out, where) : status;
-#endif
+        kc_status_t status = check_slab(c, at, &v, where);
+        status = status == KC_OK ? check_objects(c, &v, t, where) : status;
         if (status != KC_OK) {
             return status;
         }
-        uint32_t free = slab_free_count(&v);
-        uint32_t fit = slab_bin(c, &v, free);
-        if (fit != bin || v.slab->prev != prev) {
+        uint32_t fit = slab_bin(c, &v, slab_free_count(&v));
+        if (fit != bin || v.slab->prev != prev || v.record == c->hand) {
             return broken(where, 3, at, bin, fit);
         }
         prev = at;
-        t->slabs++;
-        t->empty += bin == CACHE_BIN_EMPTY;
-        t->live += v.objects - free;
-        t->capacity += v.objects;
-        t->frames += (uint64_t)1 << v.order;
     }
     if ((c->bin_mask >> bin & 1) != (c->bin[bin] != CACHE_NONE)) {
         return broken(where, 3, c->bin[bin], c->bin[bin] != CACHE_NONE, c->bin_mask);
     }
     return KC_OK;
+}
+
+/* The same for the slab at hand. */
+static kc_status_t check_hand(const struct kc_cache *c, struct tally *t,
+                              struct kc_cache_fault *where)
+{
+    struct slab_view v;
+    if (c->hand == NULL) {
+        return KC_OK;
+    }
+    kc_status_t status = check_slab(c, kc_frame_index(c->frames, c->hand), &v, where);
+    status = status == KC_OK ? check_objects(c, &v, t, where) : status;
+    if (status != KC_OK) {
+        return status;
+    }
+    uint32_t bin = slab_bin(c, &v, slab_free_count(&v));
+    return v.base == c->hand_base && bin != CACHE_BIN_EMPTY && bin != CACHE_BIN_FULL
+               ? KC_OK
+               : broken(where, 3, slab_index(c, &v), (uintptr_t)c->hand_base, bin);
 }
 
 /* C4 and C5. */
@@ -242,7 +277,7 @@ static kc_status_t check_magazines(const struct kc_cache *c, struct kc_cache_fau
     const struct kc_cache_entry *e;
     for (uint32_t cpu = 0; cpu < c->cpu_count; cpu++) {
         const struct kc_cache_cpu *m = c->cpu[cpu];
-        if (m->cache != c || kc_mag_count(&m->mag) > m->limit || m->limit > m->room) {
+        if (kc_mag_count(&m->mag) > m->room || m->limit > m->room) {
             return broken(where, 8, cpu, m->limit, kc_mag_count(&m->mag));
         }
     }
@@ -281,6 +316,7 @@ static kc_status_t check_all(const struct kc_cache *c, struct kc_cache_fault *wh
     for (uint32_t b = 0; b < CACHE_BIN_COUNT && status == KC_OK; b++) {
         status = check_bin(c, b, &t, where);
     }
+    status = status == KC_OK ? check_hand(c, &t, where) : status;
     status = status == KC_OK ? check_counts(c, &t, where) : status;
     status = status == KC_OK ? check_magazines(c, where) : status;
     uint64_t kept = cache_kept(c);
@@ -329,6 +365,7 @@ static bool cpu_is_sound(const struct kc_cache_set *s, uint32_t cpu)
         const struct kc_cache_cpu *m = s->cache[i].cpu[cpu];
         listed -= m->drain_next != 0;
         if (m->place > s->spares || (m->place != 0 && here->ring[m->place - 1] != i + 1) ||
+            (m->place == 0) != (m->limit == 0) ||
             (kc_mag_count(&m->mag) != 0 && m->place == 0 && m->drain_next == 0)) {
             return false;
         }

@@ -33,10 +33,13 @@ static KC_COLD struct kc_cache_cpu *place_magazine(struct kc_cache *c, uint32_t 
         return NULL;
     }
     *m = *old;
-    for (uint32_t i = 0; i < kc_mag_count(&old->mag); i++) {
-        cache_entries(m)[i] = ((const struct kc_cache_entry *)(const void *)(old + 1))[i];
+    const struct kc_cache_entry *from = (const struct kc_cache_entry *)(const void *)(old + 1);
+    struct kc_cache_entry *to = cache_entries(m);
+    for (size_t left = kc_mag_count(&old->mag); left > 0; left--) {
+        *to++ = *from++;
     }
     m->room = room;
+    m->draining = c->set != NULL ? &c->set->cpu[cpu].draining : &kc_cache_priv_never;
     /* Release: who counts it in sees it made. */
     __atomic_store_n(&c->cpu[cpu], m, __ATOMIC_RELEASE);
     return m;
@@ -54,58 +57,37 @@ static KC_COLD struct kc_cache_cpu *make_magazine(struct kc_cache *c, uint32_t c
     return m != NULL ? m : &c->none;
 }
 
+static void set_limit(const struct kc_cache *c, struct kc_cache_cpu *m, size_t limit)
+{
+    m->limit = limit < m->room ? limit : m->room;
+    m->slow_left = m->limit == limit_most(c) ? UINT32_MAX : CACHE_HEAT;
+}
+
 /*
  * The limit doubles. A magazine that has no room for that is replaced by one with room for all; it
  * stays where it is, as others may just be counting it.
  */
-static __attribute__((noinline)) struct kc_cache_cpu *grow_limit(struct kc_cache *c,
-                                                                 struct kc_cache_cpu *m)
+static __attribute__((noinline)) struct kc_cache_cpu *grow(struct kc_cache *c,
+                                                           struct kc_cache_cpu *m)
 {
-    uint32_t most = limit_most(c);
-    uint32_t limit = m->limit * 2 < most ? (uint32_t)m->limit * 2 : most;
-    if (KC_UNLIKELY(limit > m->room)) {
-        struct kc_cache_cpu *greater = place_magazine(c, kc_plat_cpu(), most, m);
+    size_t limit = 2 * m->limit;
+    if (KC_UNLIKELY(limit > m->room) && m->room < limit_most(c)) {
+        struct kc_cache_cpu *greater = place_magazine(c, kc_plat_cpu(), limit_most(c), m);
         m = greater != NULL ? greater : m;
     }
-    m->limit = limit < m->room ? limit : m->room;
-    m->slow_count = 0;
+    set_limit(c, m, limit);
     return m;
 }
 
-/* The set hears of a slow call, if it need. Returns true if that took as long as it may. */
-KC_INLINE bool touch(struct kc_cache *c, struct kc_cache_cpu *m)
+/* A magazine that was made just now, or is idle, may hold an object from here, and has its place in
+ * the set's ring. */
+static void settle(struct kc_cache *c, struct kc_cache_cpu *m)
 {
-    struct kc_cache_set *s = c->set;
-    return s != NULL && KC_UNLIKELY(m->place == 0 || s->cpu[kc_plat_cpu()].draining != 0) &&
-           kc_cache_priv_set_touch(s, c, m, kc_plat_cpu());
-}
-
-/*
- * What a slow call does first: the limit grows from nothing; the set hears of it; or else, where
- * the magazine is much used and shall be greater (`wanted`), it is. Returns true if that was work
- * enough for a call; *m is the magazine from here.
- */
-KC_INLINE bool warm(struct kc_cache *c, struct kc_cache_cpu **m, bool wanted)
-{
-    (*m)->limit += (*m)->limit == 0;
-    (*m)->slow_count++;
-    if (KC_UNLIKELY(touch(c, *m))) {
-        return true;
+    set_limit(c, m, 1);
+    if (c->set != NULL) {
+        kc_cache_priv_set_place(c->set, c, m, kc_plat_cpu());
     }
-    if (KC_UNLIKELY((*m)->slow_count >= CACHE_HEAT) && wanted) {
-        *m = grow_limit(c, *m);
-        return true;
-    }
-    return false;
 }
-
-#if KC_MAG_IS_USED
-/* True if there is a magazine, and nobody listens: a case for a short form. */
-KC_INLINE bool is_short(const struct kc_cache_cpu *m)
-{
-    return m->limit != 0 && !kc_mag_is_heard_locking();
-}
-#endif
 
 /* Up to n objects of this CPU's magazine go to their slabs. As slab_give(); the lock is held. */
 static bool flush_held(struct kc_cache *c, struct kc_cache_cpu *m, size_t n)
@@ -163,32 +145,55 @@ static KC_COLD void drop_top(struct kc_cache *c, struct kc_cache_cpu *m)
                         0, 0);
 }
 
-/* Objects that this refill takes. Who only allocates needs no magazine greater than a refill. */
-KC_INLINE uint32_t refill_count(struct kc_cache *c, struct kc_cache_cpu **m)
+/*
+ * Objects that a refill takes, of a magazine that is settled. Who only allocates needs none that is
+ * greater than a refill; for that there is room.
+ */
+KC_INLINE uint32_t refill_settled(struct kc_cache_cpu *m)
 {
-    if (KC_UNLIKELY(warm(c, m, (*m)->limit < CACHE_REFILL))) {
+    if (KC_LIKELY(m->limit >= CACHE_REFILL)) {
+        return CACHE_REFILL;
+    }
+    if (KC_UNLIKELY(m->slow_left == 0)) {
+        m->limit = 2 * m->limit < m->room ? 2 * m->limit : m->room;
+        m->slow_left = CACHE_HEAT;
+    }
+    m->slow_left--;
+    return (uint32_t)m->limit;
+}
+
+/*
+ * The same of any. While magazines of idle caches are to be emptied, one object is enough: there is
+ * other work; and no other gets a place by an allocation, so they do not become more.
+ */
+static uint32_t refill_count(struct kc_cache *c, struct kc_cache_cpu *m)
+{
+    if (m->limit == 0) {
+        if (*m->draining == 0) {
+            settle(c, m);
+        }
         return 1;
     }
-    return (*m)->limit < CACHE_REFILL ? (uint32_t)(*m)->limit : CACHE_REFILL;
+    return *m->draining != 0 ? 1 : refill_settled(m);
 }
 
 /* What an allocation does that a magazine does not serve, whatever there is to do beside it. */
 static __attribute__((noinline)) void *alloc_twin(struct kc_cache *c, struct kc_cache_cpu *m,
                                                   uint32_t flags, const void *site)
 {
+    m = KC_LIKELY(m != &c->none) ? m : make_magazine(c, kc_plat_cpu());
     if (KC_UNLIKELY(m == &c->none)) {
-        m = make_magazine(c, kc_plat_cpu());
-        if (m == &c->none) {
-            return kc_cache_priv_alloc_alone(c, flags, site);
-        }
+        return kc_cache_priv_alloc_alone(c, flags, site);
     }
-    struct cache_take t = {flags, false, 0};
+    struct cache_take t = {flags, false, false, 0};
     for (;;) {
         size_t count = kc_mag_count(&m->mag);
         if (KC_LIKELY(count == 0)) {
-            uint32_t n = refill_count(c, &m);
-            count = kc_cache_priv_take(c, cache_entries(m), n, &t);
+            count = kc_cache_priv_take(c, cache_entries(m), refill_count(c, m), &t);
             kc_mag_set_count(&m->mag, count);
+            if (*m->draining != 0 && m->limit != 0 && !t.picked) {
+                kc_cache_priv_set_tidy(c->set, kc_plat_cpu());
+            }
         }
         if (KC_UNLIKELY(count == 0)) {
             if (!kc_cache_priv_reclaim(c, &t)) {
@@ -204,18 +209,17 @@ static __attribute__((noinline)) void *alloc_twin(struct kc_cache *c, struct kc_
     }
 }
 
-/* The short form: the magazine is empty, nobody listens, the lock is free. */
+/* The short form: there is nothing to do but a refill, nobody listens, the lock is free. */
 void *kc_cache_priv_alloc_slow(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t flags,
                                const void *site)
 {
 #if KC_MAG_IS_USED
-    if (KC_UNLIKELY(kc_mag_count(&m->mag) != 0 || !is_short(m))) {
+    if (KC_UNLIKELY(kc_mag_count(&m->mag) != 0 || m->limit == 0 || *m->draining != 0 ||
+                    kc_mag_is_heard_locking()) ||
+        KC_UNLIKELY(!kc_lock_try_quiet(&c->lock))) {
         return alloc_twin(c, m, flags, site);
     }
-    uint32_t n = refill_count(c, &m);
-    if (KC_UNLIKELY(!kc_lock_try_quiet(&c->lock))) {
-        return alloc_twin(c, m, flags, site);
-    }
+    uint32_t n = refill_settled(m);
     uint32_t count = kc_cache_priv_slab_take(c, cache_entries(m), n, flags);
     kc_lock_leave_quiet(&c->lock);
     kc_mag_set_count(&m->mag, count);
@@ -241,20 +245,43 @@ KC_INLINE bool free_is_sound(const struct slab_view *v, uint32_t object, const u
 #endif
 }
 
-/* The CPU's magazine, made if it is not; if it is full and was so often, it grows. Or `none`. */
-KC_INLINE struct kc_cache_cpu *make_room(struct kc_cache *c)
+/* The CPU's magazine, made if it is not; or `none`. */
+KC_INLINE struct kc_cache_cpu *own_magazine(struct kc_cache *c)
 {
     struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
-    if (KC_UNLIKELY(m == &c->none)) {
-        m = make_magazine(c, kc_plat_cpu());
-        if (m == &c->none) {
-            return m;
-        }
+    return KC_LIKELY(m != &c->none) ? m : make_magazine(c, kc_plat_cpu());
+}
+
+/* True if there is room for an object although there are as many as may be: one of an idle magazine
+ * can go instead. */
+KC_INLINE bool may_exceed(const struct kc_cache_cpu *m)
+{
+    return *m->draining != 0 && kc_mag_count(&m->mag) < m->room;
+}
+
+/*
+ * True if the magazine can take an object: it is not full, or it was full so often that it grows
+ * now, or an object of an idle cache's magazine goes back instead.
+ */
+static bool find_room(struct kc_cache *c, struct kc_cache_cpu **m)
+{
+    size_t count = kc_mag_count(&(*m)->mag);
+    if (count < (*m)->limit) {
+        return true;
     }
-    if (KC_LIKELY(kc_mag_count(&m->mag) >= m->limit)) {
-        (void)warm(c, &m, true);
+    if ((*m)->limit == 0) {
+        settle(c, *m); /* first: what has a place is not emptied below */
+    } else if ((*m)->slow_left == 0) {
+        *m = grow(c, *m);
+        return count < (*m)->limit;
+    } else {
+        (*m)->slow_left--;
     }
-    return m;
+    if (may_exceed(*m)) {
+        kc_cache_priv_set_tidy(c->set, kc_plat_cpu());
+        return true;
+    }
+    return count < (*m)->limit;
 }
 
 /*
@@ -318,41 +345,39 @@ free_twin(struct kc_cache *c, void *ptr, struct kc_frame *record, size_t offset,
                     !free_is_sound(&v, object, state))) {
         return kc_cache_priv_free_alone(c, ptr, site);
     }
-    struct kc_cache_cpu *m = make_room(c);
+    struct kc_cache_cpu *m = own_magazine(c);
     if (KC_UNLIKELY(m == &c->none)) {
         return kc_cache_priv_free_alone(c, ptr, site);
     }
-    size_t count = kc_mag_count(&m->mag);
-    if (count >= m->limit) {
+    if (!find_room(c, &m)) {
         return give(c, m, ptr, record, offset, site);
     }
     cache_tell_free(c, ptr);
     if (KC_MAG_HAS_STATE) {
         slab_store_state(state, KC_MAG_FREE);
     }
-    cache_push(m, count, ptr, state);
+    cache_push(m, kc_mag_count(&m->mag), ptr, state);
     return KC_OK;
 }
 
-/* The short form: the magazine is full, nobody listens, the lock is free. */
+/* The short form: the magazine is full and stays as it is, nobody listens, the lock is free. */
 kc_status_t kc_cache_priv_free_slow(struct kc_cache *c, void *ptr, struct kc_frame *record,
                                     size_t offset, const void *site)
 {
 #if KC_MAG_IS_USED
     struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
-    if (KC_LIKELY(kc_mag_count(&m->mag) >= m->limit && is_short(m))) {
+    if (KC_LIKELY(kc_mag_count(&m->mag) >= m->limit && m->slow_left != 0 && !may_exceed(m) &&
+                  !kc_mag_is_heard_locking()) &&
+        KC_LIKELY(kc_lock_try_quiet(&c->lock))) {
         bool spare = false;
-        (void)warm(c, &m, true);
-        if (KC_LIKELY(kc_mag_count(&m->mag) >= m->limit) &&
-            KC_LIKELY(kc_lock_try_quiet(&c->lock))) {
-            bool given = give_held(c, ptr, record, offset, &spare);
-            kc_lock_leave_quiet(&c->lock);
-            if (KC_UNLIKELY(spare)) {
-                kc_cache_priv_set_spare(c->set, c);
-            }
-            if (KC_LIKELY(given)) {
-                return KC_OK;
-            }
+        m->slow_left--;
+        bool given = give_held(c, ptr, record, offset, &spare);
+        kc_lock_leave_quiet(&c->lock);
+        if (KC_UNLIKELY(spare)) {
+            kc_cache_priv_set_spare(c->set, c);
+        }
+        if (KC_LIKELY(given)) {
+            return KC_OK;
         }
     }
 #endif

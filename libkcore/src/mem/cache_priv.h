@@ -199,10 +199,15 @@ KC_INLINE bool slab_bin_stays(const struct kc_cache *c, const struct slab_view *
 #define CACHE_REDZONE_MIN KC_CACHE_REDZONE_BYTES
 #define CACHE_REDZONE     ((unsigned char)0xbb)
 
-#define CACHE_REFILL      4u  /* objects that a refill takes, at most */
-#define CACHE_FLUSH_MORE  3u  /* objects that a free which had to wait brings back beside its own */
-#define CACHE_ROOM_FIRST  1u  /* entries that a magazine has room for until it is much used */
-#define CACHE_HEAT        16u /* slow calls after which a magazine's limit doubles */
+#define CACHE_REFILL      4u /* objects that a refill takes, at most */
+#define CACHE_REFILL_PICK 2u /* the same where a slab is to be found first */
+#define CACHE_FLUSH_MORE  3u /* objects that a free which had to wait brings back beside its own */
+#define CACHE_ROOM_FIRST \
+    CACHE_REFILL       /* entries that a magazine has room for until frees want more */
+#define CACHE_HEAT 16u /* slow calls after which a magazine's limit doubles */
+
+/* What `draining` of magazines leads to where there is no set: 0. */
+extern const uint32_t kc_cache_priv_never;
 
 KC_INLINE struct kc_cache_entry *cache_entries(struct kc_cache_cpu *m)
 {
@@ -243,7 +248,7 @@ KC_NODISCARD bool kc_cache_priv_slab_init(struct kc_cache *c, uint32_t slab_orde
 /* True if some slab has a free object. The lock is held. */
 KC_INLINE bool slab_has_free(const struct kc_cache *c)
 {
-    return (c->bin_mask & ~(1u << CACHE_BIN_FULL)) != 0;
+    return c->hand != NULL || (c->bin_mask & ~(1u << CACHE_BIN_FULL)) != 0;
 }
 
 /* The slab in which that address is; it is in one of this cache (KC_CHECK). */
@@ -263,16 +268,19 @@ KC_INLINE uint32_t view_of(const struct kc_cache *c, const void *object, struct 
 }
 
 /*
- * Take up to n (1 or more) free objects of the fullest slab; a new slab if there is none with one.
- * The last entry is of the lowest address. Returns how many; 0: no memory. The lock is held.
+ * Take up to n (1 or more) free objects of the slab at hand; if there is none, the fullest that has
+ * a free object becomes it, or a new one. The last entry is of the lowest address. Returns how
+ * many; 0: no memory. The lock is held.
  */
 uint32_t kc_cache_priv_slab_take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n,
                                  uint32_t flags);
 
-/* The slab has so many free objects now, one more than before, and belongs into another bin. As
- * slab_give(). */
-KC_NODISCARD bool kc_cache_priv_slab_emptier(struct kc_cache *c, const struct slab_view *v,
-                                             uint32_t free);
+/*
+ * The slab of that first record has so many free objects now, one more than before, and its
+ * fullness is another bin's. As slab_give().
+ */
+KC_NODISCARD bool kc_cache_priv_slab_emptier(struct kc_cache *c, struct kc_frame *record,
+                                             unsigned char *base, uint32_t free);
 
 /*
  * Give an object back to its slab, and the slab to the frames if it is one empty slab too many.
@@ -289,14 +297,16 @@ KC_NODISCARD KC_INLINE bool slab_give(struct kc_cache *c, const struct slab_view
         __atomic_store_n(&v->record->word, free + 1, __ATOMIC_RELAXED);
     }
     c->out--;
-    return KC_LIKELY(slab_bin_stays(c, v, free)) ? false
-                                                 : kc_cache_priv_slab_emptier(c, v, free + 1);
+    return KC_LIKELY(slab_bin_stays(c, v, free))
+               ? false
+               : kc_cache_priv_slab_emptier(c, v->record, v->base, free + 1);
 }
 
 /* One allocation's way to objects: whether it asked the reclaimers, and what came of that. */
 struct cache_take {
     uint32_t flags;
     bool asked;
+    bool picked;   /* a slab was to be found first */
     uint64_t came; /* frames */
 };
 
@@ -308,7 +318,7 @@ KC_INLINE bool cache_may_ask(const struct cache_take *t)
 /* kc_cache_priv_slab_take() with the lock taken; no lock is held. 0 where nobody may be asked any
  * more is a failure, and counted. */
 uint32_t kc_cache_priv_take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n,
-                            const struct cache_take *t);
+                            struct cache_take *t);
 
 /*
  * Asks the reclaimers, if they may be asked and were not; false: they may not. They lock caches,
@@ -348,12 +358,13 @@ void kc_cache_priv_flush(struct kc_cache *c, struct kc_cache_cpu *m, size_t n);
 /* An empty slab of c is kept: its set is told. No lock is held. */
 void kc_cache_priv_set_spare(struct kc_cache_set *s, struct kc_cache *c);
 
-/*
- * A call of c on this CPU was slow: its magazine gets its place in the ring. If magazines of idle
- * caches are to be emptied here, an object of one goes back; true if one did. Pinned, no lock held.
- */
-bool kc_cache_priv_set_touch(struct kc_cache_set *s, struct kc_cache *c, struct kc_cache_cpu *m,
+/* This CPU's magazine of c, which has no place in the ring of the set, gets one. Pinned. */
+void kc_cache_priv_set_place(struct kc_cache_set *s, struct kc_cache *c, struct kc_cache_cpu *m,
                              uint32_t cpu);
+
+/* Magazines of idle caches are to be emptied here: an object of one goes back. Pinned, no lock
+ * held. */
+void kc_cache_priv_set_tidy(struct kc_cache_set *s, uint32_t cpu);
 
 /* ---- calls that a magazine serves: inline, for cache.c and heap.c; the CPU is pinned ----------
  */

@@ -34,24 +34,32 @@ KC_COLD void kc_cache_priv_set_spare(struct kc_cache_set *s, struct kc_cache *c)
 
 #define LIST_END UINT32_MAX
 
-/*
- * An object of the first magazine that is to be emptied on this CPU goes back. What was touched
- * again meanwhile has a place again, and stays.
- */
-static void drain_one(struct kc_cache_set *s, struct kc_cache_set_cpu *here, uint32_t cpu)
+/* The first magazine that is to be emptied here is not so any more. */
+static void strike(struct kc_cache_set *s, struct kc_cache_set_cpu *here, uint32_t cpu)
 {
+    struct kc_cache_cpu *m = s->cache[here->draining - 1].cpu[cpu];
+    here->draining = m->drain_next == LIST_END ? 0 : m->drain_next;
+    m->drain_next = 0;
+}
+
+/* What has got a place again meanwhile stays as it is; if it is the first, the second is next. */
+void kc_cache_priv_set_tidy(struct kc_cache_set *s, uint32_t cpu)
+{
+    struct kc_cache_set_cpu *here = &s->cpu[cpu];
+    if (s->cache[here->draining - 1].cpu[cpu]->place != 0) {
+        strike(s, here, cpu);
+        if (here->draining == 0) {
+            return;
+        }
+    }
     struct kc_cache *c = &s->cache[here->draining - 1];
     struct kc_cache_cpu *m = c->cpu[cpu];
     if (m->place == 0) {
         kc_cache_priv_flush(c, m, 1);
-        if (kc_mag_count(&m->mag) != 0) {
-            return;
-        }
-        m->limit = 0; /* the next call is slow, and touches */
-        m->slow_count = 0;
     }
-    here->draining = m->drain_next == LIST_END ? 0 : m->drain_next;
-    m->drain_next = 0;
+    if (m->place != 0 || kc_mag_count(&m->mag) == 0) {
+        strike(s, here, cpu);
+    }
 }
 
 /* The cache in that place of the ring loses it; its magazine is to be emptied. */
@@ -60,31 +68,25 @@ static void push_out(struct kc_cache_set *s, struct kc_cache_set_cpu *here, uint
 {
     struct kc_cache_cpu *m = s->cache[number - 1].cpu[cpu];
     m->place = 0;
+    m->limit = 0; /* it takes no more, but allocations may use what it has */
+    m->slow_left = 0;
     if (m->drain_next == 0) {
         m->drain_next = here->draining == 0 ? LIST_END : here->draining;
         here->draining = number;
     }
 }
 
-bool kc_cache_priv_set_touch(struct kc_cache_set *s, struct kc_cache *c, struct kc_cache_cpu *m,
+void kc_cache_priv_set_place(struct kc_cache_set *s, struct kc_cache *c, struct kc_cache_cpu *m,
                              uint32_t cpu)
 {
     struct kc_cache_set_cpu *here = &s->cpu[cpu];
-    if (KC_UNLIKELY(m->place == 0)) {
-        uint32_t at = here->next;
-        here->next = (at + 1) & (s->spares - 1);
-        if (here->ring[at] != 0) {
-            push_out(s, here, cpu, here->ring[at]);
-        }
-        here->ring[at] = (uint32_t)(((uintptr_t)c - (uintptr_t)s->cache) / sizeof(*c)) + 1;
-        m->place = at + 1;
+    uint32_t at = here->next;
+    here->next = (at + 1) & (s->spares - 1);
+    if (here->ring[at] != 0) {
+        push_out(s, here, cpu, here->ring[at]);
     }
-    /* Having its place, the caller's own magazine is not touched here. */
-    if (KC_LIKELY(here->draining == 0)) {
-        return false;
-    }
-    drain_one(s, here, cpu);
-    return true;
+    here->ring[at] = (uint32_t)(((uintptr_t)c - (uintptr_t)s->cache) / sizeof(*c)) + 1;
+    m->place = at + 1;
 }
 
 /* ---- life cycle and members -------------------------------------------------------------------

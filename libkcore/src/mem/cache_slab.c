@@ -20,31 +20,32 @@ KC_STATIC_ASSERT(KC_FRAME_BYTES << KC_CACHE_ORDER_MAX <= UINT16_MAX, "struct kc_
 /* ---- bins: the lock is held ----------------------------------------------------------------- */
 
 /* The first frame record of the slab with that index, which is one of this cache (KC_CHECK). */
-KC_INLINE struct kc_frame *record_at(const struct kc_cache *c, uint32_t index)
+KC_INLINE struct kc_frame *record_at(const struct kc_cache *c, uint32_t index, uint64_t *pfn)
 {
-    struct kc_frame *record = kc_frame_at(c->frames, index);
+    struct kc_frame *record = frame_at(c->frames, index, pfn);
     KC_CHECK(record->u.data == (uintptr_t)c);
     return record;
 }
 
-KC_INLINE unsigned char *base_of(const struct kc_cache *c, const struct kc_frame *record)
+KC_INLINE unsigned char *base_of(uint64_t pfn)
 {
-    return (unsigned char *)kc_plat_ram(frame_pa(frame_pfn_of_record(c->frames, record)));
+    return (unsigned char *)kc_plat_ram(frame_pa(pfn));
 }
 
 /* The slab's state; where that lies in records, its base need not be found. */
 KC_INLINE struct slab *slab_at(const struct kc_cache *c, uint32_t index)
 {
-    struct kc_frame *record = record_at(c, index);
+    uint64_t pfn;
+    struct kc_frame *record = record_at(c, index, &pfn);
     const struct kc_cache_shape *shape = &c->shape[frame_kind_order(record->kind)];
-    return shape->state_offset == 0 ? slab_state_at(shape, record, NULL)
-                                    : slab_state_at(shape, record, base_of(c, record));
+    return slab_state_at(shape, record, shape->state_offset == 0 ? NULL : base_of(pfn));
 }
 
 KC_INLINE void view_of_index(const struct kc_cache *c, uint32_t index, struct slab_view *v)
 {
-    struct kc_frame *record = record_at(c, index);
-    slab_view_of_record(c, record, base_of(c, record), v);
+    uint64_t pfn;
+    struct kc_frame *record = record_at(c, index, &pfn);
+    slab_view_of_record(c, record, base_of(pfn), v);
 }
 
 /* `index` is the slab's. */
@@ -80,15 +81,6 @@ KC_INLINE void bin_del(struct kc_cache *c, const struct slab_view *v, uint32_t i
     }
 }
 
-static void bin_move(struct kc_cache *c, const struct slab_view *v, uint32_t from, uint32_t to)
-{
-    uint32_t index = slab_index(c, v);
-    bin_del(c, v, index, from);
-    bin_add(c, v, index, to);
-    c->slabs_empty += (to == CACHE_BIN_EMPTY);
-    c->slabs_empty -= (from == CACHE_BIN_EMPTY);
-}
-
 /* ---- slabs: the lock is held ---------------------------------------------------------------- */
 
 /* All objects of a new slab are in it. */
@@ -111,7 +103,7 @@ static void fill(const struct kc_cache *c, const struct slab_view *v)
     __atomic_store_n(&v->record->word, v->objects, __ATOMIC_RELAXED);
 }
 
-/* Takes frames for one slab of that order; its objects are all free. */
+/* Takes frames for one slab of that order, which is at hand then; its objects are all free. */
 static bool grow_order(struct kc_cache *c, uint32_t order, uint32_t request)
 {
     /* Reclaimers lock caches: cache.c asks them when it holds no lock. */
@@ -132,9 +124,9 @@ static bool grow_order(struct kc_cache *c, uint32_t order, uint32_t request)
             c->ctor(v.base + (size_t)i * c->stride);
         }
     }
-    bin_add(c, &v, slab_index(c, &v), CACHE_BIN_EMPTY);
+    c->hand = record;
+    c->hand_base = v.base;
     c->slabs++;
-    c->slabs_empty++;
     c->capacity += v.objects;
     c->frames_held += 1u << order;
     c->peak_frames = c->frames_held > c->peak_frames ? c->frames_held : c->peak_frames;
@@ -174,7 +166,7 @@ static bool grow(struct kc_cache *c, uint32_t request)
 }
 
 /* Gives an empty slab back. */
-static void drop(struct kc_cache *c, const struct slab_view *v)
+static KC_COLD void drop(struct kc_cache *c, const struct slab_view *v)
 {
     kc_pa_t pa = kc_frame_ptr_pa(c->frames, v->base);
     bin_del(c, v, slab_index(c, v), CACHE_BIN_EMPTY);
@@ -358,66 +350,110 @@ KC_INLINE uint32_t take_some(struct kc_cache *c, const struct slab_view *v,
 }
 #endif
 
+/* The fullest slab that has a free object is at hand from now on; a new one if there is none. */
+static bool pick(struct kc_cache *c, uint32_t request)
+{
+    uint32_t mask = c->bin_mask & ~(1u << CACHE_BIN_FULL);
+    if (KC_UNLIKELY(mask == 0)) {
+        return grow(c, request);
+    }
+    uint32_t bin = 31 - (uint32_t)__builtin_clz(mask);
+    uint32_t index = c->bin[bin];
+    struct slab_view v;
+    view_of_index(c, index, &v);
+    bin_del(c, &v, index, bin);
+    c->slabs_empty -= bin == CACHE_BIN_EMPTY;
+    c->hand = v.record;
+    c->hand_base = v.base;
+    return true;
+}
+
 uint32_t kc_cache_priv_slab_take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n,
                                  uint32_t flags)
 {
-    if (KC_UNLIKELY(!slab_has_free(c)) && !grow(c, flags)) {
-        return 0;
+    if (KC_UNLIKELY(c->hand == NULL)) {
+        if (!pick(c, flags)) {
+            return 0;
+        }
+        n = n < CACHE_REFILL_PICK ? n : CACHE_REFILL_PICK;
     }
-    uint32_t bin = 31 - (uint32_t)__builtin_clz(c->bin_mask & ~(1u << CACHE_BIN_FULL));
     struct slab_view v;
-    view_of_index(c, c->bin[bin], &v);
+    slab_view_of_record(c, c->hand, c->hand_base, &v);
     uint32_t free = slab_free_count(&v);
     n = take_some(c, &v, out, n < free ? n : free);
     if (!v.by_bytes) {
         __atomic_store_n(&v.record->word, free - n, __ATOMIC_RELAXED);
     }
-    uint32_t to = slab_bin(c, &v, free - n);
-    if (bin != to) {
-        bin_move(c, &v, bin, to);
+    if (KC_UNLIKELY(n == free)) {
+        bin_add(c, &v, slab_index(c, &v), CACHE_BIN_FULL);
+        c->hand = NULL;
     }
     c->out += n;
     c->peak_out = c->out > c->peak_out ? c->out : c->peak_out;
     return n;
 }
 
-bool kc_cache_priv_slab_emptier(struct kc_cache *c, const struct slab_view *v, uint32_t free)
+bool kc_cache_priv_slab_emptier(struct kc_cache *c, struct kc_frame *record, unsigned char *base,
+                                uint32_t free)
 {
-    bin_move(c, v, slab_bin(c, v, free - 1), slab_bin(c, v, free));
-    if (KC_LIKELY(free != v->objects)) {
+    struct slab_view v;
+    slab_view_of_record(c, record, base, &v);
+    uint32_t index = slab_index(c, &v);
+    if (c->hand == record) {
+        c->hand = NULL;
+    } else {
+        bin_del(c, &v, index, slab_bin(c, &v, free - 1));
+    }
+    bin_add(c, &v, index, slab_bin(c, &v, free));
+    if (KC_LIKELY(free != v.objects)) {
         return false;
     }
+    c->slabs_empty++;
     uint32_t keep = (c->flags & KC_CACHE_KEEP_NONE) != 0 ? 0 : 1;
     if (c->slabs_empty > keep) {
-        drop(c, v);
+        drop(c, &v);
         return false;
     }
     return c->set != NULL && __atomic_load_n(&c->in_ring, __ATOMIC_RELAXED) == 0;
 }
 
+/* The first object from there on that is out of the slab; past it, the cursor. NULL: no more. */
+static void *next_out_of(const struct kc_cache *c, const struct slab_view *v, uint32_t *object)
+{
+    while (*object < v->objects) {
+        uint32_t i = (*object)++;
+        if (!slab_is_free(v, i)) {
+            return v->base + (size_t)i * c->stride;
+        }
+    }
+    return NULL;
+}
+
 void *kc_cache_priv_slab_next_out(const struct kc_cache *c, struct kc_cache_cursor *cursor)
 {
-    while (cursor->bin < CACHE_BIN_COUNT) {
+    struct slab_view v;
+    void *object = NULL;
+    while (object == NULL && cursor->bin < CACHE_BIN_COUNT) {
         uint32_t index = cursor->slab == 0 ? c->bin[cursor->bin] : cursor->slab - 1;
         if (index == CACHE_NONE) {
             cursor->bin++;
             cursor->slab = 0;
             continue;
         }
-        struct slab_view v;
         view_of_index(c, index, &v);
         cursor->slab = index + 1;
-        while (cursor->object < v.objects) {
-            uint32_t i = cursor->object++;
-            if (!slab_is_free(&v, i)) {
-                return v.base + (size_t)i * c->stride;
-            }
+        object = next_out_of(c, &v, &cursor->object);
+        if (object == NULL) {
+            cursor->object = 0;
+            cursor->slab = v.slab->next + 1; /* CACHE_NONE + 1 is 0: on to the next bin */
+            cursor->bin += v.slab->next == CACHE_NONE;
         }
-        cursor->object = 0;
-        cursor->slab = v.slab->next + 1; /* CACHE_NONE + 1 is 0: on to the next bin */
-        cursor->bin += v.slab->next == CACHE_NONE;
     }
-    return NULL;
+    if (object == NULL && c->hand != NULL) {
+        slab_view_of_record(c, c->hand, c->hand_base, &v);
+        object = next_out_of(c, &v, &cursor->object);
+    }
+    return object;
 }
 
 /* ---- where magazines lie --------------------------------------------------------------------- */

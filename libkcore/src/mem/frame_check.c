@@ -44,8 +44,8 @@ static kc_status_t check_span(const struct kc_frames *f, const struct kc_frame_s
     }
     const struct kc_frame_front *front = &f->front;
     if (s->first == front->record &&
-        (s->pfn != front->pfn || s->count != front->count || s->fresh - s->index != front->fresh ||
-         s->fresh_end - s->index != front->fresh_end)) {
+        (s->pfn != front->pfn || s->count != front->count || s->index != front->index ||
+         s->fresh - s->index != front->fresh || s->fresh_end - s->index != front->fresh_end)) {
         return broken(where, 3, s->index, s->fresh - s->index, front->fresh);
     }
     return KC_OK;

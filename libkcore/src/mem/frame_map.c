@@ -172,6 +172,7 @@ static void set_front(struct kc_frames *f)
     f->front.record = s->first;
     f->front.pfn = s->pfn;
     f->front.count = s->count;
+    f->front.index = s->index;
     f->front.fresh_end = s->fresh_end - s->index;
     f->front.fresh = s->fresh - s->index;
 }

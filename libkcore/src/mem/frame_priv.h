@@ -296,6 +296,18 @@ KC_INLINE uint64_t frame_pfn_of_record(const struct kc_frames *f, const struct k
                                           : frame_pfn_of(f, kc_frame_index(f, r));
 }
 
+/* The record with that index, and the number of its frame; there is one. */
+KC_INLINE struct kc_frame *frame_at(const struct kc_frames *f, uint32_t index, uint64_t *pfn)
+{
+    uint32_t at = index - f->front.index;
+    if (KC_LIKELY(at < f->front.count)) {
+        *pfn = f->front.pfn + at;
+        return f->front.record + at;
+    }
+    *pfn = frame_pfn_of(f, index);
+    return kc_frame_at(f, index);
+}
+
 /* The record of that frame, wherever it is; NULL if there is none, or it was never written. */
 struct kc_frame *kc_frame_priv_record(const struct kc_frames *f, uint64_t pfn);
 
