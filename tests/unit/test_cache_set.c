@@ -316,6 +316,37 @@ Test(cache_set, what_is_idle_goes_by_calls_with_little_else_to_do)
     }
     expect_nothing_held();
 }
+
+Test(cache_set, a_magazine_exceeds_its_limit_only_while_it_has_room)
+{
+    void *of_a[CACHE_ROOM_FIRST];
+    void *of_c[CACHE_ROOM_FIRST + 2];
+    make_set_for(1, 1);
+    struct kc_cache *a = member(64, 8);
+    struct kc_cache *b = member(72, 8);
+    struct kc_cache *c = member(80, 8);
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(of_c); i++) {
+        of_c[i] = kc_cache_alloc(c, 0);
+    }
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(of_a); i++) {
+        of_a[i] = kc_cache_alloc(a, 0);
+    }
+    a->cpu[0]->limit = CACHE_ROOM_FIRST;
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(of_a); i++) {
+        cr_assert_eq(kc_cache_free(a, of_a[i]), KC_OK);
+    }
+    cr_assert_eq(held_by(a), CACHE_ROOM_FIRST);
+    void *of_b = kc_cache_alloc(b, 0);
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(of_c); i++) {
+        cr_assert_eq(kc_cache_free(c, of_c[i]), KC_OK);
+        cr_expect_eq(held_by(c), i < CACHE_ROOM_FIRST ? i + 1 : CACHE_ROOM_FIRST);
+        cr_assert_eq(kc_cache_set_check(&set, NULL), KC_OK);
+    }
+    cr_expect_neq(held_by(a), 0, "there was more to empty");
+    cr_assert_eq(kc_cache_free(b, of_b), KC_OK);
+    cr_assert_eq(kc_cache_set_fini(&set), KC_OK);
+    expect_nothing_held();
+}
 #endif
 
 Test(cache_set, check_sees_a_broken_set)

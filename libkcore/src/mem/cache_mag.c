@@ -57,12 +57,6 @@ static KC_COLD struct kc_cache_cpu *make_magazine(struct kc_cache *c, uint32_t c
     return m != NULL ? m : &c->none;
 }
 
-static void set_limit(const struct kc_cache *c, struct kc_cache_cpu *m, size_t limit)
-{
-    m->limit = limit < m->room ? limit : m->room;
-    m->slow_left = m->limit == limit_most(c) ? UINT32_MAX : CACHE_HEAT;
-}
-
 /*
  * The limit doubles. A magazine that has no room for that is replaced by one with room for all; it
  * stays where it is, as others may just be counting it.
@@ -71,11 +65,13 @@ static __attribute__((noinline)) struct kc_cache_cpu *grow(struct kc_cache *c,
                                                            struct kc_cache_cpu *m)
 {
     size_t limit = 2 * m->limit;
-    if (KC_UNLIKELY(limit > m->room) && m->room < limit_most(c)) {
-        struct kc_cache_cpu *greater = place_magazine(c, kc_plat_cpu(), limit_most(c), m);
+    uint32_t most = limit_most(c);
+    if (KC_UNLIKELY(limit > m->room) && m->room < most) {
+        struct kc_cache_cpu *greater = place_magazine(c, kc_plat_cpu(), most, m);
         m = greater != NULL ? greater : m;
     }
-    set_limit(c, m, limit);
+    m->limit = limit < m->room ? limit : m->room;
+    m->slow_left = m->limit == most ? UINT32_MAX : CACHE_HEAT;
     return m;
 }
 
@@ -83,7 +79,8 @@ static __attribute__((noinline)) struct kc_cache_cpu *grow(struct kc_cache *c,
  * the set's ring. */
 static void settle(struct kc_cache *c, struct kc_cache_cpu *m)
 {
-    set_limit(c, m, 1);
+    m->limit = 1;
+    m->slow_left = CACHE_HEAT;
     if (c->set != NULL) {
         kc_cache_priv_set_place(c->set, c, m, kc_plat_cpu());
     }
