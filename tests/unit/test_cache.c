@@ -13,6 +13,16 @@ TestSuite(cache, .init = set_up);
 
 static struct kc_cache other;
 
+/* All that is live; nobody frees while a list goes on, so it begins anew each time. */
+static void free_all(void)
+{
+    struct kc_cache_cursor cursor = {0, 0, 0};
+    for (void *p; (p = kc_cache_next_live(&cache, &cursor)) != NULL;) {
+        cr_assert_eq(kc_cache_free(&cache, p), KC_OK);
+        __builtin_memset(&cursor, 0, sizeof(cursor));
+    }
+}
+
 Test(cache, init_refuses_what_is_malformed)
 {
     struct kc_cache_config c;
@@ -65,12 +75,7 @@ static void slabs_of_every_size(uint32_t cpus)
             cr_assert_eq(p[0], IS_FULL ? p[bytes / 2] : (uint8_t)i);
             cr_assert_eq(p[bytes - 1], p[0]);
         }
-        struct kc_cache_cursor again = {0, 0, 0};
-        for (void *p = kc_cache_next_live(&cache, &again); p != NULL;) {
-            cr_assert_eq(kc_cache_free(&cache, p), KC_OK);
-            __builtin_memset(&again, 0, sizeof(again));
-            p = kc_cache_next_live(&cache, &again);
-        }
+        free_all();
         cr_assert_eq(kc_cache_fini(&cache), KC_OK);
     }
     expect_nothing_held();
@@ -246,11 +251,7 @@ Test(cache, constructor_runs_once_an_object)
     cr_assert_eq(p[0], 0x600d);
     cr_assert_eq(p[1], 77);
     cr_assert_eq(constructed, cache.shape[0].objects);
-    struct kc_cache_cursor cursor = {0, 0, 0};
-    for (void *live = kc_cache_next_live(&cache, &cursor); live != NULL;
-         live = kc_cache_next_live(&cache, &cursor)) {
-        cr_assert_eq(kc_cache_free(&cache, live), KC_OK);
-    }
+    free_all();
     cr_assert_eq(kc_cache_fini(&cache), KC_OK);
 }
 
