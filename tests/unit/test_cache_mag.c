@@ -80,6 +80,36 @@ Test(cache_mag, magazine_grows_while_it_is_used)
     expect_nothing_held();
 }
 
+/* Only frees that find it full make it grow. */
+Test(cache_mag, a_free_that_finds_room_leaves_the_magazine_as_it_is)
+{
+    for (uint32_t pass = 0; pass < 2; pass++) {
+        void *p[CACHE_ROOM_FIRST];
+        struct kc_frame_found found;
+        cr_assert_eq(make_for(&cache, 64, 0, 0, 1), KC_OK);
+        for (uint32_t i = 0; i < KC_ARRAY_COUNT(p); i++) {
+            p[i] = kc_cache_alloc(&cache, 0);
+        }
+        struct kc_cache_cpu *m = cache.cpu[0];
+        m->limit = CACHE_ROOM_FIRST;
+        m->slow_left = 1;
+        for (uint32_t i = 0; i < KC_ARRAY_COUNT(p); i++) {
+            cr_assert(kc_frame_find(&frames, kc_plat_ram_pa(p[i]), &found));
+            /* The second: as if somebody listened. */
+            cr_assert_eq(pass == 0 ? kc_cache_free(&cache, p[i])
+                                   : kc_cache_priv_free_slow(&cache, p[i], found.record,
+                                                             (size_t)found.offset, NULL),
+                         KC_OK);
+            cr_expect_eq(m->slow_left, 1);
+        }
+        cr_expect_eq(cache.cpu[0], m);
+        cr_expect_eq(m->limit, CACHE_ROOM_FIRST);
+        cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
+        cr_assert_eq(kc_cache_fini(&cache), KC_OK);
+    }
+    expect_nothing_held();
+}
+
 #if KC_HARDENING == KC_HARDENING_CHECKED
 /* A CPU's first call may be a free, of what another allocated. */
 Test(cache_mag, a_free_makes_the_magazine_or_does_without)

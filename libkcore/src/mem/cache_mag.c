@@ -98,8 +98,7 @@ static bool flush_held(struct kc_cache *c, struct kc_cache_cpu *m, size_t n)
         KC_CHECK(!slab_is_free(&v, i));
         spare = slab_give(c, &v, i) || spare;
     }
-    /* Release: who misses it in the magazine sees it in the map. */
-    __atomic_store_n(&m->mag.count, count, __ATOMIC_RELEASE);
+    kc_mag_set_count(&m->mag, count); /* who looks for it has the lock */
     return spare;
 }
 
@@ -121,7 +120,7 @@ uint32_t kc_cache_drain(struct kc_cache *c, uint32_t cpu)
     /* Masked from the start: a free that interrupts may put another magazine in this one's place.
      */
     uint64_t irq = kc_plat_irq_save();
-    struct kc_cache_cpu *m = __atomic_load_n(&c->cpu[cpu], __ATOMIC_ACQUIRE);
+    struct kc_cache_cpu *m = c->cpu[cpu];
     size_t count = kc_mag_count(&m->mag);
     if (count != 0) {
         kc_cache_priv_flush(c, m, count);
