@@ -35,6 +35,19 @@ Test(cache_mag, a_magazine_grows_with_what_it_holds)
             cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
         }
         cr_expect_eq(before, most);
+        /* However much it may hold, a refill is a few. */
+        (void)kc_cache_drain(&cache, 0);
+        size_t refilled = 0;
+        for (uint32_t k = 0; k < KC_ARRAY_COUNT(p); k++) {
+            p[k] = kc_cache_alloc(&cache, 0);
+            size_t kept = kc_mag_count(&cache.cpu[0]->mag);
+            refilled = kept > refilled ? kept : refilled;
+        }
+        cr_expect(refilled == CACHE_REFILL - 1 ||
+                  (refilled < CACHE_REFILL - 1 && bytes_of[i] > 1000)); /* few in a slab */
+        for (uint32_t k = 0; k < KC_ARRAY_COUNT(p); k++) {
+            cr_assert_eq(kc_cache_free(&cache, p[k]), KC_OK);
+        }
         cr_assert_eq(kc_cache_fini(&cache), KC_OK);
     }
     expect_nothing_held();
