@@ -123,6 +123,59 @@ Test(cache_mag, a_free_that_finds_room_leaves_the_magazine_as_it_is)
     expect_nothing_held();
 }
 
+/* While there is room for twice as many, the magazine stays; then another takes its place. */
+Test(cache_mag, a_magazine_is_replaced_when_its_limit_exceeds_its_room)
+{
+    void *p[2 * CACHE_ROOM_FIRST];
+    cr_assert_eq(make_for(&cache, 64, 0, 0, 1), KC_OK);
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(p); i++) {
+        p[i] = kc_cache_alloc(&cache, 0);
+    }
+    (void)kc_cache_drain(&cache, 0);
+    struct kc_cache_cpu *first = cache.cpu[0];
+    first->limit = 1;
+    cr_assert_eq(kc_cache_free(&cache, p[0]), KC_OK);
+    for (uint32_t i = 1; i < KC_ARRAY_COUNT(p); i++) {
+        struct kc_cache_cpu *m = cache.cpu[0];
+        size_t limit = m->limit;
+        bool is_full = kc_mag_count(&m->mag) == limit;
+        m->slow_left = 0;
+        cr_assert_eq(kc_cache_free(&cache, p[i]), KC_OK);
+        cr_expect_eq(cache.cpu[0]->limit, is_full ? 2 * limit : limit);
+        cr_expect_eq(cache.cpu[0] == first, cache.cpu[0]->limit <= CACHE_ROOM_FIRST);
+        cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
+    }
+    cr_expect_eq(cache.cpu[0]->limit, 2 * CACHE_ROOM_FIRST);
+    cr_assert_eq(kc_cache_fini(&cache), KC_OK);
+    expect_nothing_held();
+}
+
+/* Heard of or not: a refill that finds no memory is a failure. */
+Test(cache_mag, a_refill_may_find_no_memory)
+{
+    for (uint32_t pass = 0; pass < 2; pass++) {
+        static void *p[KC_FRAME_BYTES / 64];
+        uint32_t count = 0;
+        kc_test_listen(pass == 0);
+        cr_assert_eq(make_for(&cache, 64, 0, 0, 1), KC_OK);
+        p[count++] = kc_cache_alloc(&cache, 0);
+        kc_frames_fail_run(&frames, 0, UINT64_MAX);
+        while ((p[count] = kc_cache_alloc(&cache, 0)) != NULL) {
+            count++;
+            cr_assert_lt(count, KC_ARRAY_COUNT(p));
+        }
+        cr_expect_eq(count, cache.capacity);
+        cr_expect_null(kc_cache_alloc(&cache, 0));
+        kc_frames_fail_run(&frames, UINT64_MAX, 0);
+        while (count > 0) {
+            cr_assert_eq(kc_cache_free(&cache, p[--count]), KC_OK);
+        }
+        cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
+        cr_assert_eq(kc_cache_fini(&cache), KC_OK);
+    }
+    expect_nothing_held();
+}
+
 #if KC_HARDENING == KC_HARDENING_CHECKED
 /* A CPU's first call may be a free, of what another allocated. */
 Test(cache_mag, a_free_makes_the_magazine_or_does_without)
