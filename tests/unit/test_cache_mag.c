@@ -123,30 +123,35 @@ Test(cache_mag, a_free_that_finds_room_leaves_the_magazine_as_it_is)
     expect_nothing_held();
 }
 
-/* While there is room for twice as many, the magazine stays; then another takes its place. */
+/* While there is room for twice as many, the magazine stays; then one with room for all takes its
+ * place, once. Of 1100 bytes that is no power of two. */
 Test(cache_mag, a_magazine_is_replaced_when_its_limit_exceeds_its_room)
 {
-    void *p[2 * CACHE_ROOM_FIRST];
-    cr_assert_eq(make_for(&cache, 64, 0, 0, 1), KC_OK);
-    for (uint32_t i = 0; i < KC_ARRAY_COUNT(p); i++) {
-        p[i] = kc_cache_alloc(&cache, 0);
-    }
-    (void)kc_cache_drain(&cache, 0);
-    struct kc_cache_cpu *first = cache.cpu[0];
-    first->limit = 1;
-    cr_assert_eq(kc_cache_free(&cache, p[0]), KC_OK);
-    for (uint32_t i = 1; i < KC_ARRAY_COUNT(p); i++) {
-        struct kc_cache_cpu *m = cache.cpu[0];
-        size_t limit = m->limit;
-        bool is_full = kc_mag_count(&m->mag) == limit;
-        m->slow_left = 0;
-        cr_assert_eq(kc_cache_free(&cache, p[i]), KC_OK);
-        cr_expect_eq(cache.cpu[0]->limit, is_full ? 2 * limit : limit);
-        cr_expect_eq(cache.cpu[0] == first, cache.cpu[0]->limit <= CACHE_ROOM_FIRST);
+    static const size_t bytes_of[] = {64, 1100};
+    for (uint32_t b = 0; b < KC_ARRAY_COUNT(bytes_of); b++) {
+        void *p[2 * KC_CACHE_CPU_OBJECTS];
+        uint32_t most = b == 0 ? KC_CACHE_CPU_OBJECTS : KC_CACHE_CPU_BYTES / 1100;
+        uint32_t replaced = 0;
+        cr_assert_eq(make_for(&cache, bytes_of[b], 0, 0, 1), KC_OK);
+        for (uint32_t i = 0; i < KC_ARRAY_COUNT(p); i++) {
+            p[i] = kc_cache_alloc(&cache, 0);
+        }
+        (void)kc_cache_drain(&cache, 0);
+        cache.cpu[0]->limit = 1;
+        for (uint32_t i = 0; i < KC_ARRAY_COUNT(p); i++) {
+            struct kc_cache_cpu *m = cache.cpu[0];
+            size_t limit = m->limit;
+            size_t next = kc_mag_count(&m->mag) < limit ? limit : 2 * limit;
+            m->slow_left = 0;
+            cr_assert_eq(kc_cache_free(&cache, p[i]), KC_OK);
+            cr_expect_eq(cache.cpu[0]->limit, next < most ? next : most);
+            cr_expect_eq(cache.cpu[0] != m, next > m->room && m->room < most);
+            replaced += cache.cpu[0] != m;
+        }
+        cr_expect_eq(replaced, 1);
         cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
+        cr_assert_eq(kc_cache_fini(&cache), KC_OK);
     }
-    cr_expect_eq(cache.cpu[0]->limit, 2 * CACHE_ROOM_FIRST);
-    cr_assert_eq(kc_cache_fini(&cache), KC_OK);
     expect_nothing_held();
 }
 
