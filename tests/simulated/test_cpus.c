@@ -326,7 +326,7 @@ static void fill_up(struct kc_cache *c, struct kc_cache_cpu *m)
 {
     size_t count;
     while ((count = kc_mag_count(&m->mag)) < m->limit) {
-        struct cache_take t = {0, false, false, 0};
+        const struct cache_take t = {0, false, 0};
         must(kc_cache_priv_take(c, &cache_entries(m)[count], 1, &t) == 1);
         kc_mag_set_count(&m->mag, count + 1);
     }

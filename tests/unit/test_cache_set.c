@@ -265,85 +265,141 @@ static size_t held_by(const struct kc_cache *c)
     return kc_mag_count(&c->cpu[0]->mag);
 }
 
-/* One place in the ring. Until what is idle has been given back, allocations take no other's place;
- * it goes by an allocation that finds its slab at hand, or by a free that keeps its own object. */
-Test(cache_set, what_is_idle_goes_by_calls_with_little_else_to_do)
+/* This CPU's magazine of c holds so many. */
+static void hold(struct kc_cache *c, uint32_t count)
+{
+    void *p[KC_CACHE_CPU_OBJECTS];
+    cr_assert_leq(count, KC_ARRAY_COUNT(p));
+    for (uint32_t i = 0; i < count; i++) {
+        p[i] = kc_cache_alloc(c, 0);
+    }
+    (void)kc_cache_drain(c, 0);
+    for (uint32_t i = 0; i < count; i++) {
+        c->cpu[0]->slow_left = 0; /* it grows whenever it is full */
+        cr_assert_eq(kc_cache_free(c, p[i]), KC_OK);
+    }
+    cr_assert_eq(held_by(c), count);
+}
+
+/* One place in the ring: what is idle goes, an object by each slow call. Until it has, allocations
+ * take no other's place. */
+Test(cache_set, what_is_idle_goes_by_slow_calls)
 {
     for (uint32_t pass = 0; pass < 4; pass++) {
+        void *of_b[24];
+        void *of_c[24];
         kc_test_listen(pass % 2 == 0);
-        bool by_free = pass / 2 != 0;
+        bool great = pass / 2 != 0; /* a few fill a slab */
         make_set_for(1, 1);
         struct kc_cache *a = member(64, 8);
-        struct kc_cache *b = member(72, 8);
+        struct kc_cache *b = member(great ? 8192 : 72, 8);
         struct kc_cache *c = member(80, 8);
-        void *of_c = kc_cache_alloc(c, 0);
-        void *more_c = kc_cache_alloc(c, 0);
-        void *of_a = kc_cache_alloc(a, 0);
-        void *more_a = kc_cache_alloc(a, 0);
-        cr_assert_eq(set.cpu[0].draining, 0, "c had nothing");
-        cr_assert_eq(kc_cache_free(a, of_a), KC_OK);
-        cr_expect_eq(held_by(a), 1);
-        void *of_b = kc_cache_alloc(b, 0);
-        cr_expect_eq(a->cpu[0]->limit, 0, "its place is b's");
-        cr_assert_neq(set.cpu[0].draining, 0);
-        cr_assert_eq(kc_cache_set_check(&set, NULL), KC_OK);
-
-        void *last_c = kc_cache_alloc(c, 0);
-        cr_expect_eq(c->cpu[0]->limit, 0, "not while a is to be emptied");
-        cr_expect_neq(b->cpu[0]->limit, 0);
-        cr_expect_eq(held_by(a), 1);
-        if (by_free) {
-            cr_assert_eq(kc_cache_free(c, of_c), KC_OK);
-            cr_expect_eq(b->cpu[0]->limit, 0, "its place is c's");
-            cr_expect_eq(held_by(c), 1);
-            cr_assert_eq(kc_cache_free(c, more_c), KC_OK);
-            cr_expect_eq(c->cpu[0]->limit, 1);
-            cr_expect_eq(held_by(c), 2, "above the limit");
-        } else {
-            void *more_b = kc_cache_alloc(b, 0);
-            cr_expect_eq(held_by(b), 0);
-            cr_assert_eq(kc_cache_free(b, more_b), KC_OK);
-            cr_assert_eq(kc_cache_free(c, of_c), KC_OK);
-            cr_assert_eq(kc_cache_free(c, more_c), KC_OK);
+        for (uint32_t i = 0; i < 8; i++) {
+            of_c[i] = kc_cache_alloc(c, 0);
         }
-        cr_expect_eq(held_by(a), 0);
+        (void)kc_cache_set_drain(&set, 0);
+        hold(a, 24);
         cr_assert_eq(kc_cache_set_check(&set, NULL), KC_OK);
-        cr_assert_eq(kc_cache_free(b, of_b), KC_OK);
-        cr_assert_eq(kc_cache_free(c, last_c), KC_OK);
-        cr_assert_eq(kc_cache_free(a, more_a), KC_OK);
+        of_b[0] = kc_cache_alloc(b, 0);
+        cr_expect_eq(a->cpu[0]->limit, 0, "its place is b's");
+        size_t held = held_by(a);
+        cr_expect_lt(held, 24);
+        for (uint32_t i = 1; i < 4; i++) {
+            of_b[i] = kc_cache_alloc(b, 0);
+            cr_expect_eq(held_by(b), 0, "there is other work");
+            cr_expect_eq(held_by(a), held - 1, "whose place it is");
+            held = held_by(a);
+        }
+        for (uint32_t i = 8; i < 12; i++) {
+            of_c[i] = kc_cache_alloc(c, 0);
+            cr_expect_eq(c->cpu[0]->limit, 0, "not while a is to be emptied");
+            cr_expect_eq(held_by(a), held - 1, "who has none");
+            held = held_by(a);
+        }
+        cr_expect_neq(b->cpu[0]->limit, 0);
+        cr_assert_eq(kc_cache_free(c, of_c[0]), KC_OK);
+        cr_expect_eq(b->cpu[0]->limit, 0, "its place is c's");
+        for (uint32_t i = 1; i < 8; i++) {
+            cr_assert_eq(kc_cache_free(c, of_c[i]), KC_OK);
+            cr_expect_eq(c->cpu[0]->limit, 1);
+            cr_expect_eq(held_by(c), i < CACHE_ROOM_FIRST ? i + 1 : CACHE_ROOM_FIRST);
+            cr_assert_eq(kc_cache_set_check(&set, NULL), KC_OK);
+        }
+        cr_expect_lt(held_by(a), held - 6, "above the limit, and at the room");
+        cr_expect_gt(held_by(a), 0);
+        for (uint32_t i = 0; i < 4; i++) {
+            cr_assert_eq(kc_cache_free(b, of_b[i]), KC_OK);
+            cr_assert_eq(kc_cache_free(c, of_c[8 + i]), KC_OK);
+        }
         cr_assert_eq(kc_cache_set_check(&set, NULL), KC_OK);
         cr_assert_eq(kc_cache_set_fini(&set), KC_OK);
     }
     expect_nothing_held();
 }
 
-Test(cache_set, a_magazine_exceeds_its_limit_only_while_it_has_room)
+/* A list of nothing but empty magazines keeps nobody from a place. */
+Test(cache_set, an_empty_magazine_is_not_waited_for)
 {
-    void *of_a[CACHE_ROOM_FIRST];
-    void *of_c[CACHE_ROOM_FIRST + 2];
+    void *p[8];
     make_set_for(1, 1);
     struct kc_cache *a = member(64, 8);
     struct kc_cache *b = member(72, 8);
-    struct kc_cache *c = member(80, 8);
-    for (uint32_t i = 0; i < KC_ARRAY_COUNT(of_c); i++) {
-        of_c[i] = kc_cache_alloc(c, 0);
-    }
-    for (uint32_t i = 0; i < KC_ARRAY_COUNT(of_a); i++) {
-        of_a[i] = kc_cache_alloc(a, 0);
-    }
-    a->cpu[0]->limit = CACHE_ROOM_FIRST;
-    for (uint32_t i = 0; i < KC_ARRAY_COUNT(of_a); i++) {
-        cr_assert_eq(kc_cache_free(a, of_a[i]), KC_OK);
-    }
-    cr_assert_eq(held_by(a), CACHE_ROOM_FIRST);
+    hold(a, 2);
     void *of_b = kc_cache_alloc(b, 0);
-    for (uint32_t i = 0; i < KC_ARRAY_COUNT(of_c); i++) {
-        cr_assert_eq(kc_cache_free(c, of_c[i]), KC_OK);
-        cr_expect_eq(held_by(c), i < CACHE_ROOM_FIRST ? i + 1 : CACHE_ROOM_FIRST);
-        cr_assert_eq(kc_cache_set_check(&set, NULL), KC_OK);
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(p); i++) {
+        p[i] = kc_cache_alloc(a, 0);
     }
-    cr_expect_neq(held_by(a), 0, "there was more to empty");
+    cr_expect_neq(a->cpu[0]->limit, 0);
+    cr_expect_eq(set.cpu[0].draining, 0);
+    cr_assert_eq(kc_cache_set_check(&set, NULL), KC_OK);
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(p); i++) {
+        cr_assert_eq(kc_cache_free(a, p[i]), KC_OK);
+    }
     cr_assert_eq(kc_cache_free(b, of_b), KC_OK);
+    cr_assert_eq(kc_cache_set_fini(&set), KC_OK);
+    expect_nothing_held();
+}
+
+Test(cache_set, check_sees_a_broken_ring)
+{
+    struct kc_cache_fault where = {0, 0, 0, 0};
+    make_set_for(2, 1);
+    struct kc_cache *a = member(64, 8);
+    struct kc_cache *b = member(72, 8);
+    struct kc_cache *c = member(80, 8);
+    hold(a, 8);
+    void *of_b = kc_cache_alloc(b, 0);
+    void *of_c = kc_cache_alloc(c, 0);
+    struct kc_cache_cpu *idle = a->cpu[0];
+    struct kc_cache_set_cpu *here = &set.cpu[0];
+    cr_assert_eq(idle->place, 0);
+    cr_assert_eq(kc_cache_set_check(&set, &where), KC_OK);
+#define EXPECT_BROKEN_RING(n, place, wrong)                                     \
+    do {                                                                        \
+        __typeof__(place) saved_ = (place);                                     \
+        (place) = (wrong);                                                      \
+        where.invariant = 0;                                                    \
+        cr_expect_eq(kc_cache_set_check(&set, &where), KC_ERR_CORRUPT, #place); \
+        cr_expect_eq(where.invariant, (uint32_t)(n), #place);                   \
+        (place) = saved_;                                                       \
+    } while (0)
+    EXPECT_BROKEN_RING(9, here->draining, 1000u);
+    EXPECT_BROKEN_RING(9, here->draining, 0u);
+    EXPECT_BROKEN_RING(9, here->draining, 2u);
+    EXPECT_BROKEN_RING(9, here->next, 2u);
+    EXPECT_BROKEN_RING(9, here->ring[0], 77u);
+    EXPECT_BROKEN_RING(9, here->ring[0], 1u);
+    EXPECT_BROKEN_RING(9, here->ring[0], 0u);
+    EXPECT_BROKEN_RING(9, here->ring[2], 2u);
+    EXPECT_BROKEN_RING(9, idle->drain_next, 5u);
+    EXPECT_BROKEN_RING(9, idle->drain_next, 1u);
+    EXPECT_BROKEN_RING(9, idle->limit, 1u);
+    EXPECT_BROKEN_RING(9, idle->draining, &kc_cache_priv_never);
+    EXPECT_BROKEN_RING(9, b->cpu[0]->place, 0u);
+    EXPECT_BROKEN_RING(8, idle->room, 4000u);
+    cr_assert_eq(kc_cache_set_check(&set, &where), KC_OK);
+    cr_assert_eq(kc_cache_free(b, of_b), KC_OK);
+    cr_assert_eq(kc_cache_free(c, of_c), KC_OK);
     cr_assert_eq(kc_cache_set_fini(&set), KC_OK);
     expect_nothing_held();
 }

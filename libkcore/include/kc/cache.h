@@ -56,7 +56,8 @@ KC_EXTERN_C_BEGIN
 
 /*
  * A magazine holds no more objects, and no more bytes of them but one object. It begins with one
- * and doubles while it is much used. So no CPU keeps more free objects from the others.
+ * (up to four, while magazines of idle caches are emptied for it) and doubles while it is much
+ * used. So no CPU keeps more free objects from the others.
  */
 #define KC_CACHE_CPU_OBJECTS 32u
 #define KC_CACHE_CPU_BYTES   32768u
@@ -99,7 +100,7 @@ struct kc_cache_entry {
 /* What one CPU has of a cache; its entries follow. `none` of a cache has a limit of 0. Private. */
 struct kc_cache_cpu {
     struct kc_mag mag;
-    size_t limit;             /* entries that there may be now; 0: it is idle, or new */
+    size_t limit;             /* entries beyond which there is no room, mostly; 0: idle, or new */
     const uint32_t *draining; /* not 0: magazines are to be emptied on this CPU */
     uint64_t alloc_count;     /* atomic, relaxed */
     uint32_t room;            /* entries that it has room for */
@@ -222,7 +223,9 @@ KC_NODISCARD kc_status_t kc_cache_fini(struct kc_cache *c);
  * Cost:    O(1): a pop; or one lock hold in which at most 4 objects move, and when a slab must
  *          be made one kc_frame_alloc(), with the frames' lock within. The constructor runs
  *          for a whole slab. If frames are short, but for NO_RECLAIM:
- *          kc_frames_reclaim() and a second attempt.
+ *          kc_frames_reclaim() and a second attempt. In a set whose caches are more than its
+ *          spares also a lock hold for one object of an idle cache, as kc_cache_free(). The first
+ *          call on a CPU makes its magazine: one lock hold, perhaps with one kc_frame_alloc().
  * Context: any, interrupts included; the pinned form: see the top
  */
 KC_NODISCARD void *kc_cache_alloc(struct kc_cache *c, uint32_t flags);
@@ -243,7 +246,8 @@ KC_NODISCARD void *kc_cache_alloc_pinned(struct kc_cache *c, uint32_t flags);
  *          KC_ERR_CORRUPT  CORRUPT (full): bytes behind it were written; it *is* free now
  * Cost:    kc_frame_find() and a push; or, where the magazine is full, one lock hold in which the
  *          object goes to its slab (with three more if it had to wait for the lock), and when a
- *          slab empties in a set perhaps another, with one kc_frame_free()
+ *          slab empties in a set perhaps another, with one kc_frame_free(); and once more for an
+ *          object of an idle cache of the set, as kc_cache_alloc()
  * Context: any, interrupts included; the pinned form: see the top
  */
 kc_status_t kc_cache_free(struct kc_cache *c, void *ptr);
@@ -314,8 +318,8 @@ struct kc_cache_set_cpu {
  * type is few. The price: a free of one type's object as another's of the same size is not seen.
  * Empty slabs are kept for the set, not for each cache: beyond config.spares, one that empties
  * sends back the one that emptied longest ago. So do magazines: on each CPU config.spares caches
- * may keep a filled one, and those of others are emptied, an object at a time, by calls on that CPU
- * that find theirs empty or full. Placed by the caller, private member by member.
+ * may keep a filled one, and those of others are emptied, an object by each call on that CPU that
+ * its magazine does not serve. Placed by the caller, private member by member.
  */
 struct kc_cache_set {
     struct kc_lock lock; /* for making caches */

@@ -49,10 +49,9 @@
  * other.
  *
  * In a set, each CPU has a second ring, of the caches whose magazines may stay filled there. What
- * is pushed out takes no more, and is emptied, an object at a time, by slow calls that have little
- * else to do: a refill that takes one object only, and a free that keeps its own object, above the
- * limit, where there is room. Until that is done no allocation pushes another out, so what is idle
- * does not become more.
+ * is pushed out takes no more, and is emptied, an object by each slow call there; where there is
+ * room, a free keeps its own object for it, above the limit. Until that is done a refill takes one
+ * object only, and no allocation pushes another out.
  *
  * A slow call has a short form, for when there is nothing to do but the move, and nobody has the
  * lock or listens; what that cannot do, its twin does.
@@ -81,11 +80,11 @@
  *  C6  Hardening full, no constructor: the object_bytes of a free object are zero.
  *  C7  In a set, sizes differ, members know the set, and while nobody frees, each cache that
  *      has an empty slab is in the ring.
- *  C8  A magazine has no more than it has room for. What is in one or in quarantine is an object of
- *      a slab, out of it, in there once; its state byte, if it has one, is FREE, as are those of
- *      objects in slabs (in frame records: HOME); those of other objects are LIVE.
- *  C9  In a set, a magazine that holds something is in its CPU's ring or is being emptied;
- *      places agree, and who has none has no limit.
+ *  C8  A magazine has no more than it has room for, which is a refill's or all there may be. What
+ * is in one or in quarantine is an object of a slab, out of it, in there once; its state byte, if
+ * it has one, is FREE, as are those of objects in slabs (in frame records: HOME); those of other
+ * objects are LIVE. C9  In a set, a magazine that holds something is in its CPU's ring or is being
+ * emptied; places agree, and who has none has no limit, and the reverse.
  *
  * Cost and locking. A magazine is its CPU's alone, pinned. All else is under one lock of rank
  * CACHE, with interrupts masked; frames are taken and claimed under it, so that a slab found
@@ -254,10 +253,9 @@ void kc_cache_priv_look_over(struct kc_cache *c, unsigned char *object)
 #endif
 
 uint32_t kc_cache_priv_take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n,
-                            struct cache_take *t)
+                            const struct cache_take *t)
 {
     kc_lock_enter(&c->lock);
-    t->picked = c->hand == NULL;
     /* If nothing came, somebody may still have given an object back, or a slab. */
     bool may_grow = !t->asked || t->came != 0;
     uint32_t count =
@@ -308,7 +306,7 @@ static uint32_t first_clobbered(const struct kc_cache *c, const void *object)
 
 void *kc_cache_priv_alloc_alone(struct kc_cache *c, uint32_t flags, const void *site)
 {
-    struct cache_take t = {flags, false, false, 0};
+    struct cache_take t = {flags, false, 0};
     struct kc_cache_entry e;
     while (kc_cache_priv_take(c, &e, 1, &t) == 0) {
         if (!kc_cache_priv_reclaim(c, &t)) {

@@ -277,7 +277,10 @@ static kc_status_t check_magazines(const struct kc_cache *c, struct kc_cache_fau
     const struct kc_cache_entry *e;
     for (uint32_t cpu = 0; cpu < c->cpu_count; cpu++) {
         const struct kc_cache_cpu *m = c->cpu[cpu];
-        if (kc_mag_count(&m->mag) > m->room || m->limit > m->room) {
+        uint32_t most = cache_limit_most(c);
+        uint32_t first = most < CACHE_ROOM_FIRST ? most : CACHE_ROOM_FIRST;
+        bool has_room = m == &c->none ? m->room == 0 : m->room == most || m->room == first;
+        if (kc_mag_count(&m->mag) > m->room || m->limit > m->room || !has_room) {
             return broken(where, 8, cpu, m->limit, kc_mag_count(&m->mag));
         }
     }
@@ -352,25 +355,44 @@ static bool member_is_sound(const struct kc_cache_set *s, uint32_t i)
            c->ctor == NULL && c->object_bytes + KC_CACHE_REDZONE_BYTES <= c->stride;
 }
 
-/* C9 for one CPU. */
+/* C9 for the ring of one CPU: every place in it is a member's that says so. */
+static bool ring_is_sound(const struct kc_cache_set *s, uint32_t cpu)
+{
+    const struct kc_cache_set_cpu *here = &s->cpu[cpu];
+    for (uint32_t k = 0; k < KC_CACHE_SPARES_MAX; k++) {
+        uint32_t number = here->ring[k];
+        if (number != 0 && (k >= s->spares || number > s->count ||
+                            s->cache[number - 1].cpu[cpu]->place != k + 1)) {
+            return false;
+        }
+    }
+    return here->next < s->spares;
+}
+
+/* C9 for the magazines of one CPU, and the list of those that are to be emptied. */
 static bool cpu_is_sound(const struct kc_cache_set *s, uint32_t cpu)
 {
     const struct kc_cache_set_cpu *here = &s->cpu[cpu];
     uint32_t listed = 0;
-    for (uint32_t at = here->draining; at != 0 && at <= s->count && listed <= s->count;) {
+    for (uint32_t at = here->draining != 0 ? here->draining : CACHE_DRAIN_END;
+         at != CACHE_DRAIN_END;) {
+        if (at == 0 || at > s->count || listed == s->count) {
+            return false;
+        }
         at = s->cache[at - 1].cpu[cpu]->drain_next;
         listed++;
     }
     for (uint32_t i = 0; i < s->count; i++) {
         const struct kc_cache_cpu *m = s->cache[i].cpu[cpu];
+        bool is_made = m != &s->cache[i].none;
         listed -= m->drain_next != 0;
         if (m->place > s->spares || (m->place != 0 && here->ring[m->place - 1] != i + 1) ||
-            (m->place == 0) != (m->limit == 0) ||
+            (m->place == 0) != (m->limit == 0) || (is_made && m->draining != &here->draining) ||
             (kc_mag_count(&m->mag) != 0 && m->place == 0 && m->drain_next == 0)) {
             return false;
         }
     }
-    return listed == 0;
+    return listed == 0 && ring_is_sound(s, cpu);
 }
 
 kc_status_t kc_cache_set_check(struct kc_cache_set *s, struct kc_cache_fault *where)

@@ -10,13 +10,6 @@
 
 /* ---- magazines ------------------------------------------------------------------------------- */
 
-/* Greatest limit that a magazine of this cache may have. */
-KC_INLINE uint32_t limit_most(const struct kc_cache *c)
-{
-    uint32_t limit = KC_CACHE_CPU_BYTES / c->stride;
-    return limit > KC_CACHE_CPU_OBJECTS ? KC_CACHE_CPU_OBJECTS : limit < 1 ? 1 : limit;
-}
-
 /* A magazine like that, with room for so many entries, becomes the CPU's; NULL: no memory. Pinned.
  */
 static KC_COLD struct kc_cache_cpu *place_magazine(struct kc_cache *c, uint32_t cpu, uint32_t room,
@@ -51,7 +44,7 @@ static KC_COLD struct kc_cache_cpu *make_magazine(struct kc_cache *c, uint32_t c
     if (cpu >= c->cpu_count) {
         return &c->none;
     }
-    uint32_t most = limit_most(c);
+    uint32_t most = cache_limit_most(c);
     struct kc_cache_cpu *m =
         place_magazine(c, cpu, most < CACHE_ROOM_FIRST ? most : CACHE_ROOM_FIRST, &c->none);
     return m != NULL ? m : &c->none;
@@ -65,7 +58,7 @@ static __attribute__((noinline)) struct kc_cache_cpu *grow(struct kc_cache *c,
                                                            struct kc_cache_cpu *m)
 {
     size_t limit = 2 * m->limit;
-    uint32_t most = limit_most(c);
+    uint32_t most = cache_limit_most(c);
     if (KC_UNLIKELY(limit > m->room) && m->room < most) {
         struct kc_cache_cpu *greater = place_magazine(c, kc_plat_cpu(), most, m);
         m = greater != NULL ? greater : m;
@@ -159,8 +152,8 @@ KC_INLINE uint32_t refill_settled(struct kc_cache_cpu *m)
 }
 
 /*
- * The same of any. While magazines of idle caches are to be emptied, one object is enough: there is
- * other work; and no other gets a place by an allocation, so they do not become more.
+ * The same of any. While idle magazines are to be emptied, one object is enough: there is other
+ * work; and no other gets a place by an allocation, so that they become less.
  */
 static uint32_t refill_count(struct kc_cache *c, struct kc_cache_cpu *m)
 {
@@ -173,6 +166,15 @@ static uint32_t refill_count(struct kc_cache *c, struct kc_cache_cpu *m)
     return *m->draining != 0 ? 1 : refill_settled(m);
 }
 
+/* If magazines are to be emptied here, an object of one goes back: what each slow call does last.
+ */
+KC_INLINE void tidy(struct kc_cache *c, const struct kc_cache_cpu *m)
+{
+    if (KC_UNLIKELY(*m->draining != 0)) {
+        kc_cache_priv_set_tidy(c->set, kc_plat_cpu());
+    }
+}
+
 /* What an allocation does that a magazine does not serve, whatever there is to do beside it. */
 static __attribute__((noinline)) void *alloc_twin(struct kc_cache *c, struct kc_cache_cpu *m,
                                                   uint32_t flags, const void *site)
@@ -181,15 +183,12 @@ static __attribute__((noinline)) void *alloc_twin(struct kc_cache *c, struct kc_
     if (KC_UNLIKELY(m == &c->none)) {
         return kc_cache_priv_alloc_alone(c, flags, site);
     }
-    struct cache_take t = {flags, false, false, 0};
+    struct cache_take t = {flags, false, 0};
     for (;;) {
         size_t count = kc_mag_count(&m->mag);
         if (KC_LIKELY(count == 0)) {
             count = kc_cache_priv_take(c, cache_entries(m), refill_count(c, m), &t);
             kc_mag_set_count(&m->mag, count);
-            if (*m->draining != 0 && m->limit != 0 && !t.picked) {
-                kc_cache_priv_set_tidy(c->set, kc_plat_cpu());
-            }
         }
         if (KC_UNLIKELY(count == 0)) {
             if (!kc_cache_priv_reclaim(c, &t)) {
@@ -199,7 +198,9 @@ static __attribute__((noinline)) void *alloc_twin(struct kc_cache *c, struct kc_
             continue;
         }
         if (KC_LIKELY(cache_make_live(&cache_entries(m)[count - 1]))) {
-            return cache_hand_out(c, cache_pop(m, count));
+            void *object = cache_hand_out(c, cache_pop(m, count));
+            tidy(c, m);
+            return object;
         }
         drop_top(c, m);
     }
@@ -248,16 +249,9 @@ KC_INLINE struct kc_cache_cpu *own_magazine(struct kc_cache *c)
     return KC_LIKELY(m != &c->none) ? m : make_magazine(c, kc_plat_cpu());
 }
 
-/* True if there is room for an object although there are as many as may be: one of an idle magazine
- * can go instead. */
-KC_INLINE bool may_exceed(const struct kc_cache_cpu *m)
-{
-    return *m->draining != 0 && kc_mag_count(&m->mag) < m->room;
-}
-
 /*
  * True if the magazine can take an object: it is not full, or it was full so often that it grows
- * now, or an object of an idle cache's magazine goes back instead.
+ * now, or there is room above the limit, and an object of an idle magazine goes back for it.
  */
 static bool find_room(struct kc_cache *c, struct kc_cache_cpu **m)
 {
@@ -266,18 +260,13 @@ static bool find_room(struct kc_cache *c, struct kc_cache_cpu **m)
         return true;
     }
     if ((*m)->limit == 0) {
-        settle(c, *m); /* first: what has a place is not emptied below */
+        settle(c, *m);
     } else if ((*m)->slow_left == 0) {
         *m = grow(c, *m);
-        return count < (*m)->limit;
     } else {
         (*m)->slow_left--;
     }
-    if (may_exceed(*m)) {
-        kc_cache_priv_set_tidy(c->set, kc_plat_cpu());
-        return true;
-    }
-    return count < (*m)->limit;
+    return count < (*m)->limit || (*(*m)->draining != 0 && count < (*m)->room);
 }
 
 /*
@@ -346,23 +335,27 @@ free_twin(struct kc_cache *c, void *ptr, struct kc_frame *record, size_t offset,
         return kc_cache_priv_free_alone(c, ptr, site);
     }
     if (!find_room(c, &m)) {
-        return give(c, m, ptr, record, offset, site);
+        kc_status_t status = give(c, m, ptr, record, offset, site);
+        tidy(c, m);
+        return status;
     }
     cache_tell_free(c, ptr);
     if (KC_MAG_HAS_STATE) {
         slab_store_state(state, KC_MAG_FREE);
     }
     cache_push(m, kc_mag_count(&m->mag), ptr, state);
+    tidy(c, m);
     return KC_OK;
 }
 
-/* The short form: the magazine is full and stays as it is, nobody listens, the lock is free. */
+/* The short form: the magazine is full and stays as it is, nothing is idle, nobody listens, the
+ * lock is free. */
 kc_status_t kc_cache_priv_free_slow(struct kc_cache *c, void *ptr, struct kc_frame *record,
                                     size_t offset, const void *site)
 {
 #if KC_MAG_IS_USED
     struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
-    if (KC_LIKELY(kc_mag_count(&m->mag) >= m->limit && m->slow_left != 0 && !may_exceed(m) &&
+    if (KC_LIKELY(kc_mag_count(&m->mag) >= m->limit && m->slow_left != 0 && *m->draining == 0 &&
                   !kc_mag_is_heard_locking()) &&
         KC_LIKELY(kc_lock_try_quiet(&c->lock))) {
         bool spare = false;

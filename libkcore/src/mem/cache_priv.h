@@ -209,6 +209,16 @@ KC_INLINE bool slab_bin_stays(const struct kc_cache *c, const struct slab_view *
 /* What `draining` of magazines leads to where there is no set: 0. */
 extern const uint32_t kc_cache_priv_never;
 
+/* Greatest limit that a magazine of this cache may have. */
+KC_INLINE uint32_t cache_limit_most(const struct kc_cache *c)
+{
+    uint32_t limit = KC_CACHE_CPU_BYTES / c->stride;
+    return limit > KC_CACHE_CPU_OBJECTS ? KC_CACHE_CPU_OBJECTS : limit < 1 ? 1 : limit;
+}
+
+/* Behind the last of the magazines of a CPU that are to be emptied. */
+#define CACHE_DRAIN_END UINT32_MAX
+
 KC_INLINE struct kc_cache_entry *cache_entries(struct kc_cache_cpu *m)
 {
     return (struct kc_cache_entry *)(void *)(m + 1);
@@ -306,7 +316,6 @@ KC_NODISCARD KC_INLINE bool slab_give(struct kc_cache *c, const struct slab_view
 struct cache_take {
     uint32_t flags;
     bool asked;
-    bool picked;   /* a slab was to be found first */
     uint64_t came; /* frames */
 };
 
@@ -318,7 +327,7 @@ KC_INLINE bool cache_may_ask(const struct cache_take *t)
 /* kc_cache_priv_slab_take() with the lock taken; no lock is held. 0 where nobody may be asked any
  * more is a failure, and counted. */
 uint32_t kc_cache_priv_take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n,
-                            struct cache_take *t);
+                            const struct cache_take *t);
 
 /*
  * Asks the reclaimers, if they may be asked and were not; false: they may not. They lock caches,
@@ -358,12 +367,17 @@ void kc_cache_priv_flush(struct kc_cache *c, struct kc_cache_cpu *m, size_t n);
 /* An empty slab of c is kept: its set is told. No lock is held. */
 void kc_cache_priv_set_spare(struct kc_cache_set *s, struct kc_cache *c);
 
-/* This CPU's magazine of c, which has no place in the ring of the set, gets one. Pinned. */
+/*
+ * This CPU's magazine of c, which has no place in the ring of the set, gets one. The magazine that
+ * had it is idle: its limit is 0, and it is to be emptied. Pinned.
+ */
 void kc_cache_priv_set_place(struct kc_cache_set *s, struct kc_cache *c, struct kc_cache_cpu *m,
                              uint32_t cpu);
 
-/* Magazines of idle caches are to be emptied here: an object of one goes back. Pinned, no lock
- * held. */
+/*
+ * Magazines are to be emptied here (`draining` is not 0): an object of the first goes back, or, if
+ * it has none, it leaves the list. Pinned, no lock held.
+ */
 void kc_cache_priv_set_tidy(struct kc_cache_set *s, uint32_t cpu);
 
 /* ---- calls that a magazine serves: inline, for cache.c and heap.c; the CPU is pinned ----------

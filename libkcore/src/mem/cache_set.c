@@ -32,13 +32,11 @@ KC_COLD void kc_cache_priv_set_spare(struct kc_cache_set *s, struct kc_cache *c)
     }
 }
 
-#define LIST_END UINT32_MAX
-
-/* The first magazine that is to be emptied here is not so any more. */
+/* The first in the list of magazines that are to be emptied here leaves it. */
 static void strike(struct kc_cache_set *s, struct kc_cache_set_cpu *here, uint32_t cpu)
 {
     struct kc_cache_cpu *m = s->cache[here->draining - 1].cpu[cpu];
-    here->draining = m->drain_next == LIST_END ? 0 : m->drain_next;
+    here->draining = m->drain_next == CACHE_DRAIN_END ? 0 : m->drain_next;
     m->drain_next = 0;
 }
 
@@ -71,7 +69,7 @@ static void push_out(struct kc_cache_set *s, struct kc_cache_set_cpu *here, uint
     m->limit = 0; /* it takes no more, but allocations may use what it has */
     m->slow_left = 0;
     if (m->drain_next == 0) {
-        m->drain_next = here->draining == 0 ? LIST_END : here->draining;
+        m->drain_next = here->draining == 0 ? CACHE_DRAIN_END : here->draining;
         here->draining = number;
     }
 }
