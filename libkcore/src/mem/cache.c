@@ -80,11 +80,12 @@
  *  C6  Hardening full, no constructor: the object_bytes of a free object are zero.
  *  C7  In a set, sizes differ, members know the set, and while nobody frees, each cache that
  *      has an empty slab is in the ring.
- *  C8  A magazine has no more than it has room for, which is a refill's or all there may be. What
- * is in one or in quarantine is an object of a slab, out of it, in there once; its state byte, if
- * it has one, is FREE, as are those of objects in slabs (in frame records: HOME); those of other
- * objects are LIVE. C9  In a set, a magazine that holds something is in its CPU's ring or is being
- * emptied; places agree, and who has none has no limit, and the reverse.
+ *  C8  A magazine has no more than it has room for: a refill, or all that there may be. What is
+ *      in one or in quarantine is an object of a slab, out of it, in there once; its state byte,
+ *      if it has one, is FREE, as are those of objects in slabs (in frame records: HOME); those of
+ *      other objects are LIVE.
+ *  C9  In a set, a magazine that holds something is in its CPU's ring or is being emptied;
+ *      places agree; what has no place has no limit, and the reverse.
  *
  * Cost and locking. A magazine is its CPU's alone, pinned. All else is under one lock of rank
  * CACHE, with interrupts masked; frames are taken and claimed under it, so that a slab found

@@ -288,14 +288,6 @@ KC_INLINE uint32_t frame_head(const struct kc_frames *f, const struct kc_frame_s
     }
 }
 
-/* Number of the frame with that record. */
-KC_INLINE uint64_t frame_pfn_of_record(const struct kc_frames *f, const struct kc_frame *r)
-{
-    uint64_t at = ((uintptr_t)r - (uintptr_t)f->front.record) / sizeof(*r);
-    return KC_LIKELY(at < f->front.count) ? f->front.pfn + at
-                                          : frame_pfn_of(f, kc_frame_index(f, r));
-}
-
 /* The record with that index, and the number of its frame; there is one. */
 KC_INLINE struct kc_frame *frame_at(const struct kc_frames *f, uint32_t index, uint64_t *pfn)
 {
