@@ -192,11 +192,6 @@ static void add_banks(struct kc_frames *f, struct kc_frame *first, uint64_t reco
     __atomic_store_n(&f->bank_count, at, __ATOMIC_RELEASE);
 }
 
-static uint64_t banks_for(uint64_t records)
-{
-    return (records + FRAME_BANK_RECORDS - 1) >> KC_FRAME_BANK_LOG2;
-}
-
 /* ---- life cycle ----------------------------------------------------------------------------- */
 
 void kc_frame_priv_clear(struct kc_frames *f, struct kc_misuse *misuse)
@@ -358,7 +353,8 @@ static kc_status_t add(struct kc_frames *f, uint64_t base, uint64_t bytes)
         return KC_ERR_NOMEM;
     }
     uint64_t count = (bytes - own) >> KC_FRAME_LOG2;
-    if (banks_for(count) > KC_FRAME_BANKS - f->bank_count) {
+    /* Its banks are there, and no frame has the index that means none. */
+    if (((uint64_t)f->bank_count << KC_FRAME_BANK_LOG2) + count > FRAME_NONE) {
         return KC_ERR_QUOTA;
     }
     unsigned char *p = kc_plat_ram(kc_pa(base));
