@@ -188,7 +188,7 @@ static __attribute__((noinline)) void *alloc_twin(struct kc_cache *c, struct kc_
         size_t count = kc_mag_count(&m->mag);
         if (KC_LIKELY(count == 0)) {
             count = kc_cache_priv_take(c, cache_entries(m), refill_count(c, m), &t);
-            kc_mag_set_count(&m->mag, count);
+            cache_add_entries(m, count);
         }
         if (KC_UNLIKELY(count == 0)) {
             if (!kc_cache_priv_reclaim(c, &t)) {
@@ -219,7 +219,7 @@ void *kc_cache_priv_alloc_slow(struct kc_cache *c, struct kc_cache_cpu *m, uint3
     uint32_t n = refill_settled(m);
     uint32_t count = kc_cache_priv_slab_take(c, cache_entries(m), n, flags);
     kc_lock_leave_quiet(&c->lock);
-    kc_mag_set_count(&m->mag, count);
+    cache_add_entries(m, count);
     if (KC_LIKELY(count != 0) && KC_LIKELY(cache_make_live(&cache_entries(m)[count - 1]))) {
         return cache_pop(m, count);
     }

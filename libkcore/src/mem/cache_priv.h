@@ -446,6 +446,15 @@ KC_INLINE bool cache_make_live(const struct kc_cache_entry *e)
     return true;
 }
 
+/*
+ * So many entries are there now, new ones among them. Release where others may have to look for an
+ * object in them (is_kept() in cache.c), so that they see no older entry, of an object that is live.
+ */
+KC_INLINE void cache_add_entries(struct kc_cache_cpu *m, size_t count)
+{
+    __atomic_store_n(&m->mag.count, count, KC_MAG_HAS_STATE ? __ATOMIC_RELAXED : __ATOMIC_RELEASE);
+}
+
 KC_INLINE void cache_push(struct kc_cache_cpu *m, size_t count, void *object, uint8_t *state)
 {
     struct kc_cache_entry *e = &cache_entries(m)[count];
@@ -455,7 +464,7 @@ KC_INLINE void cache_push(struct kc_cache_cpu *m, size_t count, void *object, ui
 #else
     (void)state;
 #endif
-    kc_mag_set_count(&m->mag, count + 1);
+    cache_add_entries(m, count + 1);
 }
 
 /* Takes the topmost object, which was free; count is what there are. */
