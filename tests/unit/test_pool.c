@@ -426,8 +426,15 @@ Test(pool, drain_brings_back_what_a_cpu_keeps)
 }
 
 #if KC_MAG_IS_USED
-/* What the stock has to give: eight at a time, or, where it has fewer, one. */
-Test(pool, a_refill_takes_eight_or_one)
+/* Blocks that a refill takes of a stock that has as many; where somebody listens, of either form.
+ */
+static uint32_t refill_of(bool pinned)
+{
+    return pinned && !kc_mag_is_heard_locking() ? POOL_MOVE : POOL_MOVE_MASKED;
+}
+
+/* What the stock has to give: a few at a time, or, where it has fewer, one. */
+Test(pool, a_refill_takes_a_few_or_one)
 {
     void *b[MANY] = {NULL};
     cr_assert_eq(make_for(9000, 40, 0, 0, 2), KC_OK);
@@ -438,19 +445,22 @@ Test(pool, a_refill_takes_eight_or_one)
         cr_assert_not_null(b[i]);
     }
     cr_assert_null(kc_pool_alloc(&pool));
-    for (uint32_t left = 1; left <= 9; left++) {
+    for (uint32_t pass = 0; pass < 4 * (POOL_MOVE + 1); pass++) {
+        uint32_t left = pass / 4 + 1;
+        bool pinned = pass % 2 == 0;
         for (uint32_t i = 0; i < left; i++) {
             cr_assert_eq(kc_pool_free(&pool, b[i]), KC_OK);
         }
         kc_pool_drain(&pool, kc_plat_cpu());
         cr_assert_eq(pool.depth, left);
-        kc_test_listen(left % 2 == 0);
+        kc_test_listen(pass % 4 < 2);
         for (uint32_t i = 0; i < left; i++) {
             uint32_t depth = pool.depth;
+            uint32_t most = refill_of(pinned);
             bool refill = kc_mag_count(&kc_pool_here(&pool)->mag) == 0;
-            b[i] = kc_pool_alloc(&pool);
+            b[i] = pinned ? kc_pool_alloc_pinned(&pool) : kc_pool_alloc(&pool);
             cr_assert_not_null(b[i]);
-            cr_expect_eq(pool.depth, !refill ? depth : depth >= 8 ? depth - 8 : depth - 1);
+            cr_expect_eq(pool.depth, !refill ? depth : depth - (depth >= most ? most : 1));
         }
         cr_assert_null(kc_pool_alloc(&pool));
         cr_assert_eq(kc_pool_check(&pool, NULL), KC_OK);
@@ -521,7 +531,7 @@ Test(pool, a_block_that_was_freed_twice_at_once_is_handed_out_once)
     void *b = kc_pool_alloc(&pool);
     cr_assert_eq(kc_pool_free(&pool, b), KC_OK);
     size_t count = here->mag.count;
-    kc_pool_entries(here)[count] = kc_pool_entries(here)[count - 1];
+    kc_pool_set_entry(here, count, kc_pool_entry(here, count - 1));
     here->mag.count = count + 1;
     struct kc_pool_fault where = {0, 0, 0, 0};
     cr_expect_eq(kc_pool_check(&pool, &where), KC_ERR_CORRUPT);
@@ -540,6 +550,40 @@ Test(pool, a_block_that_was_freed_twice_at_once_is_handed_out_once)
 #endif
 
 #if KC_HARDENING >= KC_HARDENING_FULL
+enum form {
+    ANY,
+    PINNED,
+    INLINE,
+    BULK,
+    FORMS
+};
+
+/* Frees so, and does more, so that the call is no jump. */
+static __attribute__((noinline)) kc_status_t give(enum form form, void *b)
+{
+    struct kc_pool_cpu *here = kc_pool_here(&pool);
+    kc_status_t status = form == ANY      ? kc_pool_free(&pool, b)
+                         : form == PINNED ? kc_pool_free_pinned(&pool, b)
+                         : form == INLINE ? kc_pool_free_here(here, b)
+                                          : kc_pool_free_bulk(&pool, 1, &b);
+    cr_assert_eq(kc_pool_check(&pool, NULL), KC_OK);
+    return status;
+}
+
+/* The last owner is who called, not some place in the pool; give() is no longer than `most`. */
+Test(pool, a_report_says_who_had_the_block_last)
+{
+    const uintptr_t most = 4096;
+    for (enum form form = ANY; form < FORMS; form++) {
+        cr_assert_eq(make(4096, 48, 0, 0), KC_OK);
+        void *b = kc_pool_alloc(&pool);
+        cr_assert_eq(give(form, b), KC_OK);
+        cr_assert_eq(kc_pool_free(&pool, b), KC_ERR_STATE);
+        cr_expect_lt(misuse.last.found - (uintptr_t)give, most, "form %u", (unsigned)form);
+        cr_assert_eq(kc_pool_fini(&pool), KC_OK);
+    }
+}
+
 Test(pool, write_after_free_is_noticed_and_the_block_withdrawn)
 {
     cr_assert_eq(make(4096, 48, 0, 0), KC_OK);
@@ -652,7 +696,14 @@ Test(pool, check_sees_each_broken_invariant_of_magazines)
     EXPECT_BROKEN(6, here->known, 1u);
 #endif
     EXPECT_BROKEN(6, here->run, pool.fresh);
-    EXPECT_BROKEN(2, kc_pool_entries(here)[0], kc_pool_entries(here)[1]);
+    EXPECT_BROKEN(2, kc_pool_blocks(here)[0], kc_pool_blocks(here)[1]);
+#if KC_MAG_HAS_STATE
+    EXPECT_BROKEN(2, kc_pool_indexes(here)[0], kc_pool_indexes(here)[1]);
+    struct kc_pool_found first = kc_pool_entry(here, 0);
+    kc_pool_set_entry(here, 0, kc_pool_entry(here, 1)); /* alike, but twice in there */
+    cr_expect_eq(kc_pool_check(&pool, NULL), KC_ERR_CORRUPT);
+    kc_pool_set_entry(here, 0, first);
+#endif
     /* Also where there are as many blocks as that. */
     for (uint32_t i = 0; i < KC_POOL_CPU_BLOCKS; i++) {
         cr_assert_not_null(kc_pool_alloc(&pool));

@@ -35,17 +35,10 @@ KC_EXTERN_C_BEGIN
 /* Published bound: no CPU keeps more free blocks from the others. */
 #define KC_POOL_CPU_KEEPS (KC_POOL_CPU_BLOCKS + KC_POOL_RUN_BLOCKS)
 
-/*
- * An entry of a magazine. Where a free looks at the state byte it has the block's index at hand,
- * and indexes are small; at hardening off it has not.
- */
+/* Bytes of a magazine for each block: its address, and where states are looked at its index. */
 #if KC_MAG_HAS_STATE
-typedef uint32_t kc_pool_entry;
-typedef uintptr_t kc_pool_found; /* an entry on its way, unabridged */
-#define KC_POOL_ENTRY_BYTES 4u
+#define KC_POOL_ENTRY_BYTES ((uint32_t)(sizeof(void *) + sizeof(uint32_t)))
 #else
-typedef void *kc_pool_entry;
-typedef void *kc_pool_found;
 #define KC_POOL_ENTRY_BYTES ((uint32_t)sizeof(void *))
 #endif
 
@@ -269,10 +262,48 @@ KC_INLINE struct kc_pool_cpu *kc_pool_here(struct kc_pool *p)
     return p->cpu[kc_plat_cpu()];
 }
 
-/* The entries of a magazine follow it. Private. */
-KC_INLINE kc_pool_entry *kc_pool_entries(struct kc_pool_cpu *m)
+/*
+ * What a magazine has of its blocks follows it: their addresses, and then their indexes, for the
+ * state bytes. Either could be found from the other, but by a multiplication that who frees a block
+ * and allocates it again would wait for. Private.
+ */
+KC_INLINE void **kc_pool_blocks(struct kc_pool_cpu *m)
 {
-    return (kc_pool_entry *)(void *)(m + 1);
+    return (void **)(void *)(m + 1);
+}
+
+#if KC_MAG_HAS_STATE
+KC_INLINE uint32_t *kc_pool_indexes(struct kc_pool_cpu *m)
+{
+    return (uint32_t *)(void *)(kc_pool_blocks(m) + KC_POOL_CPU_BLOCKS);
+}
+#endif
+
+/* A block on its way. Private. */
+struct kc_pool_found {
+    void *block;
+#if KC_MAG_HAS_STATE
+    uintptr_t index;
+#endif
+};
+
+/* The entry in that place of a magazine. Private. */
+KC_INLINE struct kc_pool_found kc_pool_entry(struct kc_pool_cpu *m, size_t place)
+{
+    struct kc_pool_found found;
+    found.block = kc_pool_blocks(m)[place];
+#if KC_MAG_HAS_STATE
+    found.index = kc_pool_indexes(m)[place];
+#endif
+    return found;
+}
+
+KC_INLINE void kc_pool_set_entry(struct kc_pool_cpu *m, size_t place, struct kc_pool_found found)
+{
+    kc_pool_blocks(m)[place] = found.block;
+#if KC_MAG_HAS_STATE
+    kc_pool_indexes(m)[place] = (uint32_t)found.index;
+#endif
 }
 
 /* What is not the fast path. Private. */
@@ -291,19 +322,18 @@ KC_INLINE bool kc_pool_has_room(const struct kc_pool_cpu *m, size_t count)
 #endif
 }
 
-/* Makes the block of an entry live, or answers false: it is not free as it should be. Private. */
-KC_INLINE bool kc_pool_hand_out(const struct kc_pool_cpu *m, kc_pool_found found, void **out)
+/* Makes a free block live, or answers false: it is not free as it should be. Private. */
+KC_INLINE bool kc_pool_hand_out(const struct kc_pool_cpu *m, struct kc_pool_found found)
 {
 #if KC_MAG_HAS_STATE
-    if (KC_UNLIKELY(m->state[found] != KC_MAG_FREE)) {
+    if (KC_UNLIKELY(m->state[found.index] != KC_MAG_FREE)) {
         return false;
     }
-    KC_FORGET(found);
-    m->state[found] = KC_MAG_LIVE;
-    *out = (void *)(m->base + found * m->stride);
+    KC_FORGET(found.index);
+    m->state[found.index] = KC_MAG_LIVE;
 #else
     (void)m;
-    *out = found;
+    (void)found;
 #endif
     return true;
 }
@@ -313,39 +343,41 @@ KC_INLINE bool kc_pool_pop(struct kc_pool_cpu *m, size_t count, void **out)
 {
     size_t top = count - 1;
     KC_FORGET(top);
-    if (KC_UNLIKELY(!kc_pool_hand_out(m, (kc_pool_found)kc_pool_entries(m)[top], out))) {
+    struct kc_pool_found found = kc_pool_entry(m, top);
+    if (KC_UNLIKELY(!kc_pool_hand_out(m, found))) {
         return false;
     }
+    *out = found.block;
     kc_mag_set_count(&m->mag, top);
     return true;
 }
 
-/* The entry of a block, or false: it is no live block that this CPU knows of. Private. */
-KC_INLINE bool kc_pool_find(const struct kc_pool_cpu *m, void *ptr, kc_pool_found *out)
+/* A block on its way back, or false: it is no live one that this CPU knows of. Private. */
+KC_INLINE bool kc_pool_find(const struct kc_pool_cpu *m, void *ptr, struct kc_pool_found *out)
 {
+    out->block = ptr;
 #if KC_MAG_HAS_STATE
     uintptr_t index = kc_mag_quotient((uintptr_t)ptr - m->base, m->inverse, m->shift);
     if (KC_UNLIKELY(index >= m->known) || KC_UNLIKELY(m->state[index] != KC_MAG_LIVE)) {
         return false;
     }
     KC_FORGET(index);
-    *out = index;
+    out->index = index;
 #else
     (void)m;
-    *out = ptr;
 #endif
     return true;
 }
 
-/* The block of that entry becomes the topmost, above `count` others, and free. Private. */
-KC_INLINE void kc_pool_push(struct kc_pool_cpu *m, size_t count, kc_pool_found found)
+/* That block becomes the topmost, above `count` others, and free. Private. */
+KC_INLINE void kc_pool_push(struct kc_pool_cpu *m, size_t count, struct kc_pool_found found)
 {
     size_t more = count + 1;
     KC_FORGET(more);
 #if KC_MAG_HAS_STATE
-    m->state[found] = KC_MAG_FREE;
+    m->state[found.index] = KC_MAG_FREE;
 #endif
-    kc_pool_entries(m)[count] = (kc_pool_entry)found;
+    kc_pool_set_entry(m, count, found);
     kc_mag_set_count(&m->mag, more);
 }
 #endif
@@ -368,7 +400,7 @@ KC_INLINE bool kc_pool_free_quick(struct kc_pool_cpu *m, void *ptr)
 {
 #if KC_MAG_IS_USED
     size_t count = kc_mag_count(&m->mag);
-    kc_pool_found found;
+    struct kc_pool_found found;
     if (KC_LIKELY(kc_pool_has_room(m, count)) && KC_LIKELY(!kc_mag_is_heard()) &&
         KC_LIKELY(kc_pool_find(m, ptr, &found))) {
         kc_pool_push(m, count, found);

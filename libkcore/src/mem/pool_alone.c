@@ -200,3 +200,90 @@ kc_status_t kc_pool_priv_free_alone(struct kc_pool *p, void *ptr, const void *si
     (void)site;
     return status;
 }
+
+/* ---- hardening full: the calls, of which each remembers its caller ------------------------------
+ */
+
+#if POOL_IS_FULL
+#define SITE __builtin_return_address(0)
+
+KC_STATIC_ASSERT(!POOL_HAS_MAGS, "else the calls are in pool_calls.c");
+
+static void *alloc_masked(struct kc_pool *p, const void *site)
+{
+    uint64_t irq = kc_plat_irq_save();
+    void *block = kc_pool_priv_alloc_alone(p, site);
+    kc_plat_irq_restore(irq);
+    return block;
+}
+
+void *kc_pool_alloc(struct kc_pool *p)
+{
+    return alloc_masked(p, SITE);
+}
+
+void *kc_pool_alloc_zeroed(struct kc_pool *p)
+{
+    void *block = alloc_masked(p, SITE);
+    if (block != NULL) {
+        __builtin_memset(block, 0, p->block_bytes);
+    }
+    return block;
+}
+
+void *kc_pool_alloc_pinned(struct kc_pool *p)
+{
+    return kc_pool_priv_alloc_alone(p, SITE);
+}
+
+void *kc_pool_alloc_slow(struct kc_pool_cpu *m)
+{
+    return kc_pool_priv_alloc_alone(m->pool, SITE);
+}
+
+kc_status_t kc_pool_free(struct kc_pool *p, void *ptr)
+{
+    uint64_t irq = kc_plat_irq_save();
+    kc_status_t status = kc_pool_priv_free_alone(p, ptr, SITE);
+    kc_plat_irq_restore(irq);
+    return status;
+}
+
+kc_status_t kc_pool_free_pinned(struct kc_pool *p, void *ptr)
+{
+    return kc_pool_priv_free_alone(p, ptr, SITE);
+}
+
+kc_status_t kc_pool_free_slow(struct kc_pool_cpu *m, void *ptr)
+{
+    return kc_pool_priv_free_alone(m->pool, ptr, SITE);
+}
+
+static kc_status_t free_many(struct kc_pool *p, size_t n, void *const *ptr, const void *site)
+{
+    kc_status_t first = KC_OK;
+    for (size_t i = 0; i < n; i++) {
+        kc_status_t status = kc_pool_priv_free_alone(p, ptr[i], site);
+        first = first == KC_OK ? status : first;
+    }
+    return first;
+}
+
+bool kc_pool_alloc_bulk(struct kc_pool *p, size_t n, void **out)
+{
+    for (size_t i = 0; i < n; i++) {
+        out[i] = kc_pool_priv_alloc_alone(p, SITE);
+        if (out[i] == NULL) {
+            kc_status_t status = free_many(p, i, out, SITE);
+            KC_CHECK(status == KC_OK);
+            return false;
+        }
+    }
+    return true;
+}
+
+kc_status_t kc_pool_free_bulk(struct kc_pool *p, size_t n, void *const *ptr)
+{
+    return free_many(p, n, ptr, SITE);
+}
+#endif

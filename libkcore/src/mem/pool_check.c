@@ -38,6 +38,24 @@ static kc_status_t check_counts(const struct kc_pool *p, struct kc_pool_fault *w
     return KC_OK;
 }
 
+#if POOL_HAS_MAGS && POOL_HAS_STATE
+/* P2, the two names of what is in magazines. */
+static kc_status_t check_entries(const struct kc_pool *p, struct kc_pool_fault *where)
+{
+    for (uint32_t c = 0; c < p->cpu_count; c++) {
+        struct kc_pool_cpu *m = pool_own(p, c);
+        for (size_t i = 0; i < kc_mag_count(&m->mag); i++) {
+            struct kc_pool_found found = kc_pool_entry(m, i);
+            uintptr_t index = pool_index(p, found.block);
+            if (found.index != index) {
+                return broken(where, 2, (uint32_t)i, index, found.index);
+            }
+        }
+    }
+    return KC_OK;
+}
+#endif
+
 /* P4. */
 static kc_status_t check_bounds(const struct kc_pool *p, struct kc_pool_fault *where)
 {
@@ -99,7 +117,7 @@ static uintptr_t free_at(const struct kc_pool *p, uint32_t i)
         struct kc_pool_cpu *m = pool_own(p, c);
         size_t count = kc_mag_count(&m->mag);
         if (i < count) {
-            return pool_entry_index(p, kc_pool_entries(m)[i]);
+            return pool_found_index(p, kc_pool_entry(m, i));
         }
         if (i < pool_kept(m)) {
             return m->run + (i - count);
@@ -184,6 +202,9 @@ kc_status_t kc_pool_check(struct kc_pool *p, struct kc_pool_fault *where)
     status = status == KC_OK ? check_counts(p, where) : status;
 #if POOL_HAS_STATE
     status = status == KC_OK ? check_states(p, where) : status;
+#endif
+#if POOL_HAS_MAGS && POOL_HAS_STATE
+    status = status == KC_OK ? check_entries(p, where) : status;
 #endif
     status = status == KC_OK ? check_free(p, where) : status;
     status = status == KC_OK ? check_contents(p, where) : status;

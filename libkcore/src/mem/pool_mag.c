@@ -18,42 +18,69 @@ KC_INLINE uint32_t peek_depth(const struct kc_pool *p)
 /* ---- transfers between a magazine and the stock: the lock is held ------------------------------
  */
 
-#if POOL_HAS_STATE
-#define NONE UINTPTR_MAX
-#else
-#define NONE NULL
-#endif
-
 KC_STATIC_ASSERT(POOL_MOVE == 8, "transfers are written out");
 
-/* POOL_MOVE slots from that one on become entries. */
-KC_INLINE void load(kc_pool_entry *to, const struct kc_pool *p, size_t slot)
+#if POOL_HAS_STATE
+/* n slots from `from` on become entries, from the lowest place on. */
+KC_INLINE void load_long(struct kc_pool_cpu *m, const uint8_t *from, uint32_t n)
+{
+    uintptr_t base = m->base;
+    size_t stride = m->stride;
+#pragma GCC unroll 8
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t index; /* the fourth byte is of the next slot, or padding */
+        __builtin_memcpy(&index, from + (size_t)i * 3, sizeof(index));
+        index &= 0xffffffu;
+        kc_pool_indexes(m)[i] = index;
+        kc_pool_blocks(m)[i] = (void *)(base + index * stride);
+    }
+}
+
+KC_INLINE void load_short(struct kc_pool_cpu *m, const uint16_t *from, uint32_t n)
+{
+    uintptr_t base = m->base;
+    size_t stride = m->stride;
+#pragma GCC unroll 8
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t index = from[i];
+        kc_pool_indexes(m)[i] = index;
+        kc_pool_blocks(m)[i] = (void *)(base + index * stride);
+    }
+}
+#endif
+
+/* The block in a slot of the stock. */
+KC_INLINE struct kc_pool_found stock_found(const struct kc_pool *p, const struct kc_pool_cpu *m,
+                                           uint32_t slot)
 {
 #if POOL_HAS_STATE
-    if (pool_is_long(p)) {
-        const uint8_t *from = (const uint8_t *)p->stack + slot * 3;
-#pragma GCC unroll 8
-        for (uint32_t i = 0; i < POOL_MOVE; i++) {
-            uint32_t word; /* the fourth byte is of the next slot, or padding */
-            __builtin_memcpy(&word, from + (size_t)i * 3, sizeof(word));
-            to[i] = word & 0xffffffu;
-        }
-        return;
-    }
-    const uint16_t *from = (const uint16_t *)p->stack + slot;
-#pragma GCC unroll 8
-    for (uint32_t i = 0; i < POOL_MOVE; i++) {
-        to[i] = from[i];
-    }
+    return pool_found(m, pool_stock_get(p, slot));
 #else
-    __builtin_memcpy(to, (void *const *)p->stack + slot, POOL_MOVE * sizeof(*to));
+    (void)m;
+    return (struct kc_pool_found){((void *const *)p->stack)[slot]};
 #endif
 }
 
-/* The reverse. Of long slots, each writes a byte of the one behind it, which is not in use. */
-KC_INLINE void store(struct kc_pool *p, size_t slot, const kc_pool_entry *from)
+/* n slots from that one on become the entries of the empty magazine. */
+KC_INLINE void load(struct kc_pool_cpu *m, const struct kc_pool *p, size_t slot, uint32_t n)
 {
 #if POOL_HAS_STATE
+    if (pool_is_long(p)) {
+        load_long(m, (const uint8_t *)p->stack + slot * 3, n);
+    } else {
+        load_short(m, (const uint16_t *)p->stack + slot, n);
+    }
+#else
+    __builtin_memcpy(kc_pool_blocks(m), (void *const *)p->stack + slot, n * sizeof(void *));
+#endif
+}
+
+/* The reverse, of the topmost entries of the full magazine. Of long slots, each writes a byte of
+ * the one behind it, which is not in use. */
+KC_INLINE void store(struct kc_pool *p, size_t slot, struct kc_pool_cpu *m)
+{
+#if POOL_HAS_STATE
+    const uint32_t *from = kc_pool_indexes(m) + KC_POOL_CPU_BLOCKS - POOL_MOVE;
     if (pool_is_long(p)) {
         uint8_t *to = (uint8_t *)p->stack + slot * 3;
 #pragma GCC unroll 8
@@ -68,12 +95,13 @@ KC_INLINE void store(struct kc_pool *p, size_t slot, const kc_pool_entry *from)
         to[i] = (uint16_t)from[i];
     }
 #else
-    __builtin_memcpy((void **)p->stack + slot, from, POOL_MOVE * sizeof(*from));
+    __builtin_memcpy((void **)p->stack + slot, kc_pool_blocks(m) + KC_POOL_CPU_BLOCKS - POOL_MOVE,
+                     POOL_MOVE * sizeof(void *));
 #endif
 }
 
 /* Fresh blocks for this CPU: a run of them, from which the first is taken. There are some. */
-KC_INLINE kc_pool_found take_run(struct kc_pool *p, struct kc_pool_cpu *m)
+KC_INLINE struct kc_pool_found take_run(struct kc_pool *p, struct kc_pool_cpu *m)
 {
     uint32_t first = p->fresh;
     uint32_t left = p->capacity - first;
@@ -98,66 +126,58 @@ KC_INLINE kc_pool_found take_run(struct kc_pool *p, struct kc_pool_cpu *m)
     p->fresh = first + n;
     m->run = first + 1;
     __atomic_store_n(&m->run_left, (uint16_t)(n - 1), __ATOMIC_RELAXED);
-    return (kc_pool_found)pool_entry(m, first);
+    return pool_found(m, first);
 }
 
 /* The first block of the CPU's run; of the next few, entries into the empty magazine. No lock. */
-KC_INLINE kc_pool_found take_of_run(struct kc_pool_cpu *m)
+KC_INLINE struct kc_pool_found take_of_run(struct kc_pool_cpu *m)
 {
     uint32_t left = m->run_left;
     uint32_t n = left < POOL_MOVE ? left : POOL_MOVE;
     uint32_t last = m->run + n - 1;
-    kc_pool_entry *to = kc_pool_entries(m);
-    /* The lowest is to be popped first. Always so many: what is too much lies above the count. */
-#if POOL_HAS_STATE
-    for (uint32_t i = 0; i < POOL_MOVE; i++) {
-        to[i] = last - i;
-    }
-#else
     size_t stride = m->stride;
     uintptr_t block = m->base + last * stride;
+    /* The lowest is to be popped first. Always so many: what is too much lies above the count. */
 #pragma GCC unroll 8
     for (uint32_t i = 0; i < POOL_MOVE; i++, block -= stride) {
-        to[i] = (void *)block;
-    }
+        kc_pool_blocks(m)[i] = (void *)block;
+#if POOL_HAS_STATE
+        kc_pool_indexes(m)[i] = last - i;
 #endif
+    }
     m->run += n;
     __atomic_store_n(&m->run_left, (uint16_t)(left - n), __ATOMIC_RELAXED);
     kc_mag_set_count(&m->mag, n - 1);
-    return (kc_pool_found)to[n - 1];
+    return kc_pool_entry(m, n - 1);
 }
 
 /*
  * A block for the CPU, whose magazine is empty, and more into that: from the stock, as long as it
- * has some, else from a run. NONE if there is none.
+ * has some, else from a run. False if there is none.
  */
-KC_INLINE kc_pool_found take_held(struct kc_pool *p, struct kc_pool_cpu *m)
+KC_INLINE bool take_held(struct kc_pool *p, struct kc_pool_cpu *m, uint32_t refill,
+                         struct kc_pool_found *found)
 {
     uint32_t depth = p->depth;
-    if (KC_LIKELY(depth >= POOL_MOVE)) {
-        load(kc_pool_entries(m), p, depth - POOL_MOVE);
-        pool_set_depth(p, depth - POOL_MOVE);
-        kc_mag_set_count(&m->mag, POOL_MOVE - 1);
-        return (kc_pool_found)kc_pool_entries(m)[POOL_MOVE - 1];
-    }
-    if (depth != 0) {
+    if (KC_LIKELY(depth >= refill)) {
+        load(m, p, depth - refill, refill);
+        pool_set_depth(p, depth - refill);
+        kc_mag_set_count(&m->mag, refill - 1);
+        *found = kc_pool_entry(m, refill - 1);
+    } else if (depth != 0) {
         /* Where few are left, each CPU takes but one. */
         pool_set_depth(p, depth - 1);
-#if POOL_HAS_STATE
-        return pool_stock_get(p, depth - 1);
-#else
-        return ((void *const *)p->stack)[depth - 1];
-#endif
+        *found = stock_found(p, m, depth - 1);
+    } else if (m->run_left != 0) {
+        __atomic_store_n(&m->run_left, m->run_left - 1, __ATOMIC_RELAXED);
+        *found = pool_found(m, m->run++);
+    } else if (KC_LIKELY(p->fresh != p->capacity)) {
+        *found = take_run(p, m);
+    } else {
+        p->fail_count++;
+        return false;
     }
-    if (m->run_left == 0) {
-        if (KC_UNLIKELY(p->fresh == p->capacity)) {
-            p->fail_count++;
-            return NONE;
-        }
-        return take_run(p, m);
-    }
-    __atomic_store_n(&m->run_left, m->run_left - 1, __ATOMIC_RELAXED);
-    return (kc_pool_found)pool_entry(m, m->run++);
+    return true;
 }
 
 /* More entries than blocks: wrong frees that nothing noticed (off), or that raced. */
@@ -167,13 +187,13 @@ static KC_COLD KC_NORETURN void overflowed(void)
 }
 
 /* The topmost POOL_MOVE blocks of the full magazine go to the stock. */
-KC_INLINE void flush_held(struct kc_pool *p, const struct kc_pool_cpu *m)
+KC_INLINE void flush_held(struct kc_pool *p, struct kc_pool_cpu *m)
 {
     uint32_t depth = p->depth;
     if (KC_UNLIKELY(depth + POOL_MOVE > p->fresh)) {
         overflowed();
     }
-    store(p, depth, (kc_pool_entry *)(uintptr_t)(m + 1) + KC_POOL_CPU_BLOCKS - POOL_MOVE);
+    store(p, depth, m);
     pool_set_depth(p, depth + POOL_MOVE);
 }
 
@@ -186,23 +206,25 @@ KC_INLINE bool take_needs_lock(const struct kc_pool *p, const struct kc_pool_cpu
 /* ---- the twins that wait, and tell ------------------------------------------------------------
  */
 
-static __attribute__((noinline)) kc_pool_found take(struct kc_pool *p, struct kc_pool_cpu *m)
+static __attribute__((noinline)) bool take(struct kc_pool *p, struct kc_pool_cpu *m,
+                                           struct kc_pool_found *found)
 {
     if (!take_needs_lock(p, m)) {
-        return take_of_run(m);
+        *found = take_of_run(m);
+        return true;
     }
     kc_lock_enter(&p->lock);
-    kc_pool_found found = take_held(p, m);
+    bool took = take_held(p, m, POOL_MOVE_MASKED, found);
     kc_lock_leave(&p->lock);
-    return found;
+    return took;
 }
 
 /* An entry was of a block that is not free: two wrong frees of it raced. It was dropped. */
-static KC_COLD void tell_dropped(const struct kc_pool_cpu *m, kc_pool_found found)
+static KC_COLD void tell_dropped(const struct kc_pool_cpu *m, struct kc_pool_found found)
 {
 #if POOL_HAS_STATE
-    kc_pool_priv_raise(m->pool, KC_MISUSE_DOUBLE_FREE, "kc_pool_alloc",
-                       pool_block(m->pool, (uint32_t)found), KC_MAG_FREE, m->state[found]);
+    kc_pool_priv_raise(m->pool, KC_MISUSE_DOUBLE_FREE, "kc_pool_alloc", found.block, KC_MAG_FREE,
+                       m->state[found.index]);
 #else
     (void)m;
     (void)found;
@@ -212,37 +234,32 @@ static KC_COLD void tell_dropped(const struct kc_pool_cpu *m, kc_pool_found foun
 static __attribute__((noinline)) void *alloc_twin(struct kc_pool_cpu *m)
 {
     struct kc_pool *p = m->pool;
+    if (KC_UNLIKELY(pool_is_none(m))) {
+        return kc_pool_priv_alloc_alone(p, NULL);
+    }
     for (;;) {
         size_t count = kc_mag_count(&m->mag);
-        kc_pool_found found;
-        void *block;
+        struct kc_pool_found found;
         if (count == 0) {
-            found = take(p, m);
-            if (found == NONE) {
+            if (KC_UNLIKELY(!take(p, m, &found))) {
                 return NULL;
             }
         } else {
-            found = (kc_pool_found)kc_pool_entries(m)[count - 1];
+            found = kc_pool_entry(m, count - 1);
             kc_mag_set_count(&m->mag, count - 1);
         }
-        if (KC_LIKELY(kc_pool_hand_out(m, found, &block))) {
-            kc_mag_tell(KC_NOTE_ALLOC, block, p->block_bytes, p);
-            return block;
+        if (KC_LIKELY(kc_pool_hand_out(m, found))) {
+            kc_mag_tell(KC_NOTE_ALLOC, found.block, p->block_bytes, p);
+            return found.block;
         }
         tell_dropped(m, found);
     }
 }
 
-static KC_COLD void *alloc_another(struct kc_pool_cpu *m, kc_pool_found dropped)
-{
-    tell_dropped(m, dropped);
-    return alloc_twin(m);
-}
-
 static __attribute__((noinline)) kc_status_t free_twin(struct kc_pool_cpu *m, void *ptr)
 {
     struct kc_pool *p = m->pool;
-    kc_pool_found found;
+    struct kc_pool_found found;
     if (KC_UNLIKELY(pool_is_none(m))) {
         return kc_pool_priv_free_alone(p, ptr, NULL);
     }
@@ -282,11 +299,7 @@ bool kc_pool_priv_fill(struct kc_pool_cpu *m, uint32_t n)
     uint32_t depth = p->depth;
     bool enough = depth >= n;
     for (uint32_t i = 0; enough && i < n; i++) {
-#if POOL_HAS_STATE
-        kc_pool_entries(m)[i] = pool_stock_get(p, depth - n + i);
-#else
-        kc_pool_entries(m)[i] = ((void *const *)p->stack)[depth - n + i];
-#endif
+        kc_pool_set_entry(m, i, stock_found(p, m, depth - n + i));
     }
     if (enough) {
         pool_set_depth(p, depth - n);
@@ -307,12 +320,12 @@ bool kc_pool_priv_spill(struct kc_pool_cpu *m, uint32_t n)
     if (KC_UNLIKELY(depth + n > p->fresh)) {
         overflowed();
     }
-    const kc_pool_entry *from = kc_pool_entries(m) + KC_POOL_CPU_BLOCKS - n;
     for (uint32_t i = 0; i < n; i++) {
+        struct kc_pool_found found = kc_pool_entry(m, KC_POOL_CPU_BLOCKS - n + i);
 #if POOL_HAS_STATE
-        pool_stock_set(p, depth + i, from[i]);
+        pool_stock_set(p, depth + i, (uint32_t)found.index);
 #else
-        ((void **)p->stack)[depth + i] = from[i];
+        ((void **)p->stack)[depth + i] = found.block;
 #endif
     }
     pool_set_depth(p, depth + n);
@@ -324,36 +337,54 @@ bool kc_pool_priv_spill(struct kc_pool_cpu *m, uint32_t n)
 /* ---- the short forms --------------------------------------------------------------------------
  */
 
-void *kc_pool_alloc_slow(struct kc_pool_cpu *m)
+/* False: there is more to do than to take from the stock, at most `refill` blocks. */
+KC_INLINE bool alloc_short(struct kc_pool_cpu *m, uint32_t refill, void **out)
 {
     struct kc_pool *p = m->pool;
-    if (KC_UNLIKELY(pool_is_none(m))) {
-        return kc_pool_priv_alloc_alone(p, NULL);
+    struct kc_pool_found found;
+    if (KC_UNLIKELY(pool_is_none(m) || kc_mag_count(&m->mag) != 0 || kc_mag_is_heard_locking())) {
+        return false;
     }
-    if (KC_UNLIKELY(kc_mag_count(&m->mag) != 0 || kc_mag_is_heard_locking())) {
-        return alloc_twin(m);
-    }
-    kc_pool_found found;
-    if (KC_LIKELY(take_needs_lock(p, m))) {
-        if (KC_UNLIKELY(!kc_lock_try_quiet(&p->lock))) {
-            return alloc_twin(m);
-        }
-        found = take_held(p, m);
-        kc_lock_leave_quiet(&p->lock);
-        if (KC_UNLIKELY(found == NONE)) {
-            return NULL;
-        }
-    } else {
+    if (KC_UNLIKELY(!take_needs_lock(p, m))) {
         found = take_of_run(m);
+    } else {
+        if (KC_UNLIKELY(!kc_lock_try_quiet(&p->lock))) {
+            return false;
+        }
+        bool took = take_held(p, m, refill, &found);
+        kc_lock_leave_quiet(&p->lock);
+        if (KC_UNLIKELY(!took)) {
+            *out = NULL;
+            return true;
+        }
     }
+    if (KC_UNLIKELY(!kc_pool_hand_out(m, found))) {
+        tell_dropped(m, found);
+        return false;
+    }
+    *out = found.block;
+    return true;
+}
+
+void *kc_pool_alloc_slow(struct kc_pool_cpu *m)
+{
     void *block;
-    return KC_LIKELY(kc_pool_hand_out(m, found, &block)) ? block : alloc_another(m, found);
+    return KC_LIKELY(alloc_short(m, POOL_MOVE, &block)) ? block : alloc_twin(m);
+}
+
+void *kc_pool_priv_alloc_masked(struct kc_pool_cpu *m, uint64_t irq)
+{
+    void *block;
+    if (KC_UNLIKELY(!alloc_short(m, POOL_MOVE_MASKED, &block))) {
+        block = alloc_twin(m);
+    }
+    return KC_LIKELY(kc_plat_irq_restore_quick(irq)) ? block : kc_pool_priv_alloc_done(block, irq);
 }
 
 kc_status_t kc_pool_free_slow(struct kc_pool_cpu *m, void *ptr)
 {
     struct kc_pool *p = m->pool;
-    kc_pool_found found;
+    struct kc_pool_found found;
     /* Where state is looked at, NULL is no live block; without a magazine there are never so many.
      */
     if (KC_UNLIKELY(kc_mag_count(&m->mag) != KC_POOL_CPU_BLOCKS ||
@@ -367,15 +398,4 @@ kc_status_t kc_pool_free_slow(struct kc_pool_cpu *m, void *ptr)
     return KC_OK;
 }
 
-#else /* every call is judged under the lock */
-
-void *kc_pool_alloc_slow(struct kc_pool_cpu *m)
-{
-    return kc_pool_priv_alloc_alone(m->pool, __builtin_return_address(0));
-}
-
-kc_status_t kc_pool_free_slow(struct kc_pool_cpu *m, void *ptr)
-{
-    return kc_pool_priv_free_alone(m->pool, ptr, __builtin_return_address(0));
-}
 #endif

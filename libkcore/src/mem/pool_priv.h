@@ -6,7 +6,12 @@
 #include <kc/pool.h>
 #include <kc/tag.h>
 
-#define POOL_MOVE        8u /* blocks that move between a magazine and the stock at once */
+#define POOL_MOVE 8u /* blocks that move between a magazine and the stock at once */
+/*
+ * What a refill takes where interrupts are masked for it: where there are states each block is a
+ * multiplication, and interrupts wait.
+ */
+#define POOL_MOVE_MASKED (KC_MAG_HAS_STATE ? 4u : POOL_MOVE)
 #define POOL_HAS_MAGS    KC_MAG_IS_USED
 #define POOL_HAS_STATE   KC_MAG_HAS_STATE
 #define POOL_IS_FULL     (KC_HARDENING >= KC_HARDENING_FULL)
@@ -86,24 +91,25 @@ KC_INLINE void pool_stock_set(struct kc_pool *p, uint32_t slot, uint32_t index)
 #endif
 }
 
-/* The block of a magazine's entry. */
-KC_INLINE uint32_t pool_entry_index(const struct kc_pool *p, kc_pool_entry e)
+/* A block on its way, by its index. */
+KC_INLINE struct kc_pool_found pool_found(const struct kc_pool_cpu *m, uint32_t index)
+{
+    struct kc_pool_found found;
+    found.block = (void *)(m->base + index * m->stride);
+#if POOL_HAS_STATE
+    found.index = index;
+#endif
+    return found;
+}
+
+/* The reverse. */
+KC_INLINE uint32_t pool_found_index(const struct kc_pool *p, struct kc_pool_found found)
 {
 #if POOL_HAS_STATE
     (void)p;
-    return e;
+    return (uint32_t)found.index;
 #else
-    return (uint32_t)pool_index(p, e);
-#endif
-}
-
-KC_INLINE kc_pool_entry pool_entry(const struct kc_pool_cpu *m, uint32_t index)
-{
-#if POOL_HAS_STATE
-    (void)m;
-    return index;
-#else
-    return (void *)(m->base + index * m->stride);
+    return (uint32_t)pool_index(p, found.block);
 #endif
 }
 
@@ -179,8 +185,10 @@ KC_INLINE void pool_set_depth(struct kc_pool *p, uint32_t depth)
     __atomic_store_n(&p->depth, depth, __ATOMIC_RELAXED);
 }
 
-/* ---- the parts: life cycle and called forms (pool.c), calls under the lock (pool_alone.c), calls
- * that a magazine serves not at once (pool_mag.c) ---------------------------------------------- */
+/* ---- the parts: life cycle and queries (pool.c), called forms (pool_calls.c), what a magazine
+ * does not serve at once (pool_mag.c), calls under the lock, and all at hardening full
+ * (pool_alone.c) --
+ */
 
 KC_COLD void kc_pool_priv_raise(struct kc_pool *p, enum kc_misuse_kind kind, const char *where,
                                 const void *ptr, uint64_t expected, uint64_t found);
@@ -198,6 +206,12 @@ kc_status_t kc_pool_priv_look(struct kc_pool *p, const void *ptr, uintptr_t *kno
  */
 KC_NODISCARD bool kc_pool_priv_fill(struct kc_pool_cpu *m, uint32_t n);
 KC_NODISCARD bool kc_pool_priv_spill(struct kc_pool_cpu *m, uint32_t n);
+
+/* What kc_pool_alloc() does that the magazine does not serve, and the end of its masking. */
+void *kc_pool_priv_alloc_masked(struct kc_pool_cpu *m, uint64_t irq);
+
+/* kc_plat_irq_restore(irq) where that takes a second step; returns the block. */
+void *kc_pool_priv_alloc_done(void *block, uint64_t irq);
 
 /* Calls that are judged under the lock; site: who called. ptr may be NULL. */
 void *kc_pool_priv_alloc_alone(struct kc_pool *p, const void *site);
