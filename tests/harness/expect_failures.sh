@@ -39,6 +39,14 @@ if [ -n "$empty" ]; then
     "$known" --no-such-option >/dev/null 2>&1
     [ $? -eq 2 ] || complain "unknown option: not exit status 2"
     "$known" known.good >/dev/null 2>&1 || complain "a pattern that selects the good case failed"
+
+    cases() { "$known" --list "$@" | sed 's/.* - //' | sort; }
+    shares=$(for k in 1 2 3; do cases --share $k/3; done | sort)
+    [ "$(cases)" = "$shares" ] || complain "a case is not in exactly one share"
+    for share in 0/3 4/3 1/0 1 1/3x ''; do
+        "$known" --list --share "$share" >/dev/null 2>&1
+        [ $? -eq 2 ] || complain "--share '$share': not exit status 2"
+    done
 fi
 [ "$bad" -eq 0 ] || printf '%s\n' "$out" >&2
 exit "$bad"

@@ -129,8 +129,16 @@ void kc_test_running_body(const char *suite, const char *name)
 
 static int usage(FILE *to)
 {
-    fprintf(to, "usage: unit-runner [--tap] [--list] [SUITE[.NAME]]\n");
+    fprintf(to, "usage: unit-runner [--tap] [--list] [--share K/N] [SUITE[.NAME]]\n");
     return to == stdout ? 0 : 2;
+}
+
+static bool take_share(const char *text, struct kc_test_run *run)
+{
+    char rest;
+
+    return text != NULL && sscanf(text, "%u/%u%c", &run->share, &run->shares, &rest) == 2 &&
+           run->share >= 1 && run->share <= run->shares;
 }
 
 int main(int argc, char **argv)
@@ -142,6 +150,8 @@ int main(int argc, char **argv)
             run.tap = true;
         } else if (strcmp(argv[i], "--list") == 0) {
             run.list = true;
+        } else if (strcmp(argv[i], "--share") == 0 && take_share(argv[i + 1], &run)) {
+            i++;
         } else if (strcmp(argv[i], "--help") == 0) {
             return usage(stdout);
         } else if (argv[i][0] == '-' || run.pattern != NULL) {

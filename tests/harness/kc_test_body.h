@@ -48,6 +48,8 @@ struct kc_test_result {
 struct kc_test_run {
     const char *body;    /* for the closing line */
     const char *pattern; /* run only cases whose "suite.name" begins so; NULL runs all */
+    uint32_t share;      /* and of these only share 1 to shares: each case is in one of them */
+    uint32_t shares;     /* 0: all */
     bool tap;            /* print TAP; else only failures */
     bool list;           /* print the names, run nothing */
 };
