@@ -99,8 +99,9 @@ def seeds_give_many_schedules():
 
 
 def a_planted_fault_is_reported():
+    # It is committed when the run is over: behind which one, is the same.
     for row in FIRST_ROWS:
-        r = ksim("run", "vm", "--seed", "1", "--plant", row)
+        r = ksim("run", "vm" if row == "T1" else "boot", "--seed", "1", "--plant", row)
         assert r.returncode == FINDINGS, f"{row}: exit {r.returncode}"
         assert re.search(rb"\b%s\b" % row.encode(), r.stdout), f"{row} is not in the report"
         assert b"missing" in r.stdout
