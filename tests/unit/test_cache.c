@@ -159,6 +159,31 @@ Test(cache, one_empty_slab_is_kept_and_shrink_gives_it_back)
     expect_nothing_held();
 }
 
+Test(cache, peaks_stay_when_what_was_used_is_given_back)
+{
+    cr_assert_eq(make(&cache, 1000, 0, 0), KC_OK);
+    void *p[64];
+    struct kc_cache_stats most, s;
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(p); i++) {
+        p[i] = kc_cache_alloc(&cache, 0);
+        cr_assert_not_null(p[i]);
+    }
+    kc_cache_stats(&cache, &most);
+    cr_expect_eq(most.peak_frames_bytes, most.frames_bytes);
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(p); i++) {
+        cr_assert_eq(kc_cache_free(&cache, p[i]), KC_OK);
+    }
+    cr_expect_gt(kc_cache_shrink(&cache), 0);
+    p[0] = kc_cache_alloc(&cache, 0);
+    kc_cache_stats(&cache, &s);
+    cr_expect_eq(s.peak_live, KC_ARRAY_COUNT(p));
+    cr_expect_eq(s.peak_frames_bytes, most.frames_bytes);
+    cr_expect_lt(s.frames_bytes, most.frames_bytes);
+    cr_assert_eq(kc_cache_free(&cache, p[0]), KC_OK);
+    cr_assert_eq(kc_cache_fini(&cache), KC_OK);
+    expect_nothing_held();
+}
+
 /* No two objects of a slab have their first lines in the same of 64 sets, as far as there are so
  * many. */
 Test(cache, coloured_objects_meet_different_sets)

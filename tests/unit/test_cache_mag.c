@@ -155,6 +155,34 @@ Test(cache_mag, a_magazine_is_replaced_when_its_limit_exceeds_its_room)
     expect_nothing_held();
 }
 
+/* Heard of or not: a call that has found a slab has done enough, and takes less of it. */
+Test(cache_mag, a_refill_takes_less_where_a_slab_is_to_be_found_first)
+{
+    for (uint32_t pass = 0; pass < 2; pass++) {
+        void *p[CACHE_REFILL_PICK + 1];
+        kc_test_listen(pass == 0);
+        cr_assert_eq(make_for(&cache, 64, 0, 0, 1), KC_OK);
+        cr_assert_eq(kc_cache_free(&cache, kc_cache_alloc(&cache, 0)), KC_OK);
+        (void)kc_cache_drain(&cache, 0);
+        cr_assert_null(cache.hand);
+        struct kc_cache_cpu *m = cache.cpu[0];
+        m->limit = CACHE_REFILL;
+        m->slow_left = CACHE_HEAT;
+        for (uint32_t i = 0; i < KC_ARRAY_COUNT(p); i++) {
+            p[i] = kc_cache_alloc(&cache, 0);
+            cr_expect_not_null(cache.hand);
+            size_t kept = i < CACHE_REFILL_PICK ? CACHE_REFILL_PICK - 1 - i : CACHE_REFILL - 1;
+            cr_expect_eq(kc_mag_count(&m->mag), kept);
+        }
+        for (uint32_t i = 0; i < KC_ARRAY_COUNT(p); i++) {
+            cr_assert_eq(kc_cache_free(&cache, p[i]), KC_OK);
+        }
+        cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
+        cr_assert_eq(kc_cache_fini(&cache), KC_OK);
+    }
+    expect_nothing_held();
+}
+
 /* Heard of or not: a refill that finds no memory is a failure. */
 Test(cache_mag, a_refill_may_find_no_memory)
 {
