@@ -97,6 +97,41 @@ Test(published, caches_of_a_set_to_who_counts_them)
     finish_frames();
 }
 
+/*
+ * CPU 0 makes caches, and each pushes another out of the ring, which has one place; the others push
+ * those out. They free what they took before, so that no lock but that of a cache tells them of it.
+ */
+static void push_out(uint32_t cpu, void *arg)
+{
+    (void)arg;
+    for (uint32_t i = kc_test_cpus(); cpu == 0 && i < CACHES; i++) {
+        struct kc_cache *c = NULL;
+        must(kc_cache_set_get(&all.set, 16 * (size_t)(i + 1), 0, &c) == KC_OK);
+        must(c != NULL && kc_cache_free(c, kc_cache_alloc(c, 0)) == KC_OK);
+        __atomic_fetch_add(&all.found, 1, __ATOMIC_RELAXED);
+    }
+    while (cpu != 0 && __atomic_load_n(&all.found, __ATOMIC_RELAXED) < CACHES - kc_test_cpus()) {
+        void *p = kc_cache_alloc(&all.place[cpu], 0);
+        kc_plat_relax();
+        must(kc_cache_free(&all.place[cpu], p) == KC_OK);
+    }
+}
+
+Test(published, caches_of_a_set_to_who_takes_their_place)
+{
+    struct kc_cache *c;
+    start_set(0);
+    all.set.spares = 1;
+    for (uint32_t i = 0; i < kc_test_cpus(); i++) {
+        cr_assert_eq(kc_cache_set_get(&all.set, 16 * (size_t)(i + 1), 0, &c), KC_OK);
+    }
+    kc_test_on_cpus(push_out, NULL);
+    cr_expect_eq(all.wrong, 0);
+    cr_expect_eq(kc_cache_set_check(&all.set, NULL), KC_OK);
+    cr_expect_eq(kc_cache_set_fini(&all.set), KC_OK);
+    finish_frames();
+}
+
 /* ---- caches of a heap ----------------------------------------------------------------------- */
 
 static void use_classes(uint32_t cpu, void *arg)
@@ -155,6 +190,34 @@ Test(published, magazines_to_who_counts_what_they_keep)
     for (uint32_t i = 0; i < CACHES; i++) {
         cr_expect_eq(kc_cache_fini(&all.place[i]), KC_OK);
     }
+    finish_frames();
+}
+
+/* Those of a set share its frames, which are counted while magazines are made. */
+static void count_bytes(uint32_t cpu, void *arg)
+{
+    (void)cpu;
+    (void)arg;
+    for (uint32_t i = 0; i < CACHES; i++) {
+        uint64_t before = kc_cache_set_cpu_bytes(&all.set);
+        void *p = kc_cache_alloc(&all.place[i], 0);
+        must(kc_cache_set_cpu_bytes(&all.set) >= before);
+        must(kc_cache_free(&all.place[i], p) == KC_OK);
+    }
+}
+
+Test(published, frames_of_magazines_to_who_counts_them)
+{
+    struct kc_cache *c;
+    start_set(KC_CPUS_MAX);
+    for (uint32_t i = 0; i < CACHES; i++) {
+        cr_assert_eq(kc_cache_set_get(&all.set, 16 * (size_t)(i + 1), 0, &c), KC_OK);
+    }
+    kc_test_on_cpus(count_bytes, NULL);
+    cr_expect_eq(all.wrong, 0);
+    cr_expect_gt(kc_cache_set_cpu_bytes(&all.set), 0);
+    cr_expect_eq(kc_cache_set_check(&all.set, NULL), KC_OK);
+    cr_expect_eq(kc_cache_set_fini(&all.set), KC_OK);
     finish_frames();
 }
 
