@@ -37,13 +37,18 @@ Test(cache_set, refuses_what_is_malformed)
     struct kc_cache *c = &cache;
     cr_expect_eq(kc_cache_set_init(NULL, &config, &frames), KC_ERR_ARG);
     cr_expect_eq(kc_cache_set_init(&set, NULL, &frames), KC_ERR_ARG);
+    set.spares = 77;
     cr_expect_eq(kc_cache_set_init(&set, &config, NULL), KC_ERR_ARG);
+    cr_expect_eq(set.spares, 77, "untouched");
     config.cache = NULL;
     cr_expect_eq(kc_cache_set_init(&set, &config, &frames), KC_ERR_ARG);
     config.cache = members;
     config.frame_flags = KC_FRAME_ZERO;
     cr_expect_eq(kc_cache_set_init(&set, &config, &frames), KC_ERR_ARG);
     config.frame_flags = 0;
+    config.cpu_count = KC_CPUS_MAX + 1;
+    cr_expect_eq(kc_cache_set_init(&set, &config, &frames), KC_ERR_RANGE);
+    config.cpu_count = 0;
     config.cache_max = 0;
     cr_expect_eq(kc_cache_set_init(&set, &config, &frames), KC_ERR_RANGE);
     config.cache_max = 1;
@@ -396,7 +401,12 @@ Test(cache_set, check_sees_a_broken_ring)
     EXPECT_BROKEN_RING(9, idle->limit, 1u);
     EXPECT_BROKEN_RING(9, idle->draining, &kc_cache_priv_never);
     EXPECT_BROKEN_RING(9, b->cpu[0]->place, 0u);
+    EXPECT_BROKEN_RING(9, b->cpu[0]->place, UINT32_MAX);
     EXPECT_BROKEN_RING(8, idle->room, 4000u);
+    const uint32_t draining = here->draining;
+    here->draining = 0; /* it has objects, and neither a place nor who empties it */
+    EXPECT_BROKEN_RING(9, idle->drain_next, 0u);
+    here->draining = draining;
     cr_assert_eq(kc_cache_set_check(&set, &where), KC_OK);
     cr_assert_eq(kc_cache_free(b, of_b), KC_OK);
     cr_assert_eq(kc_cache_free(c, of_c), KC_OK);
