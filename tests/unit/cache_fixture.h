@@ -57,6 +57,17 @@ KC_INLINE void settle(struct kc_cache *c)
     }
 }
 
+/* With `wrong` in that place, the validator of `cache` reports invariant n. */
+#define EXPECT_BROKEN(n, place, wrong)                                         \
+    do {                                                                       \
+        struct kc_cache_fault where_ = {0, 0, 0, 0};                           \
+        __typeof__(place) saved_ = (place);                                    \
+        (place) = (wrong);                                                     \
+        cr_expect_eq(kc_cache_check(&cache, &where_), KC_ERR_CORRUPT, #place); \
+        cr_expect_eq(where_.invariant, (uint32_t)(n), #place);                 \
+        (place) = saved_;                                                      \
+    } while (0)
+
 /* Nothing is held any more, and all is sound. */
 KC_INLINE void expect_nothing_held(void)
 {

@@ -183,6 +183,66 @@ Test(cache_mag, a_refill_takes_less_where_a_slab_is_to_be_found_first)
     expect_nothing_held();
 }
 
+Test(cache_mag, check_sees_a_broken_magazine)
+{
+    static unsigned char elsewhere[16];
+    static struct kc_cache other;
+    void *p[8];
+    cr_assert_eq(make_for(&cache, 64, 0, 0, 1), KC_OK);
+    cr_assert_eq(make_for(&other, 64, 0, 0, 1), KC_OK);
+    void *of_other = kc_cache_alloc(&other, 0);
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(p); i++) {
+        p[i] = kc_cache_alloc(&cache, 0);
+    }
+    (void)kc_cache_drain(&cache, 0);
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(p); i++) {
+        cache.cpu[0]->slow_left = 0; /* it grows whenever it is full */
+        cr_assert_eq(kc_cache_free(&cache, p[i]), KC_OK);
+    }
+    struct kc_cache_cpu *m = cache.cpu[0];
+    struct kc_cache_entry *e = cache_entries(m);
+    struct kc_cache_entry as_it_was = e[0];
+    cr_assert_eq(kc_mag_count(&m->mag), KC_ARRAY_COUNT(p));
+    cr_assert_eq(m->limit, KC_ARRAY_COUNT(p));
+    cr_assert_eq(m->room, KC_CACHE_CPU_OBJECTS);
+    m->limit = CACHE_ROOM_FIRST;
+    EXPECT_BROKEN(8, m->room, CACHE_ROOM_FIRST); /* it holds more */
+    m->limit = KC_ARRAY_COUNT(p);
+    EXPECT_BROKEN(8, m->room, 7u);
+    EXPECT_BROKEN(4, cache.out, 0u);
+    EXPECT_BROKEN(8, e[1].object, e[0].object);
+    EXPECT_BROKEN(8, e[0].object, elsewhere);
+    EXPECT_BROKEN(8, e[0].object, (unsigned char *)as_it_was.object + 8);
+    struct slab_view v;
+    uint32_t i = view_of(&other, of_other, &v);
+#if KC_MAG_HAS_STATE
+    EXPECT_BROKEN(8, e[0].state, e[1].state);
+    e[0].state = slab_state(&other, &v, i);
+#endif
+    EXPECT_BROKEN(8, e[0].object, of_other);
+    (void)view_of(&cache, as_it_was.object, &v);
+    i = v.objects - 1;
+    cr_assert(slab_is_free(&v, i));
+#if KC_MAG_HAS_STATE
+    e[0].state = slab_state(&cache, &v, i);
+#endif
+    EXPECT_BROKEN(8, e[0].object, v.base + (size_t)i * cache.stride);
+    e[0] = as_it_was;
+    cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
+    for (i = 0; i < 6; i++) {
+        p[i] = kc_cache_alloc(&cache, 0);
+    }
+    EXPECT_BROKEN(8, m->room, CACHE_ROOM_FIRST); /* it may hold more */
+    cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
+    for (i = 0; i < 6; i++) {
+        cr_assert_eq(kc_cache_free(&cache, p[i]), KC_OK);
+    }
+    cr_assert_eq(kc_cache_free(&other, of_other), KC_OK);
+    cr_assert_eq(kc_cache_fini(&cache), KC_OK);
+    cr_assert_eq(kc_cache_fini(&other), KC_OK);
+    expect_nothing_held();
+}
+
 /* Heard of or not: a refill that finds no memory is a failure. */
 Test(cache_mag, a_refill_may_find_no_memory)
 {
