@@ -91,6 +91,19 @@ Test(cache_set, gives_equal_sizes_one_cache)
     cr_expect_eq(kc_cache_set_check(&set, NULL), KC_OK);
 }
 
+/* What a redzone must not take of a power of two's alignment: a line is enough. */
+Test(cache_set, sizes_keep_their_alignment_up_to_a_line)
+{
+    static const size_t bytes_of[] = {8, 64, 128, 1024, 4096};
+    make_set(1);
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(bytes_of); i++) {
+        const struct kc_cache *c = member(bytes_of[i], 8);
+        cr_expect_eq(c->stride % (i == 0 ? 8 : KC_LINE_BYTES), 0);
+        cr_expect_leq(c->stride, bytes_of[i] + KC_LINE_BYTES);
+    }
+    cr_assert_eq(kc_cache_set_fini(&set), KC_OK);
+}
+
 static uint32_t take_all_frames(void)
 {
     kc_pa_t pa;
