@@ -381,6 +381,109 @@ Test(cpus, frees_of_one_object_that_race_give_it_back_once)
     cr_expect_eq(kc_frames_fini(&all.frames), KC_OK);
 }
 
+/* CPU 0 makes slabs and gives them back; what the others ask about lies there, or did. */
+#define LISTED 3u
+
+static struct {
+    struct kc_cache cache;
+    void *place;         /* atomic: an object, live or not */
+    uint32_t rounds;     /* atomic: of CPU 0, that it has done */
+    uint32_t full, done; /* atomic */
+} asked;
+
+static void start_asked(size_t bytes, uint32_t flags)
+{
+    struct kc_cache_config config = {
+        .name = "asked", .object_bytes = bytes, .flags = flags, .misuse = &all.misuse};
+    start_all(true);
+    __builtin_memset(&asked, 0, sizeof(asked));
+    cr_assert_eq(kc_cache_init(&asked.cache, &config, &all.frames), KC_OK);
+}
+
+static void finish_asked(void)
+{
+    cr_expect_eq(all.wrong, 0);
+    cr_expect_eq(kc_cache_check(&asked.cache, NULL), KC_OK);
+    cr_expect_eq(kc_cache_fini(&asked.cache), KC_OK);
+    cr_expect_eq(kc_heap_fini(&all.heap), KC_OK);
+    cr_expect_eq(kc_cache_fini(&all.cache), KC_OK);
+    cr_expect_eq(kc_frames_fini(&all.frames), KC_OK);
+}
+
+static void come_and_go(void)
+{
+    kc_pa_t pa;
+    void *p = kc_cache_alloc(&asked.cache, 0);
+    must(p != NULL);
+    __atomic_store_n(&asked.place, p, __ATOMIC_RELAXED);
+    kc_plat_relax();
+    must(kc_cache_free(&asked.cache, p) == KC_OK);
+    must(kc_frame_alloc(&all.frames, 0, 0, KC_FRAME_OWNER_TEST, &pa) == KC_OK);
+    __builtin_memset(kc_plat_ram(pa), 0xff, KC_FRAME_BYTES);
+    must(kc_frame_free(&all.frames, pa, 0) == KC_OK);
+}
+
+static void ask(uint32_t cpu, void *arg)
+{
+    (void)arg;
+    for (uint32_t i = 0; cpu == 0 && i < ROUNDS / 8; i++) {
+        come_and_go();
+        __atomic_fetch_add(&asked.rounds, 1, __ATOMIC_RELAXED);
+    }
+    while (cpu != 0 && __atomic_load_n(&asked.rounds, __ATOMIC_RELAXED) < ROUNDS / 8) {
+        const void *p = __atomic_load_n(&asked.place, __ATOMIC_RELAXED);
+        if (p != NULL) {
+            (void)kc_cache_is_live(&asked.cache, p);
+            (void)kc_cache_probe(&asked.cache, p);
+        }
+        must(kc_cache_check(&asked.cache, NULL) == KC_OK);
+        kc_plat_relax();
+    }
+}
+
+Test(cpus, what_is_asked_about_a_cache_is_true_while_slabs_come_and_go)
+{
+    start_asked(2000, KC_CACHE_KEEP_NONE);
+    kc_test_on_cpus(ask, NULL);
+    finish_asked();
+}
+
+static void list(uint32_t cpu, void *arg)
+{
+    (void)arg;
+    for (uint32_t i = 1; i <= ROUNDS / 16; i++) {
+        struct kc_cache_cursor cursor = {0, 0, 0};
+        uint32_t found = 0;
+        if (cpu == 0) {
+            must(kc_cache_free(&asked.cache, kc_cache_alloc(&asked.cache, 0)) == KC_OK);
+        }
+        meet(&asked.full, i * kc_test_cpus());
+        while (cpu == 0 && kc_cache_next_live(&asked.cache, &cursor) != NULL) {
+            found++;
+        }
+        must(cpu != 0 || found == LISTED);
+        if (cpu != 0) {
+            (void)kc_cache_shrink(&asked.cache);
+        }
+        meet(&asked.done, i * kc_test_cpus());
+    }
+}
+
+Test(cpus, what_is_live_is_listed_while_an_empty_slab_goes)
+{
+    void *p[LISTED];
+    start_asked(KC_CACHE_OBJECT_MAX, 0);
+    for (uint32_t i = 0; i < LISTED; i++) {
+        p[i] = kc_cache_alloc(&asked.cache, 0);
+        cr_assert_not_null(p[i]);
+    }
+    kc_test_on_cpus(list, NULL);
+    for (uint32_t i = 0; i < LISTED; i++) {
+        cr_assert_eq(kc_cache_free(&asked.cache, p[i]), KC_OK);
+    }
+    finish_asked();
+}
+
 /* Wrong frees race with honest ones: refused, counted, nothing torn. */
 static void misuse(uint32_t cpu, void *arg)
 {
