@@ -293,6 +293,9 @@ Test(cache, every_bad_free_has_its_answer)
     cr_assert_eq(kc_frame_alloc(&frames, 0, 0, KC_FRAME_OWNER_TEST, &claimed), KC_OK);
     (void)kc_frame_claim(&frames, claimed, 0, (uintptr_t)&cache);
     cr_assert_null(kc_cache_alloc(&cache, 0x80));
+    uint64_t irq = kc_plat_irq_save();
+    cr_assert_null(kc_cache_alloc_pinned(&cache, 0x80));
+    kc_plat_irq_restore(irq);
 
     cr_expect_eq(kc_cache_free(&cache, NULL), KC_OK);
     cr_expect_eq(kc_misuse_total(&misuse), 0);
@@ -470,6 +473,20 @@ Test(cache, overrun_is_noticed_at_the_free_and_repaired)
         EXPECT_MISUSE(kc_cache_free(&cache, b), KC_ERR_STATE, KC_MISUSE_DOUBLE_FREE);
     }
     cr_expect_eq(kc_cache_free(&cache, keep), KC_OK);
+    cr_assert_eq(kc_cache_fini(&cache), KC_OK);
+}
+
+Test(cache, an_object_may_hold_what_is_behind_objects)
+{
+    void *p[20];
+    cr_assert_eq(make(&cache, 64, 0, 0), KC_OK);
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(p); i++) {
+        p[i] = kc_cache_alloc(&cache, 0);
+        __builtin_memset(p[i], CACHE_REDZONE, 64);
+    }
+    for (uint32_t i = 0; i < KC_ARRAY_COUNT(p); i++) {
+        cr_expect_eq(kc_cache_free(&cache, p[i]), KC_OK);
+    }
     cr_assert_eq(kc_cache_fini(&cache), KC_OK);
 }
 

@@ -269,7 +269,54 @@ Test(cache_mag, a_refill_may_find_no_memory)
     expect_nothing_held();
 }
 
+/* As if another CPU allocated between what is counted out and what is counted in. */
+Test(cache_mag, stats_never_keep_more_than_is_out)
+{
+    struct kc_cache_stats s;
+    cr_assert_eq(make_for(&cache, 64, 0, 0, 1), KC_OK);
+    cr_assert_eq(kc_cache_free(&cache, kc_cache_alloc(&cache, 0)), KC_OK);
+    uint64_t out = cache.out;
+    cr_assert_neq(out, 0);
+    cache.out = 0;
+    kc_cache_stats(&cache, &s);
+    cr_expect_eq(s.kept, 0);
+    cr_expect_eq(s.live, 0);
+    cache.out = out;
+    kc_cache_stats(&cache, &s);
+    cr_expect_eq(s.kept, out);
+    cr_assert_eq(kc_cache_fini(&cache), KC_OK);
+}
+
 #if KC_HARDENING == KC_HARDENING_CHECKED
+/* Whatever lies there: claimed by somebody else with the cache's data, or another cache's. */
+Test(cache_mag, what_is_of_others_is_not_freed)
+{
+    static struct kc_cache other;
+    kc_pa_t claimed;
+    cr_assert_eq(make_for(&cache, 64, 0, 0, 1), KC_OK);
+    cr_assert_eq(make_for(&other, 64, 0, 0, 1), KC_OK);
+    void *p = kc_cache_alloc(&cache, 0);
+    void *of_other = kc_cache_alloc(&other, 0);
+    cr_assert_eq(kc_frame_alloc(&frames, 0, 0, KC_FRAME_OWNER_TEST, &claimed), KC_OK);
+    (void)kc_frame_claim(&frames, claimed, 0, (uintptr_t)&cache);
+    __builtin_memset(kc_plat_ram(claimed), KC_MAG_LIVE, KC_FRAME_BYTES);
+    for (uint32_t pass = 0; pass < 2; pass++) {
+        kc_test_listen(pass == 0);
+        EXPECT_MISUSE(kc_cache_free(&cache, kc_plat_ram(claimed)), KC_ERR_PERM,
+                      KC_MISUSE_WRONG_OWNER);
+        EXPECT_MISUSE(kc_cache_free(&cache, of_other), KC_ERR_PERM, KC_MISUSE_WRONG_OWNER);
+    }
+    cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
+    cr_assert_eq(kc_cache_check(&other, NULL), KC_OK);
+    cr_assert_eq(kc_cache_free(&cache, p), KC_OK);
+    cr_assert_eq(kc_cache_free(&other, of_other), KC_OK);
+    kc_frame_unclaim(&frames, claimed, 0);
+    cr_assert_eq(kc_frame_free(&frames, claimed, 0), KC_OK);
+    cr_assert_eq(kc_cache_fini(&cache), KC_OK);
+    cr_assert_eq(kc_cache_fini(&other), KC_OK);
+    expect_nothing_held();
+}
+
 /* A CPU's first call may be a free, of what another allocated. */
 Test(cache_mag, a_free_makes_the_magazine_or_does_without)
 {
