@@ -638,14 +638,15 @@ Test(cache, check_sees_what_is_no_slab)
     cr_assert_eq(kc_frame_alloc(&frames, 0, 0, KC_FRAME_OWNER_TEST, &used), KC_OK);
     cr_assert_eq(kc_frame_alloc(&frames, KC_CACHE_ORDER_MAX, 0, KC_FRAME_OWNER_TEST, &claimed),
                  KC_OK);
-    cr_assert_eq(kc_frame_alloc(&frames, KC_CACHE_ORDER_MAX + 1, 0, KC_FRAME_OWNER_CACHE, &great),
+    cr_assert_eq(kc_frame_alloc(&frames, KC_CACHE_ORDER_MAX + 3, 0, KC_FRAME_OWNER_CACHE, &great),
                  KC_OK);
     cr_assert_eq(kc_frame_alloc(&frames, 0, 0, KC_FRAME_OWNER_CACHE, &small), KC_OK);
     uintptr_t data = (uintptr_t)&cache;
     struct kc_frame *record = kc_frame_priv_record(&frames, kc_pa_raw(used) >> KC_FRAME_LOG2);
     EXPECT_BROKEN(1, cache.hand, record);
     EXPECT_BROKEN(1, cache.hand, kc_frame_claim(&frames, claimed, KC_CACHE_ORDER_MAX, data));
-    EXPECT_BROKEN(1, cache.hand, kc_frame_claim(&frames, great, KC_CACHE_ORDER_MAX + 1, data));
+    /* No shape is there: what lies behind them must not be taken for one. */
+    EXPECT_BROKEN(1, cache.hand, kc_frame_claim(&frames, great, KC_CACHE_ORDER_MAX + 3, data));
     EXPECT_BROKEN(1, cache.hand, kc_frame_claim(&frames, small, 0, data));
     void *p = kc_cache_alloc(&cache, 0);
     cr_assert_not_null(cache.hand);
@@ -654,7 +655,7 @@ Test(cache, check_sees_what_is_no_slab)
     cr_assert_eq(kc_cache_free(&cache, p), KC_OK);
     cr_assert_eq(kc_cache_fini(&cache), KC_OK);
     kc_frame_unclaim(&frames, claimed, KC_CACHE_ORDER_MAX);
-    kc_frame_unclaim(&frames, great, KC_CACHE_ORDER_MAX + 1);
+    kc_frame_unclaim(&frames, great, KC_CACHE_ORDER_MAX + 3);
     kc_frame_unclaim(&frames, small, 0);
 }
 
