@@ -448,7 +448,8 @@ KC_INLINE bool cache_make_live(const struct kc_cache_entry *e)
 
 /*
  * So many entries are there now, new ones among them. Release where others may have to look for an
- * object in them (is_kept() in cache.c), so that they see no older entry, of an object that is live.
+ * object in them (is_kept() in cache.c), so that they see no older entry, of an object that is
+ * live.
  */
 KC_INLINE void cache_add_entries(struct kc_cache_cpu *m, size_t count)
 {
