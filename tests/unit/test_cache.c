@@ -45,6 +45,8 @@ Test(cache, init_refuses_what_is_malformed)
     c.frame_flags = 0;
     c.slab_order = KC_CACHE_ORDER_MAX + 2;
     cr_expect_eq(kc_cache_init(&cache, &c, &frames), KC_ERR_RANGE);
+    c.slab_order = KC_CACHE_ORDER_MAX + 4; /* whatever lies behind the shapes */
+    cr_expect_eq(kc_cache_init(&cache, &c, &frames), KC_ERR_RANGE);
     c.slab_order = 1;
     c.object_bytes = 4090;
     cr_expect_eq(kc_cache_init(&cache, &c, &frames), KC_ERR_RANGE);
