@@ -192,8 +192,8 @@ struct kc_cache_stats {
  *                        KC_CACHE_ALIGN_MIN, an unknown flag, or KC_CACHE_COLOURED with align above
  *                        KC_LINE_BYTES
  *          KC_ERR_RANGE  object_bytes is 0 or above KC_CACHE_OBJECT_MAX, align above
- *                        KC_CACHE_ALIGN_MAX, slab_order above 1 + KC_CACHE_ORDER_MAX, or a slab
- *                        of that order cannot hold one object
+ *                        KC_CACHE_ALIGN_MAX, cpu_count above KC_CPUS_MAX, slab_order above
+ *                        1 + KC_CACHE_ORDER_MAX, or a slab of that order cannot hold one object
  * Context: nobody else uses it
  */
 KC_NODISCARD kc_status_t kc_cache_init(struct kc_cache *c, const struct kc_cache_config *config,
@@ -344,7 +344,8 @@ struct kc_cache_set {
  * (kc/frame.h): when they run short, its empty slabs go back.
  *
  * Errors:  KC_ERR_ARG    s, config, frames or config->cache is NULL, or an unknown frame flag
- *          KC_ERR_RANGE  cache_max is 0, or spares is no power of two or outside its limits
+ *          KC_ERR_RANGE  cache_max is 0, cpu_count above KC_CPUS_MAX, or spares is no power of two
+ *                        or outside its limits
  * Context: nobody else uses it
  */
 KC_NODISCARD kc_status_t kc_cache_set_init(struct kc_cache_set *s,
