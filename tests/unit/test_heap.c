@@ -58,6 +58,54 @@ static void expect_nothing_held(void)
     cr_expect_eq(kc_frames_fini(&frames), KC_OK);
 }
 
+#if KC_HARDENING >= KC_HARDENING_FULL
+enum form {
+    ANY,
+    PINNED,
+    SIZED,
+    ERASED,
+    MOVED,
+    FORMS
+};
+
+/* Frees so, and does more, so that the call is no jump. */
+static __attribute__((noinline)) kc_status_t give(enum form form, void *b)
+{
+    kc_status_t status = form == ANY      ? kc_heap_free(&heap, b)
+                         : form == PINNED ? kc_heap_free_pinned(&heap, b)
+                         : form == SIZED  ? kc_heap_free_sized(&heap, b, 48)
+                                          : kc_heap_free_erased(&heap, b);
+    cr_assert_eq(kc_heap_check(&heap, NULL), KC_OK);
+    return status;
+}
+
+static __attribute__((noinline)) void *move(void *b)
+{
+    void *to = kc_heap_resize(&heap, b, 480, 0);
+    cr_assert_neq(to, b);
+    return to;
+}
+
+/* The last owner is who called, not some place in the heap; neither is longer than `most`. */
+Test(heap, a_report_says_who_had_the_block_last)
+{
+    const uintptr_t most = 4096;
+    for (enum form form = ANY; form < FORMS; form++) {
+        uintptr_t who = form == MOVED ? (uintptr_t)move : (uintptr_t)give;
+        void *b = kc_heap_alloc(&heap, 48, KC_HEAP_ZERO);
+        cr_assert_not_null(b);
+        if (form == MOVED) {
+            cr_assert_eq(kc_heap_free(&heap, move(b)), KC_OK);
+        } else {
+            cr_assert_eq(give(form, b), KC_OK);
+        }
+        cr_assert_eq(kc_heap_free(&heap, b), KC_ERR_STATE);
+        cr_expect_lt(misuse.last.found - who, most, "form %u", (unsigned)form);
+    }
+    expect_nothing_held();
+}
+#endif
+
 Test(heap, init_refuses_what_is_malformed)
 {
     struct kc_heap_config config = {"test", &misuse, 0, 0, NULL, 0};

@@ -22,6 +22,13 @@ KC_EXTERN_C_BEGIN
 #define KC_MAG_IS_USED   (KC_HARDENING < KC_HARDENING_FULL)
 #define KC_MAG_HAS_STATE (KC_HARDENING >= KC_HARDENING_CHECKED)
 
+/* Who called the function in which this stands: what reports say at hardening full. Private. */
+#if KC_HARDENING >= KC_HARDENING_FULL
+#define KC_MAG_SITE __builtin_return_address(0)
+#else
+#define KC_MAG_SITE NULL
+#endif
+
 /*
  * A stride made an odd number of lines. A processor's cache picks a set by low bits of the address:
  * of blocks a power of two apart, equal fields (a list's links, a lock) share a few sets and evict

@@ -32,6 +32,8 @@
 #include <kc/account.h>
 #include <kc/tag.h>
 
+#include "heap_priv.h"
+
 #define OWNER_BITS 8u
 KC_STATIC_ASSERT(KC_ACCOUNT_OWNERS_MAX < 1u << OWNER_BITS, "owner + 1 fits");
 KC_STATIC_ASSERT(KC_ACCOUNT_LINE * sizeof(uint64_t) == 64, "a line is a cache line");
@@ -215,8 +217,9 @@ static void take_off(struct kc_account *a, uint32_t owner, size_t bytes)
     kc_lock_release_irqrestore(&a->lock, irq);
 }
 
-kc_status_t kc_account_alloc(struct kc_account *a, uint32_t owner, size_t size, uint32_t flags,
-                             void **out)
+/* kc_account_alloc(), of whoever called from that site. */
+static kc_status_t alloc_for(struct kc_account *a, uint32_t owner, size_t size, uint32_t flags,
+                             void **out, const void *site)
 {
     size_t granted = kc_heap_granted(size);
     if (owner >= a->owner_count || granted == 0) {
@@ -229,7 +232,7 @@ kc_status_t kc_account_alloc(struct kc_account *a, uint32_t owner, size_t size, 
     if (status != KC_OK) {
         return status;
     }
-    void *block = kc_heap_alloc(a->heap, size, flags);
+    void *block = kc_heap_priv_alloc(a->heap, size, flags, site);
     if (block == NULL) {
         take_off(a, owner, granted);
         return KC_ERR_NOMEM;
@@ -250,6 +253,12 @@ kc_status_t kc_account_alloc(struct kc_account *a, uint32_t owner, size_t size, 
     }
     *out = block;
     return KC_OK;
+}
+
+kc_status_t kc_account_alloc(struct kc_account *a, uint32_t owner, size_t size, uint32_t flags,
+                             void **out)
+{
+    return alloc_for(a, owner, size, flags, out, KC_MAG_SITE);
 }
 
 /* The owner of a live block; what it is instead is reported in the name of `where`. */
@@ -297,7 +306,7 @@ kc_status_t kc_account_free(struct kc_account *a, void *ptr)
         raise(a, KC_MISUSE_DOUBLE_FREE, __func__, ptr, 0);
         return KC_ERR_STATE;
     }
-    return kc_heap_free(a->heap, ptr);
+    return kc_heap_priv_free(a->heap, ptr, KC_MAG_SITE);
 }
 
 /* Tries it in place; KC_ERR_NOMEM: it would have to move. */
@@ -343,7 +352,7 @@ kc_status_t kc_account_resize(struct kc_account *a, void *ptr, size_t size, uint
         return status;
     }
     void *to;
-    status = kc_account_alloc(a, owner, size, flags & ~KC_HEAP_ERASE, &to);
+    status = alloc_for(a, owner, size, flags & ~KC_HEAP_ERASE, &to, KC_MAG_SITE);
     if (status != KC_OK) {
         return status;
     }
@@ -353,8 +362,8 @@ kc_status_t kc_account_resize(struct kc_account *a, void *ptr, size_t size, uint
         (void)kc_account_free(a, to);
         return KC_ERR_STATE;
     }
-    status = (flags & KC_HEAP_ERASE) != 0 ? kc_heap_free_erased(a->heap, ptr)
-                                          : kc_heap_free(a->heap, ptr);
+    status = (flags & KC_HEAP_ERASE) != 0 ? kc_heap_priv_free_erased(a->heap, ptr, KC_MAG_SITE)
+                                          : kc_heap_priv_free(a->heap, ptr, KC_MAG_SITE);
     *out = to;
     return status;
 }

@@ -353,8 +353,8 @@ static __attribute__((noinline)) void *alloc_pinned(struct kc_cache *c, uint32_t
 
 void *kc_cache_alloc_pinned(struct kc_cache *c, uint32_t flags)
 {
-    return KC_LIKELY(flags == 0 && !CACHE_IS_FULL) ? cache_alloc_pinned(c, CACHE_SITE)
-                                                   : alloc_pinned(c, flags, CACHE_SITE);
+    return KC_LIKELY(flags == 0 && !CACHE_IS_FULL) ? cache_alloc_pinned(c, KC_MAG_SITE)
+                                                   : alloc_pinned(c, flags, KC_MAG_SITE);
 }
 
 void *kc_cache_priv_alloc_masked(struct kc_cache *c, uint32_t flags, const void *site, uint64_t irq)
@@ -375,14 +375,24 @@ KC_COLD void *kc_cache_priv_alloc_done(void *object, uint64_t irq)
     return object;
 }
 
-void *kc_cache_alloc(struct kc_cache *c, uint32_t flags)
+/* kc_cache_alloc(), of whoever called from that site. */
+KC_INLINE void *alloc_any_context(struct kc_cache *c, uint32_t flags, const void *site)
 {
     if (KC_LIKELY(flags == 0)) {
-        return cache_alloc_masked(c, CACHE_SITE);
+        return cache_alloc_masked(c, site);
     }
-    return flags_fit(c, flags)
-               ? kc_cache_priv_alloc_masked(c, flags, CACHE_SITE, kc_plat_irq_save())
-               : NULL;
+    return flags_fit(c, flags) ? kc_cache_priv_alloc_masked(c, flags, site, kc_plat_irq_save())
+                               : NULL;
+}
+
+void *kc_cache_alloc(struct kc_cache *c, uint32_t flags)
+{
+    return alloc_any_context(c, flags, KC_MAG_SITE);
+}
+
+void *kc_cache_priv_alloc(struct kc_cache *c, uint32_t flags, const void *site)
+{
+    return alloc_any_context(c, flags, site);
 }
 
 /* ---- free ------------------------------------------------------------------------------------ */
@@ -507,8 +517,8 @@ KC_INLINE bool find_quick(struct kc_cache *c, void *ptr, struct kc_frame_found *
 kc_status_t kc_cache_free_pinned(struct kc_cache *c, void *ptr)
 {
     struct kc_frame_found found;
-    return KC_LIKELY(find_quick(c, ptr, &found)) ? cache_free_pinned(c, &found, ptr, CACHE_SITE)
-                                                 : free_any(c, ptr, CACHE_SITE);
+    return KC_LIKELY(find_quick(c, ptr, &found)) ? cache_free_pinned(c, &found, ptr, KC_MAG_SITE)
+                                                 : free_any(c, ptr, KC_MAG_SITE);
 }
 
 kc_status_t kc_cache_priv_free_masked(struct kc_cache *c, void *ptr, struct kc_frame *record,
@@ -532,16 +542,27 @@ KC_COLD kc_status_t kc_cache_priv_free_done(uint64_t irq)
     return KC_OK;
 }
 
-kc_status_t kc_cache_free(struct kc_cache *c, void *ptr)
+/* kc_cache_free(), of whoever called from that site. */
+KC_INLINE kc_status_t free_any_context(struct kc_cache *c, void *ptr, const void *site)
 {
     struct kc_frame_found found;
     if (KC_LIKELY(find_quick(c, ptr, &found))) {
-        return cache_free_masked(c, &found, ptr, CACHE_SITE);
+        return cache_free_masked(c, &found, ptr, site);
     }
     uint64_t irq = kc_plat_irq_save();
-    kc_status_t status = free_any(c, ptr, CACHE_SITE);
+    kc_status_t status = free_any(c, ptr, site);
     kc_plat_irq_restore(irq);
     return status;
+}
+
+kc_status_t kc_cache_free(struct kc_cache *c, void *ptr)
+{
+    return free_any_context(c, ptr, KC_MAG_SITE);
+}
+
+kc_status_t kc_cache_priv_free(struct kc_cache *c, void *ptr, const void *site)
+{
+    return free_any_context(c, ptr, site);
 }
 
 kc_status_t kc_cache_probe(struct kc_cache *c, const void *ptr)

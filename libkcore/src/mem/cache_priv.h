@@ -383,12 +383,9 @@ void kc_cache_priv_set_tidy(struct kc_cache_set *s, uint32_t cpu);
 /* ---- calls that a magazine serves: inline, for cache.c and heap.c; the CPU is pinned ----------
  */
 
-/* Who called, for reports at hardening full. */
-#if CACHE_IS_FULL
-#define CACHE_SITE __builtin_return_address(0)
-#else
-#define CACHE_SITE NULL
-#endif
+/* kc_cache_alloc() and kc_cache_free() of whoever called from that site. */
+void *kc_cache_priv_alloc(struct kc_cache *c, uint32_t flags, const void *site);
+kc_status_t kc_cache_priv_free(struct kc_cache *c, void *ptr, const void *site);
 
 /* What a magazine cannot serve at once. */
 void *kc_cache_priv_alloc_slow(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t flags,

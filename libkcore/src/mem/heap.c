@@ -449,7 +449,8 @@ static KC_COLD void *refuse(struct kc_heap *h)
 }
 
 /* Whatever is not a small block, without flags, of a class that is there. */
-static __attribute__((noinline)) void *alloc_other(struct kc_heap *h, size_t size, uint32_t flags)
+static __attribute__((noinline)) void *alloc_other(struct kc_heap *h, size_t size, uint32_t flags,
+                                                   const void *site)
 {
     if (KC_UNLIKELY(size == 0 || size > KC_HEAP_SIZE_MAX || (flags & ~ALLOC_FLAGS) != 0)) {
         return refuse(h);
@@ -465,7 +466,7 @@ static __attribute__((noinline)) void *alloc_other(struct kc_heap *h, size_t siz
             return refuse(h);
         }
     }
-    return kc_cache_alloc(c, flags);
+    return kc_cache_priv_alloc(c, flags, site);
 }
 
 /* The class of a request that a magazine may serve at once, or NULL. */
@@ -476,22 +477,32 @@ KC_INLINE struct kc_cache *class_for(const struct kc_heap *h, size_t size, uint3
                : NULL;
 }
 
-void *kc_heap_alloc(struct kc_heap *h, size_t size, uint32_t flags)
+KC_INLINE void *alloc_any_context(struct kc_heap *h, size_t size, uint32_t flags, const void *site)
 {
     struct kc_cache *c = class_for(h, size, flags);
     if (KC_UNLIKELY(c == NULL)) {
-        return alloc_other(h, size, flags);
+        return alloc_other(h, size, flags, site);
     }
-    return cache_alloc_masked(c, CACHE_SITE);
+    return cache_alloc_masked(c, site);
+}
+
+void *kc_heap_alloc(struct kc_heap *h, size_t size, uint32_t flags)
+{
+    return alloc_any_context(h, size, flags, KC_MAG_SITE);
+}
+
+void *kc_heap_priv_alloc(struct kc_heap *h, size_t size, uint32_t flags, const void *site)
+{
+    return alloc_any_context(h, size, flags, site);
 }
 
 void *kc_heap_alloc_pinned(struct kc_heap *h, size_t size, uint32_t flags)
 {
     struct kc_cache *c = class_for(h, size, flags);
     if (KC_UNLIKELY(c == NULL)) {
-        return alloc_other(h, size, flags);
+        return alloc_other(h, size, flags, KC_MAG_SITE);
     }
-    return cache_finish(c, cache_alloc_pinned(c, CACHE_SITE), 0);
+    return cache_finish(c, cache_alloc_pinned(c, KC_MAG_SITE), 0);
 }
 
 void *kc_heap_alloc_aligned(struct kc_heap *h, size_t size, size_t align, uint32_t flags)
@@ -506,7 +517,7 @@ void *kc_heap_alloc_aligned(struct kc_heap *h, size_t size, size_t align, uint32
     if (align > most || rounded > KC_HEAP_SMALL_MAX) {
         return large_alloc(h, size, align, flags);
     }
-    return kc_heap_alloc(h, rounded, flags);
+    return kc_heap_priv_alloc(h, rounded, flags, KC_MAG_SITE);
 }
 
 void *kc_heap_alloc_array(struct kc_heap *h, size_t count, size_t size, uint32_t flags)
@@ -515,7 +526,7 @@ void *kc_heap_alloc_array(struct kc_heap *h, size_t count, size_t size, uint32_t
     if (!kc_mul_size(count, size, &bytes)) {
         return refuse(h);
     }
-    return kc_heap_alloc(h, bytes, flags);
+    return kc_heap_priv_alloc(h, bytes, flags, KC_MAG_SITE);
 }
 
 /* Reports what ptr is instead of a block, and answers with the status for it. */
@@ -538,7 +549,8 @@ static KC_COLD kc_status_t not_a_block(struct kc_heap *h, enum what what, const 
 }
 
 /* Whatever is in no slab of the heap, or in one that is not found at once. */
-static __attribute__((noinline)) kc_status_t free_other(struct kc_heap *h, void *ptr)
+static __attribute__((noinline)) kc_status_t free_other(struct kc_heap *h, void *ptr,
+                                                        const void *site)
 {
     struct kc_cache *cache = NULL;
     if (ptr == NULL) {
@@ -546,7 +558,8 @@ static __attribute__((noinline)) kc_status_t free_other(struct kc_heap *h, void 
     }
     enum what what = look_up(h, ptr, &cache);
     if (what == WHAT_SMALL) {
-        return kc_cache_free(cache, ptr); /* in a slab outside the main span, or of a shared set */
+        /* In a slab outside the main span, or of a shared set. */
+        return kc_cache_priv_free(cache, ptr, site);
     }
     if (what == WHAT_LARGE && large_free(h, ptr)) {
         return KC_OK;
@@ -562,24 +575,34 @@ KC_INLINE bool find_quick(const struct kc_heap *h, const void *ptr, struct kc_fr
            KC_LIKELY(is_of_own_set(h, found->data));
 }
 
-kc_status_t kc_heap_free(struct kc_heap *h, void *ptr)
+KC_INLINE kc_status_t free_any_context(struct kc_heap *h, void *ptr, const void *site)
 {
     struct kc_frame_found found;
     if (KC_UNLIKELY(!find_quick(h, ptr, &found))) {
-        return free_other(h, ptr);
+        return free_other(h, ptr, site);
     }
     struct kc_cache *c = (struct kc_cache *)(uintptr_t)found.data;
-    return cache_free_masked(c, &found, ptr, CACHE_SITE);
+    return cache_free_masked(c, &found, ptr, site);
+}
+
+kc_status_t kc_heap_free(struct kc_heap *h, void *ptr)
+{
+    return free_any_context(h, ptr, KC_MAG_SITE);
+}
+
+kc_status_t kc_heap_priv_free(struct kc_heap *h, void *ptr, const void *site)
+{
+    return free_any_context(h, ptr, site);
 }
 
 kc_status_t kc_heap_free_pinned(struct kc_heap *h, void *ptr)
 {
     struct kc_frame_found found;
     if (KC_UNLIKELY(!find_quick(h, ptr, &found))) {
-        return free_other(h, ptr);
+        return free_other(h, ptr, KC_MAG_SITE);
     }
     struct kc_cache *c = (struct kc_cache *)(uintptr_t)found.data;
-    return cache_free_pinned(c, &found, ptr, CACHE_SITE);
+    return cache_free_pinned(c, &found, ptr, KC_MAG_SITE);
 }
 
 /* Usable bytes of the live block at ptr, 0 if it is none; *what says what it is instead. */
@@ -628,17 +651,22 @@ kc_status_t kc_heap_free_sized(struct kc_heap *h, void *ptr, size_t size)
         raise(h, KC_MISUSE_WRONG_SIZE, __func__, ptr, have, size);
         return KC_ERR_ARG;
     }
-    return kc_heap_free(h, ptr);
+    return kc_heap_priv_free(h, ptr, KC_MAG_SITE);
 }
 
-kc_status_t kc_heap_free_erased(struct kc_heap *h, void *ptr)
+kc_status_t kc_heap_priv_free_erased(struct kc_heap *h, void *ptr, const void *site)
 {
     enum what what;
     size_t have = ptr == NULL ? 0 : usable(h, ptr, &what);
     if (have != 0) {
         erase(ptr, have);
     }
-    return kc_heap_free(h, ptr);
+    return kc_heap_priv_free(h, ptr, site);
+}
+
+kc_status_t kc_heap_free_erased(struct kc_heap *h, void *ptr)
+{
+    return kc_heap_priv_free_erased(h, ptr, KC_MAG_SITE);
 }
 
 /* The live block at ptr; *have: what it may use. Misuse is reported in the name of `where`. */
@@ -674,7 +702,7 @@ void *kc_heap_resize(struct kc_heap *h, void *ptr, size_t size, uint32_t flags)
 {
     uint32_t kept_flags = flags & ~KC_HEAP_ERASE;
     if (ptr == NULL) {
-        return kc_heap_alloc(h, size, kept_flags);
+        return kc_heap_priv_alloc(h, size, kept_flags, KC_MAG_SITE);
     }
     if (size == 0 || size > KC_HEAP_SIZE_MAX || (kept_flags & ~ALLOC_FLAGS) != 0) {
         return refuse(h);
@@ -691,12 +719,13 @@ void *kc_heap_resize(struct kc_heap *h, void *ptr, size_t size, uint32_t flags)
     if (status != KC_ERR_NOMEM) {
         return status == KC_OK ? ptr : NULL;
     }
-    void *to = kc_heap_alloc(h, size, kept_flags);
+    void *to = kc_heap_priv_alloc(h, size, kept_flags, KC_MAG_SITE);
     if (to == NULL) {
         return NULL;
     }
     __builtin_memcpy(to, ptr, have < size ? have : size);
-    status = (flags & KC_HEAP_ERASE) != 0 ? kc_heap_free_erased(h, ptr) : kc_heap_free(h, ptr);
+    status = (flags & KC_HEAP_ERASE) != 0 ? kc_heap_priv_free_erased(h, ptr, KC_MAG_SITE)
+                                          : kc_heap_priv_free(h, ptr, KC_MAG_SITE);
     if (status != KC_OK) {
         /* Somebody freed it while we copied, and that is reported; hand out nothing. */
         (void)kc_heap_free(h, to);

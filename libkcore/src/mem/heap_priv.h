@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Private to heap.c, heap_check.c and white-box tests: size classes, and claims of large blocks. */
+/*
+ * Private to heap.c, heap_check.c, what is built on heaps, and white-box tests: size classes,
+ * claims of large blocks, and calls of a site.
+ */
 #ifndef KC_HEAP_PRIV_H
 #define KC_HEAP_PRIV_H
 
@@ -45,5 +48,13 @@ KC_INLINE uint32_t heap_frames_for(size_t size)
 {
     return (uint32_t)((size + KC_FRAME_BYTES - 1) >> KC_FRAME_LOG2);
 }
+
+/*
+ * kc_heap_alloc() and kc_heap_free() of whoever called from that site, as reports at hardening full
+ * say (KC_MAG_SITE): for what is built on heaps.
+ */
+void *kc_heap_priv_alloc(struct kc_heap *h, size_t size, uint32_t flags, const void *site);
+kc_status_t kc_heap_priv_free(struct kc_heap *h, void *ptr, const void *site);
+kc_status_t kc_heap_priv_free_erased(struct kc_heap *h, void *ptr, const void *site);
 
 #endif

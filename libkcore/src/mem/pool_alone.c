@@ -205,8 +205,6 @@ kc_status_t kc_pool_priv_free_alone(struct kc_pool *p, void *ptr, const void *si
  */
 
 #if POOL_IS_FULL
-#define SITE __builtin_return_address(0)
-
 KC_STATIC_ASSERT(!POOL_HAS_MAGS, "else the calls are in pool_calls.c");
 
 static void *alloc_masked(struct kc_pool *p, const void *site)
@@ -219,12 +217,12 @@ static void *alloc_masked(struct kc_pool *p, const void *site)
 
 void *kc_pool_alloc(struct kc_pool *p)
 {
-    return alloc_masked(p, SITE);
+    return alloc_masked(p, KC_MAG_SITE);
 }
 
 void *kc_pool_alloc_zeroed(struct kc_pool *p)
 {
-    void *block = alloc_masked(p, SITE);
+    void *block = alloc_masked(p, KC_MAG_SITE);
     if (block != NULL) {
         __builtin_memset(block, 0, p->block_bytes);
     }
@@ -233,30 +231,30 @@ void *kc_pool_alloc_zeroed(struct kc_pool *p)
 
 void *kc_pool_alloc_pinned(struct kc_pool *p)
 {
-    return kc_pool_priv_alloc_alone(p, SITE);
+    return kc_pool_priv_alloc_alone(p, KC_MAG_SITE);
 }
 
 void *kc_pool_alloc_slow(struct kc_pool_cpu *m)
 {
-    return kc_pool_priv_alloc_alone(m->pool, SITE);
+    return kc_pool_priv_alloc_alone(m->pool, KC_MAG_SITE);
 }
 
 kc_status_t kc_pool_free(struct kc_pool *p, void *ptr)
 {
     uint64_t irq = kc_plat_irq_save();
-    kc_status_t status = kc_pool_priv_free_alone(p, ptr, SITE);
+    kc_status_t status = kc_pool_priv_free_alone(p, ptr, KC_MAG_SITE);
     kc_plat_irq_restore(irq);
     return status;
 }
 
 kc_status_t kc_pool_free_pinned(struct kc_pool *p, void *ptr)
 {
-    return kc_pool_priv_free_alone(p, ptr, SITE);
+    return kc_pool_priv_free_alone(p, ptr, KC_MAG_SITE);
 }
 
 kc_status_t kc_pool_free_slow(struct kc_pool_cpu *m, void *ptr)
 {
-    return kc_pool_priv_free_alone(m->pool, ptr, SITE);
+    return kc_pool_priv_free_alone(m->pool, ptr, KC_MAG_SITE);
 }
 
 static kc_status_t free_many(struct kc_pool *p, size_t n, void *const *ptr, const void *site)
@@ -272,9 +270,9 @@ static kc_status_t free_many(struct kc_pool *p, size_t n, void *const *ptr, cons
 bool kc_pool_alloc_bulk(struct kc_pool *p, size_t n, void **out)
 {
     for (size_t i = 0; i < n; i++) {
-        out[i] = kc_pool_priv_alloc_alone(p, SITE);
+        out[i] = kc_pool_priv_alloc_alone(p, KC_MAG_SITE);
         if (out[i] == NULL) {
-            kc_status_t status = free_many(p, i, out, SITE);
+            kc_status_t status = free_many(p, i, out, KC_MAG_SITE);
             KC_CHECK(status == KC_OK);
             return false;
         }
@@ -284,6 +282,6 @@ bool kc_pool_alloc_bulk(struct kc_pool *p, size_t n, void **out)
 
 kc_status_t kc_pool_free_bulk(struct kc_pool *p, size_t n, void *const *ptr)
 {
-    return free_many(p, n, ptr, SITE);
+    return free_many(p, n, ptr, KC_MAG_SITE);
 }
 #endif

@@ -25,6 +25,8 @@
  */
 #include <kc/reserve.h>
 
+#include "heap_priv.h"
+
 static void raise(struct kc_reserve *r, enum kc_misuse_kind kind, const char *where,
                   const void *ptr, uint64_t expected, uint64_t found)
 {
@@ -128,7 +130,7 @@ static void *take_spare(struct kc_reserve *r)
 
 void *kc_reserve_alloc(struct kc_reserve *r, uint32_t flags)
 {
-    void *block = kc_heap_alloc(r->heap, r->size, flags);
+    void *block = kc_heap_priv_alloc(r->heap, r->size, flags, KC_MAG_SITE);
     if (KC_LIKELY(block != NULL)) {
         __atomic_fetch_add(&r->out, 1, __ATOMIC_RELAXED);
         __atomic_fetch_add(&r->heap_count, 1, __ATOMIC_RELAXED);
@@ -183,7 +185,7 @@ kc_status_t kc_reserve_free(struct kc_reserve *r, void *ptr)
     if (!is_full) {
         return KC_OK;
     }
-    kc_status_t status = kc_heap_free(r->heap, ptr);
+    kc_status_t status = kc_heap_priv_free(r->heap, ptr, KC_MAG_SITE);
     if (KC_UNLIKELY(status != KC_OK)) { /* somebody freed it at the same time */
         __atomic_fetch_add(&r->out, 1, __ATOMIC_RELAXED);
     }
