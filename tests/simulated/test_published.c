@@ -215,7 +215,7 @@ Test(published, frames_of_magazines_to_who_counts_them)
     }
     kc_test_on_cpus(count_bytes, NULL);
     cr_expect_eq(all.wrong, 0);
-    cr_expect_gt(kc_cache_set_cpu_bytes(&all.set), 0);
+    cr_expect_eq(kc_cache_set_cpu_bytes(&all.set) != 0, KC_MAG_IS_USED);
     cr_expect_eq(kc_cache_set_check(&all.set, NULL), KC_OK);
     cr_expect_eq(kc_cache_set_fini(&all.set), KC_OK);
     finish_frames();
