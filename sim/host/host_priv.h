@@ -8,6 +8,9 @@
 /* The tools' record of these bytes is no longer true: they are about to be given to the host. */
 void host_memory_forget(void *p, size_t n);
 
+/* Listeners, bits HOST_WATCH_*: these begin, then these end. Not masked. */
+void host_watch_set(uint32_t begin, uint32_t end);
+
 /* This thread took, or is about to release, the lock at that address. */
 void host_lock_taken(uint64_t lock, uint64_t rank);
 void host_lock_released(uint64_t lock);

@@ -28,9 +28,9 @@ static __thread uint32_t held_count;
 void host_watch_locks(bool on)
 {
     if (on) {
-        __atomic_fetch_or(&host_watch, HOST_WATCH_LOCKS, __ATOMIC_SEQ_CST);
+        host_watch_set(HOST_WATCH_LOCKS, 0);
     } else {
-        __atomic_fetch_and(&host_watch, ~HOST_WATCH_LOCKS, __ATOMIC_SEQ_CST);
+        host_watch_set(0, HOST_WATCH_LOCKS);
     }
 }
 

@@ -56,9 +56,9 @@ __attribute__((constructor)) static void look_for_tools(void)
 void host_watch_tools(bool on)
 {
     if (on) {
-        __atomic_fetch_or(&host_watch, tools_present(), __ATOMIC_SEQ_CST);
+        host_watch_set(tools_present(), 0);
     } else {
-        __atomic_fetch_and(&host_watch, ~(HOST_WATCH_ASAN | HOST_WATCH_MEMCHECK), __ATOMIC_SEQ_CST);
+        host_watch_set(0, HOST_WATCH_ASAN | HOST_WATCH_MEMCHECK);
     }
 }
 

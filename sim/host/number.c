@@ -27,6 +27,10 @@
  * the one that forks. Where there is no membarrier(), HOST_HALT_FENCE in host_halt sends every
  * thread to a fence.
  *
+ * Listening. Who asks in one load for its number and whether anybody listens (host_cpu_unheard)
+ * finds what who began or ended to listen has put there: a thread that has a number is *followed*,
+ * in a list, until it ends.
+ *
  * Invariants
  *  N1  numbers[n].irq, n below OWN, is the host_irq of the thread whose number is n, or NULL. It is
  *      read and written under `table`, so a thread cannot end while a stop looks at it. Where
@@ -34,6 +38,8 @@
  *  N2  A thread that is MASKED under a shared number holds numbers[n].lock; nobody else does, but
  *      the thread that stopped all.
  *  N3  `table` is held from host_cpus_stop() to host_cpus_go(), and never while masked.
+ *  N4  host_cpu_unheard is KC_CPUS_MAX while somebody listens to objects, and in a thread that is
+ *      not followed; else host_cpu. It, `followed` and host_watch are written under `table`.
  *
  * Sources: M. Desnoyers, membarrier(2); the asymmetric form of Dekker's algorithm is old.
  */
@@ -48,6 +54,7 @@
 
 #include "host_priv.h"
 #include <kc/assert.h>
+#include <kc/list.h>
 
 struct number {
     uint64_t *irq;        /* N1 */
@@ -63,13 +70,22 @@ static struct host_cpu_counts counts;     /* under `table` */
 static uint32_t own_free = HOST_CPUS_OWN; /* atomic: written under `table` */
 static uint32_t share_next;               /* under `table`: the shared number used next, in turn */
 
+struct follow {
+    struct kc_list link; /* N4: of `followed`, or empty */
+    uint32_t *unheard;   /* the thread's host_cpu_unheard */
+    uint32_t cpu;        /* and host_cpu */
+};
+static struct kc_list followed = {&followed, &followed}; /* under `table` */
+
 static pthread_key_t key; /* not NULL in a thread that has a number */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 __thread uint32_t host_cpu;
+__thread uint32_t host_cpu_unheard = KC_CPUS_MAX;
 __thread uint64_t host_irq = HOST_IRQ_NEW;
 static __thread bool settled;  /* it keeps its number, though that be shared */
 static __thread bool stopping; /* it stopped the others */
+static __thread struct follow follow;
 
 uint32_t host_halt;
 
@@ -109,6 +125,50 @@ static void barrier_all(void)
 }
 #endif
 
+/* ---- who listens: `table` is held ----------------------------------------------------------- */
+
+static bool is_heard(void)
+{
+    return (__atomic_load_n(&host_watch, __ATOMIC_RELAXED) & HOST_WATCH_OBJECTS) != 0;
+}
+
+static void tell_unheard(const struct follow *f)
+{
+    __atomic_store_n(f->unheard, is_heard() ? KC_CPUS_MAX : f->cpu, __ATOMIC_RELAXED);
+}
+
+/* This thread has another number now. */
+static void follow_self(void)
+{
+    if (follow.unheard == NULL) {
+        follow.unheard = &host_cpu_unheard;
+        kc_list_init(&follow.link);
+        kc_list_add_after(&followed, &follow.link);
+    }
+    follow.cpu = host_cpu;
+    tell_unheard(&follow);
+}
+
+static void leave_self(void)
+{
+    if (follow.unheard != NULL) {
+        kc_list_del(&follow.link);
+        follow.unheard = NULL;
+        host_cpu_unheard = KC_CPUS_MAX;
+    }
+}
+
+void host_watch_set(uint32_t begin, uint32_t end)
+{
+    pthread_mutex_lock(&table);
+    uint32_t watch = __atomic_load_n(&host_watch, __ATOMIC_RELAXED);
+    __atomic_store_n(&host_watch, (watch | begin) & ~end, __ATOMIC_SEQ_CST);
+    kc_list_each(at, &followed) {
+        tell_unheard(kc_list_entry(at, struct follow, link));
+    }
+    pthread_mutex_unlock(&table);
+}
+
 /* ---- taking and giving numbers: `table` is held --------------------------------------------- */
 
 static void give_back(void)
@@ -130,6 +190,7 @@ static void take(uint32_t cpu)
 {
     struct number *n = &numbers[cpu];
     host_cpu = cpu;
+    follow_self();
     if (!is_own(cpu)) {
         host_irq = HOST_IRQ_SHARED;
         return;
@@ -170,6 +231,7 @@ static void thread_ends(void *unused)
     give_back();
     settled = true;
     take(next_shared());
+    leave_self();
     pthread_mutex_unlock(&table);
 }
 
@@ -184,7 +246,11 @@ static void set_up(void)
 /* After `table` is released: the C library may allocate, and so come back to us. */
 static void give_back_at_end(void)
 {
-    (void)pthread_setspecific(key, &numbers[host_cpu]);
+    if (pthread_setspecific(key, &numbers[host_cpu]) != 0) {
+        pthread_mutex_lock(&table);
+        leave_self(); /* nobody would say when it ends */
+        pthread_mutex_unlock(&table);
+    }
 }
 
 void host_cpu_set(uint32_t cpu)
@@ -316,6 +382,8 @@ void host_cpus_go(bool alone)
     if (alone) {
         counts.own_now = 0;
         __atomic_store_n(&own_free, HOST_CPUS_OWN, __ATOMIC_RELAXED);
+        kc_list_init(&followed);
+        follow.unheard = NULL;
         take(host_cpu);
     }
     stopping = false;

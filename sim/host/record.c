@@ -6,6 +6,8 @@
 #define _GNU_SOURCE
 #include <host_record.h>
 
+#include "host_priv.h"
+
 static struct host_event *events;
 static size_t capacity;
 static size_t seen;
@@ -15,12 +17,12 @@ void host_record_start(struct host_event *to, size_t n)
     events = to;
     capacity = n;
     __atomic_store_n(&seen, 0, __ATOMIC_SEQ_CST);
-    __atomic_fetch_or(&host_watch, HOST_WATCH_RECORD, __ATOMIC_SEQ_CST);
+    host_watch_set(HOST_WATCH_RECORD, 0);
 }
 
 size_t host_record_stop(void)
 {
-    __atomic_fetch_and(&host_watch, ~HOST_WATCH_RECORD, __ATOMIC_SEQ_CST);
+    host_watch_set(0, HOST_WATCH_RECORD);
     return host_record_count();
 }
 

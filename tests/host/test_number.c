@@ -10,6 +10,7 @@
 #include <sched.h>
 
 #include <host.h>
+#include <host_record.h>
 
 #define THREADS (KC_CPUS_MAX * 3u) /* more than there are numbers */
 
@@ -129,6 +130,58 @@ Test(number, a_thread_has_its_own_number_while_there_are_any)
         }
         cr_assert_eq(seen, (UINT64_C(1) << HOST_CPUS_OWN) - 1, "turn %u", turn);
     }
+}
+
+/* ---- listening: kc_plat_cpu_unheard() ---------------------------------------------------------
+ */
+
+static struct host_event events[4];
+
+/* Its number while nobody listens, and none while somebody does; the listener comes and goes. */
+static void *hear(void *arg)
+{
+    uint64_t saved = kc_plat_irq_save();
+    kc_plat_irq_restore(saved);
+    uint32_t watch = host_watch_get() & HOST_WATCH_OBJECTS;
+    for (uint32_t turn = 0; turn < 4; turn++) {
+        pthread_barrier_wait(&together);
+        saved = kc_plat_irq_save();
+        bool heard = watch != 0 || turn % 2 == 1;
+        note_wrong(kc_plat_cpu_unheard() != (heard ? KC_CPUS_MAX : kc_plat_cpu()));
+        note_wrong(kc_plat_note_heard(1u << KC_NOTE_ALLOC) != heard);
+        kc_plat_irq_restore(saved);
+        pthread_barrier_wait(&together);
+        if (arg == NULL && turn % 2 == 0) {
+            host_record_start(events, KC_ARRAY_COUNT(events));
+        } else if (arg == NULL) {
+            (void)host_record_stop();
+        }
+    }
+    return NULL;
+}
+
+/* More threads than numbers, so that some share; twice, so that some have ended meanwhile. */
+Test(number, who_begins_to_listen_is_seen_by_every_thread)
+{
+    run_threads(THREADS, hear);
+    run_threads(3, hear);
+    cr_assert_eq(pthread_barrier_init(&together, NULL, 1), 0);
+    hear(NULL);
+    pthread_barrier_destroy(&together);
+    cr_expect_eq(wrong, 0);
+}
+
+/* A thread with a number that another has, too. */
+static void *hear_as_0(void *arg)
+{
+    host_cpu_set(0);
+    return hear(arg);
+}
+
+Test(number, who_begins_to_listen_is_seen_by_threads_of_one_number)
+{
+    run_threads(3, hear_as_0);
+    cr_expect_eq(wrong, 0);
 }
 
 static bool others_are_gone; /* atomic */

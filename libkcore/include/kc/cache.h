@@ -122,7 +122,7 @@ struct kc_cache_store {
  * a magazine serves look at, and what a free by address does.
  */
 struct kc_cache {
-    struct kc_cache_cpu *cpu[KC_CPUS_MAX]; /* of each CPU: its own, or &none */
+    struct kc_cache_cpu *cpu[KC_CPUS_MAX + 1]; /* kc_mag_place(): a CPU's own, or &none */
     struct kc_frames *frames;
     void (*ctor)(void *object);
     uint32_t object_bytes;

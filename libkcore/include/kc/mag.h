@@ -75,7 +75,16 @@ KC_INLINE void kc_mag_set_count(struct kc_mag *m, size_t count)
  */
 #define KC_MAG_TELLS KC_MAG_HAS_STATE
 
-/** True if somebody wants to be told now: a case for the slow path. */
+/**
+ * Place of this CPU in a table of magazines that has KC_CPUS_MAX + 1 of them; the last, of those
+ * that send every call to the slow path, while somebody wants to be told. Pinned.
+ */
+KC_INLINE uint32_t kc_mag_place(void)
+{
+    return KC_MAG_TELLS ? kc_plat_cpu_unheard() : kc_plat_cpu();
+}
+
+/** True if somebody wants to be told now: for who has a magazine already. */
 KC_INLINE bool kc_mag_is_heard(void)
 {
     return KC_MAG_TELLS && kc_plat_note_heard(1u << KC_NOTE_ALLOC);

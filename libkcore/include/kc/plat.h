@@ -506,6 +506,19 @@ void kc_plat_note(enum kc_note kind, uint64_t base, uint64_t size, const void *o
 bool kc_plat_note_heard(uint32_t kinds);
 #endif
 
+#ifndef KC_BODY_INLINE_UNHEARD
+/**
+ * kc_plat_cpu(); or KC_CPUS_MAX while notes of objects (KC_NOTE_ALLOC, KC_NOTE_FREE) have an
+ * effect: so a table of CPUs with one place more, which leads to what tells, asks both at once. A
+ * body that can answer in one load has its own.
+ */
+KC_INLINE uint32_t kc_plat_cpu_unheard(void)
+{
+    bool heard = kc_plat_note_heard(1u << KC_NOTE_ALLOC | 1u << KC_NOTE_FREE);
+    return heard ? KC_CPUS_MAX : kc_plat_cpu();
+}
+#endif
+
 /** Print what failed and stop for good (a test body may unwind to its test). */
 KC_NORETURN KC_COLD void kc_plat_panic(const struct kc_panic *why);
 

@@ -129,16 +129,16 @@ KC_STATIC_ASSERT(sizeof(struct kc_pool_cpu) <= KC_LINE_BYTES, "one line");
 
 /* The pool. Placed by the caller, private member by member. */
 struct kc_pool {
-    struct kc_pool_cpu none;              /* of CPUs without a magazine */
-    struct kc_pool_cpu *cpu[KC_CPUS_MAX]; /* of each CPU: its own, or &none */
-    struct kc_lock lock;                  /* for what follows */
-    uint32_t capacity;                    /* blocks */
-    uint32_t fresh;                       /* blocks from here on were never handed out */
-    uint32_t depth;                       /* blocks in the stock; atomic: peeked at */
-    uint32_t head;                        /* hardening full: first of the queue that it is then */
-    uint32_t lost;                        /* blocks found corrupted, never handed out again */
-    uint32_t peak_out;                    /* full: most blocks out of the stock at a time */
-    uint32_t run_blocks;                  /* size of a run */
+    struct kc_pool_cpu none;                  /* of CPUs without a magazine */
+    struct kc_pool_cpu *cpu[KC_CPUS_MAX + 1]; /* kc_mag_place(): a CPU's own, or &none */
+    struct kc_lock lock;                      /* for what follows */
+    uint32_t capacity;                        /* blocks */
+    uint32_t fresh;                           /* blocks from here on were never handed out */
+    uint32_t depth;                           /* blocks in the stock; atomic: peeked at */
+    uint32_t head;       /* hardening full: first of the queue that it is then */
+    uint32_t lost;       /* blocks found corrupted, never handed out again */
+    uint32_t peak_out;   /* full: most blocks out of the stock at a time */
+    uint32_t run_blocks; /* size of a run */
     uint64_t fail_count;
     uint64_t random;
     void *stack;             /* off: pointers; else indexes of 2 bytes, or 3 (pool_priv.h) */
@@ -343,12 +343,12 @@ KC_INLINE bool kc_pool_pop(struct kc_pool_cpu *m, size_t count, void **out)
 {
     size_t top = count - 1;
     KC_FORGET(top);
-    struct kc_pool_found found = kc_pool_entry(m, top);
-    if (KC_UNLIKELY(!kc_pool_hand_out(m, found))) {
+    if (KC_UNLIKELY(!kc_pool_hand_out(m, kc_pool_entry(m, top)))) {
         return false;
     }
-    *out = found.block;
     kc_mag_set_count(&m->mag, top);
+    KC_FORGET(top); /* loads the block where it is returned */
+    *out = kc_pool_blocks(m)[top];
     return true;
 }
 
@@ -382,13 +382,12 @@ KC_INLINE void kc_pool_push(struct kc_pool_cpu *m, size_t count, struct kc_pool_
 }
 #endif
 
-/* What a magazine can serve at once, or false. Private. */
+/* What a magazine can serve at once while nobody listens, or false. Private. */
 KC_INLINE bool kc_pool_alloc_quick(struct kc_pool_cpu *m, void **out)
 {
 #if KC_MAG_IS_USED
     size_t count = kc_mag_count(&m->mag);
-    return KC_LIKELY(count != 0) && KC_LIKELY(!kc_mag_is_heard()) &&
-           KC_LIKELY(kc_pool_pop(m, count, out));
+    return KC_LIKELY(count != 0) && KC_LIKELY(kc_pool_pop(m, count, out));
 #else
     (void)m;
     (void)out;
@@ -401,8 +400,7 @@ KC_INLINE bool kc_pool_free_quick(struct kc_pool_cpu *m, void *ptr)
 #if KC_MAG_IS_USED
     size_t count = kc_mag_count(&m->mag);
     struct kc_pool_found found;
-    if (KC_LIKELY(kc_pool_has_room(m, count)) && KC_LIKELY(!kc_mag_is_heard()) &&
-        KC_LIKELY(kc_pool_find(m, ptr, &found))) {
+    if (KC_LIKELY(kc_pool_has_room(m, count)) && KC_LIKELY(kc_pool_find(m, ptr, &found))) {
         kc_pool_push(m, count, found);
         return true;
     }
@@ -417,13 +415,17 @@ KC_INLINE bool kc_pool_free_quick(struct kc_pool_cpu *m, void *ptr)
 KC_INLINE void *kc_pool_alloc_here(struct kc_pool_cpu *m)
 {
     void *block;
-    return KC_LIKELY(kc_pool_alloc_quick(m, &block)) ? block : kc_pool_alloc_slow(m);
+    return KC_LIKELY(!kc_mag_is_heard()) && KC_LIKELY(kc_pool_alloc_quick(m, &block))
+               ? block
+               : kc_pool_alloc_slow(m);
 }
 
 /** kc_pool_free_pinned(), inline. At hardening off ptr must not be NULL: it is not looked at. */
 KC_INLINE kc_status_t kc_pool_free_here(struct kc_pool_cpu *m, void *ptr)
 {
-    return KC_LIKELY(kc_pool_free_quick(m, ptr)) ? KC_OK : kc_pool_free_slow(m, ptr);
+    return KC_LIKELY(!kc_mag_is_heard()) && KC_LIKELY(kc_pool_free_quick(m, ptr))
+               ? KC_OK
+               : kc_pool_free_slow(m, ptr);
 }
 
 /**

@@ -54,7 +54,8 @@
  * object only, and no allocation pushes another out.
  *
  * A slow call has a short form, for when there is nothing to do but the move, and nobody has the
- * lock or listens; what that cannot do, its twin does.
+ * lock or listens; what that cannot do, its twin does. While somebody listens, every call becomes a
+ * slow one: it finds `none` where its CPU's magazine would be (kc_mag_place()).
  *
  * Whether an object is live already, at hardening checked: where there are magazines, each object
  * has a state byte, written by whoever has the object: in the slab behind the map or, instead of a
@@ -175,7 +176,7 @@ kc_status_t kc_cache_init(struct kc_cache *c, const struct kc_cache_config *conf
     c->frame_flags = (uint16_t)given.frame_flags;
     c->cpu_count = KC_MAG_IS_USED ? given.cpu_count : 0;
     c->none.draining = &kc_cache_priv_never;
-    for (uint32_t i = 0; i < KC_CPUS_MAX; i++) {
+    for (uint32_t i = 0; i <= KC_CPUS_MAX; i++) {
         c->cpu[i] = &c->none;
     }
     kc_cache_priv_set_name(c->name, given.name);

@@ -50,6 +50,13 @@ static KC_COLD struct kc_cache_cpu *make_magazine(struct kc_cache *c, uint32_t c
     return m != NULL ? m : &c->none;
 }
 
+/* The CPU's magazine, made if it is not; or `none`. */
+KC_INLINE struct kc_cache_cpu *own_magazine(struct kc_cache *c)
+{
+    struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
+    return KC_LIKELY(m != &c->none) ? m : make_magazine(c, kc_plat_cpu());
+}
+
 /*
  * The limit doubles. A magazine that has no room for that is replaced by one with room for all; it
  * stays where it is, as others may just be counting it.
@@ -179,7 +186,7 @@ KC_INLINE void tidy(struct kc_cache *c, const struct kc_cache_cpu *m)
 static __attribute__((noinline)) void *alloc_twin(struct kc_cache *c, struct kc_cache_cpu *m,
                                                   uint32_t flags, const void *site)
 {
-    m = KC_LIKELY(m != &c->none) ? m : make_magazine(c, kc_plat_cpu());
+    m = KC_LIKELY(m != &c->none) ? m : own_magazine(c);
     if (KC_UNLIKELY(m == &c->none)) {
         return kc_cache_priv_alloc_alone(c, flags, site);
     }
@@ -240,13 +247,6 @@ KC_INLINE bool free_is_sound(const struct slab_view *v, uint32_t object, const u
     (void)state;
     return !slab_is_free(v, object);
 #endif
-}
-
-/* The CPU's magazine, made if it is not; or `none`. */
-KC_INLINE struct kc_cache_cpu *own_magazine(struct kc_cache *c)
-{
-    struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
-    return KC_LIKELY(m != &c->none) ? m : make_magazine(c, kc_plat_cpu());
 }
 
 /*

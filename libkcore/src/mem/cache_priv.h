@@ -473,13 +473,12 @@ KC_INLINE void *cache_pop(struct kc_cache_cpu *m, size_t count)
     return cache_entries(m)[count - 1].object;
 }
 
-/* An object that the magazine has, or false. Pinned. */
+/* An object that the magazine has while nobody listens, or false. Pinned. */
 KC_INLINE bool cache_alloc_quick(struct kc_cache_cpu *m, void **out)
 {
 #if KC_MAG_IS_USED
     size_t count = kc_mag_count(&m->mag);
-    if (KC_LIKELY(count != 0) && KC_LIKELY(!kc_mag_is_heard()) &&
-        KC_LIKELY(cache_make_live(&cache_entries(m)[count - 1]))) {
+    if (KC_LIKELY(count != 0) && KC_LIKELY(cache_make_live(&cache_entries(m)[count - 1]))) {
         *out = cache_pop(m, count);
         return true;
     }
@@ -539,13 +538,12 @@ KC_INLINE struct slab *cache_slab_at(const struct kc_cache_shape *shape, struct 
 KC_INLINE bool cache_free_quick(struct kc_cache *c, const struct kc_frame_found *found, void *ptr)
 {
 #if KC_MAG_IS_USED
-    struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
+    struct kc_cache_cpu *m = c->cpu[kc_mag_place()];
     const struct kc_cache_shape *shape = &c->shape[found->order];
     uint32_t object = cache_index(c, (uint32_t)found->offset);
     size_t count = kc_mag_count(&m->mag);
     unsigned char *base = (unsigned char *)ptr - found->offset;
-    if (KC_UNLIKELY(object >= shape->objects) || KC_UNLIKELY(count >= m->limit) ||
-        KC_UNLIKELY(kc_mag_is_heard())) {
+    if (KC_UNLIKELY(object >= shape->objects) || KC_UNLIKELY(count >= m->limit)) {
         return false;
     }
 #if KC_MAG_HAS_STATE
@@ -576,7 +574,7 @@ KC_INLINE bool cache_free_quick(struct kc_cache *c, const struct kc_frame_found 
  */
 KC_INLINE void *cache_alloc_pinned(struct kc_cache *c, const void *site)
 {
-    struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
+    struct kc_cache_cpu *m = c->cpu[kc_mag_place()];
     void *object;
     return KC_LIKELY(cache_alloc_quick(m, &object)) ? object
                                                     : kc_cache_priv_alloc_slow(c, m, 0, site);
@@ -589,7 +587,7 @@ KC_INLINE void *cache_alloc_masked(struct kc_cache *c, const void *site)
     if (KC_UNLIKELY(!kc_plat_irq_save_quick(&irq))) {
         return kc_cache_priv_alloc_late(c, site, irq);
     }
-    if (KC_UNLIKELY(!cache_alloc_quick(c->cpu[kc_plat_cpu()], &object))) {
+    if (KC_UNLIKELY(!cache_alloc_quick(c->cpu[kc_mag_place()], &object))) {
         return kc_cache_priv_alloc_masked(c, 0, site, irq);
     }
     return KC_LIKELY(kc_plat_irq_restore_quick(irq)) ? object

@@ -30,6 +30,10 @@
  * small, has the index, and a refill computes the address. That is most of what a refill costs:
  * where interrupts are masked for it, it takes fewer (POOL_MOVE_MASKED).
  *
+ * While somebody listens, a called form finds `none` where its CPU's magazine would be
+ * (kc_mag_place()), and so its way to the twin that tells, which looks for the right one; the
+ * inline forms, whose caller has the magazine already, ask.
+ *
  * A pointer is judged at its free: no block (FOREIGN, INTERIOR), or a block that is not live. Two
  * wrong frees of one block at the same instant on two CPUs can both see it live, and put it into
  * two magazines; the state then says so when the second is popped, and that entry is dropped.
@@ -48,9 +52,8 @@
  * Cost and locking. O(1): a pop or a push, or one hold of a lock of rank POOL in which at most
  * POOL_MOVE blocks move, and the states of a run are written. A magazine is touched by its CPU
  * alone, pinned (kc/pool.h); its count and run are relaxed atomics, for whoever counts. Without
- * magazines all is under the lock, or under
- * none with KC_POOL_UNLOCKED. At full a block is cleared at free and looked over at allocation,
- * without the lock: it is nobody else's then.
+ * magazines all is under the lock, or under none with KC_POOL_UNLOCKED. At full a block is cleared
+ * at free and looked over at allocation, without the lock: it is nobody else's then.
  *
  * Hardening full. No magazines. The stock is a queue: what was free longest goes next, or rather
  * one at random of the POOL_RANDOM_PICK that were, and fresh blocks before all of them, so that a
@@ -125,7 +128,7 @@ static void lay_out(struct kc_pool *p, uint32_t magazines)
 /* Every CPU has its magazine, empty, or none. */
 static void set_magazines(struct kc_pool *p, uint32_t magazines)
 {
-    for (uint32_t i = 0; i < KC_CPUS_MAX; i++) {
+    for (uint32_t i = 0; i <= KC_CPUS_MAX; i++) {
         p->cpu[i] = &p->none;
         if (i < magazines) {
             p->cpu[i] = pool_own(p, i);

@@ -10,9 +10,17 @@
 /* ---- called forms -----------------------------------------------------------------------------
  */
 
+/* This CPU's magazine, or what sends every call to where somebody is told. */
+KC_INLINE struct kc_pool_cpu *unheard_here(const struct kc_pool *p)
+{
+    return p->cpu[kc_mag_place()];
+}
+
 void *kc_pool_alloc_pinned(struct kc_pool *p)
 {
-    return kc_pool_alloc_here(kc_pool_here(p));
+    struct kc_pool_cpu *m = unheard_here(p);
+    void *block;
+    return KC_LIKELY(kc_pool_alloc_quick(m, &block)) ? block : kc_pool_alloc_slow(m);
 }
 
 kc_status_t kc_pool_free_pinned(struct kc_pool *p, void *ptr)
@@ -21,7 +29,8 @@ kc_status_t kc_pool_free_pinned(struct kc_pool *p, void *ptr)
     if (!POOL_HAS_STATE && KC_UNLIKELY(ptr == NULL)) {
         return KC_OK;
     }
-    return kc_pool_free_here(kc_pool_here(p), ptr);
+    struct kc_pool_cpu *m = unheard_here(p);
+    return KC_LIKELY(kc_pool_free_quick(m, ptr)) ? KC_OK : kc_pool_free_slow(m, ptr);
 }
 
 /*
@@ -48,7 +57,7 @@ void *kc_pool_alloc(struct kc_pool *p)
     if (KC_UNLIKELY(!kc_plat_irq_save_quick(&irq))) {
         return alloc_late(p, irq);
     }
-    struct kc_pool_cpu *m = kc_pool_here(p);
+    struct kc_pool_cpu *m = unheard_here(p);
     void *block;
     if (KC_UNLIKELY(!kc_pool_alloc_quick(m, &block))) {
         return kc_pool_priv_alloc_masked(m, irq);
@@ -56,17 +65,10 @@ void *kc_pool_alloc(struct kc_pool *p)
     return KC_LIKELY(kc_plat_irq_restore_quick(irq)) ? block : kc_pool_priv_alloc_done(block, irq);
 }
 
-static KC_COLD kc_status_t restore_after_free(kc_status_t status, uint64_t irq)
+KC_COLD kc_status_t kc_pool_priv_free_done(uint64_t irq)
 {
     kc_plat_irq_restore_rest(irq);
-    return status;
-}
-
-static __attribute__((noinline)) kc_status_t free_masked(struct kc_pool_cpu *m, void *ptr,
-                                                         uint64_t irq)
-{
-    kc_status_t status = kc_pool_free_slow(m, ptr);
-    return KC_LIKELY(kc_plat_irq_restore_quick(irq)) ? status : restore_after_free(status, irq);
+    return KC_OK;
 }
 
 static KC_COLD kc_status_t free_late(struct kc_pool *p, void *ptr, uint64_t irq)
@@ -86,11 +88,11 @@ kc_status_t kc_pool_free(struct kc_pool *p, void *ptr)
     if (KC_UNLIKELY(!kc_plat_irq_save_quick(&irq))) {
         return free_late(p, ptr, irq);
     }
-    struct kc_pool_cpu *m = kc_pool_here(p);
+    struct kc_pool_cpu *m = unheard_here(p);
     if (KC_UNLIKELY(!kc_pool_free_quick(m, ptr))) {
-        return free_masked(m, ptr, irq);
+        return kc_pool_priv_free_masked(m, ptr, irq);
     }
-    return KC_LIKELY(kc_plat_irq_restore_quick(irq)) ? KC_OK : restore_after_free(KC_OK, irq);
+    return KC_LIKELY(kc_plat_irq_restore_quick(irq)) ? KC_OK : kc_pool_priv_free_done(irq);
 }
 
 void *kc_pool_alloc_zeroed(struct kc_pool *p)

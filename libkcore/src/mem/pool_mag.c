@@ -100,11 +100,10 @@ KC_INLINE void store(struct kc_pool *p, size_t slot, struct kc_pool_cpu *m)
 #endif
 }
 
-/* Fresh blocks for this CPU: a run of them, from which the first is taken. There are some. */
-KC_INLINE struct kc_pool_found take_run(struct kc_pool *p, struct kc_pool_cpu *m)
+/* Fresh blocks for this CPU: of the `left` that there are a run, from which the first is taken. */
+KC_INLINE struct kc_pool_found take_run(struct kc_pool *p, struct kc_pool_cpu *m, uint32_t left)
 {
     uint32_t first = p->fresh;
-    uint32_t left = p->capacity - first;
     uint32_t n = left < p->run_blocks ? left : p->run_blocks;
 #if POOL_HAS_STATE
     /* A whole run, however many are taken: behind them nobody has written yet, or is padding. */
@@ -133,13 +132,14 @@ KC_INLINE struct kc_pool_found take_run(struct kc_pool *p, struct kc_pool_cpu *m
 KC_INLINE struct kc_pool_found take_of_run(struct kc_pool_cpu *m)
 {
     uint32_t left = m->run_left;
-    uint32_t n = left < POOL_MOVE ? left : POOL_MOVE;
+    uint32_t n = left < POOL_MOVE_RUN ? left : POOL_MOVE_RUN;
+    KC_FORGET(n); /* or it is found twice, for the narrow field too */
     uint32_t last = m->run + n - 1;
     size_t stride = m->stride;
     uintptr_t block = m->base + last * stride;
     /* The lowest is to be popped first. Always so many: what is too much lies above the count. */
-#pragma GCC unroll 8
-    for (uint32_t i = 0; i < POOL_MOVE; i++, block -= stride) {
+#pragma GCC unroll 4
+    for (uint32_t i = 0; i < POOL_MOVE_RUN; i++, block -= stride) {
         kc_pool_blocks(m)[i] = (void *)block;
 #if POOL_HAS_STATE
         kc_pool_indexes(m)[i] = last - i;
@@ -161,21 +161,24 @@ KC_INLINE bool take_held(struct kc_pool *p, struct kc_pool_cpu *m, uint32_t refi
     uint32_t depth = p->depth;
     if (KC_LIKELY(depth >= refill)) {
         load(m, p, depth - refill, refill);
+        *found = kc_pool_entry(m, refill - 1);
         pool_set_depth(p, depth - refill);
         kc_mag_set_count(&m->mag, refill - 1);
-        *found = kc_pool_entry(m, refill - 1);
     } else if (depth != 0) {
         /* Where few are left, each CPU takes but one. */
         pool_set_depth(p, depth - 1);
         *found = stock_found(p, m, depth - 1);
     } else if (m->run_left != 0) {
+        KC_FORGET(m); /* who finds none has compared, not loaded */
         __atomic_store_n(&m->run_left, m->run_left - 1, __ATOMIC_RELAXED);
         *found = pool_found(m, m->run++);
-    } else if (KC_LIKELY(p->fresh != p->capacity)) {
-        *found = take_run(p, m);
     } else {
-        p->fail_count++;
-        return false;
+        uint32_t left = p->capacity - p->fresh;
+        if (KC_UNLIKELY(left == 0)) {
+            p->fail_count++;
+            return false;
+        }
+        *found = take_run(p, m, left);
     }
     return true;
 }
@@ -234,6 +237,7 @@ static KC_COLD void tell_dropped(const struct kc_pool_cpu *m, struct kc_pool_fou
 static __attribute__((noinline)) void *alloc_twin(struct kc_pool_cpu *m)
 {
     struct kc_pool *p = m->pool;
+    m = kc_pool_here(p); /* `none` may be in its place while somebody listens */
     if (KC_UNLIKELY(pool_is_none(m))) {
         return kc_pool_priv_alloc_alone(p, NULL);
     }
@@ -260,6 +264,7 @@ static __attribute__((noinline)) kc_status_t free_twin(struct kc_pool_cpu *m, vo
 {
     struct kc_pool *p = m->pool;
     struct kc_pool_found found;
+    m = kc_pool_here(p);
     if (KC_UNLIKELY(pool_is_none(m))) {
         return kc_pool_priv_free_alone(p, ptr, NULL);
     }
@@ -342,7 +347,9 @@ KC_INLINE bool alloc_short(struct kc_pool_cpu *m, uint32_t refill, void **out)
 {
     struct kc_pool *p = m->pool;
     struct kc_pool_found found;
-    if (KC_UNLIKELY(pool_is_none(m) || kc_mag_count(&m->mag) != 0 || kc_mag_is_heard_locking())) {
+    /* Entries may be left: where state is looked at, the topmost was not free. */
+    if (KC_UNLIKELY(pool_is_none(m) || (POOL_HAS_STATE && kc_mag_count(&m->mag) != 0) ||
+                    kc_mag_is_heard_locking())) {
         return false;
     }
     if (KC_UNLIKELY(!take_needs_lock(p, m))) {
@@ -352,6 +359,7 @@ KC_INLINE bool alloc_short(struct kc_pool_cpu *m, uint32_t refill, void **out)
             return false;
         }
         bool took = take_held(p, m, refill, &found);
+        KC_FORGET(p); /* no register is to keep where the lock is meanwhile */
         kc_lock_leave_quiet(&p->lock);
         if (KC_UNLIKELY(!took)) {
             *out = NULL;
@@ -359,7 +367,9 @@ KC_INLINE bool alloc_short(struct kc_pool_cpu *m, uint32_t refill, void **out)
         }
     }
     if (KC_UNLIKELY(!kc_pool_hand_out(m, found))) {
-        tell_dropped(m, found);
+        size_t count = kc_mag_count(&m->mag);
+        kc_pool_set_entry(m, count, found); /* the twin finds it there, and tells */
+        kc_mag_set_count(&m->mag, count + 1);
         return false;
     }
     *out = found.block;
@@ -372,30 +382,59 @@ void *kc_pool_alloc_slow(struct kc_pool_cpu *m)
     return KC_LIKELY(alloc_short(m, POOL_MOVE, &block)) ? block : alloc_twin(m);
 }
 
+__attribute__((noinline)) void *kc_pool_priv_alloc_twin(struct kc_pool_cpu *m, uint64_t irq)
+{
+    void *block = alloc_twin(m);
+    kc_plat_irq_restore(irq);
+    return block;
+}
+
 void *kc_pool_priv_alloc_masked(struct kc_pool_cpu *m, uint64_t irq)
 {
     void *block;
     if (KC_UNLIKELY(!alloc_short(m, POOL_MOVE_MASKED, &block))) {
-        block = alloc_twin(m);
+        return kc_pool_priv_alloc_twin(m, irq);
     }
     return KC_LIKELY(kc_plat_irq_restore_quick(irq)) ? block : kc_pool_priv_alloc_done(block, irq);
 }
 
-kc_status_t kc_pool_free_slow(struct kc_pool_cpu *m, void *ptr)
+/* False: there is more to do than to make room. */
+KC_INLINE bool free_short(struct kc_pool_cpu *m, void *ptr)
 {
     struct kc_pool *p = m->pool;
     struct kc_pool_found found;
-    /* Where state is looked at, NULL is no live block; without a magazine there are never so many.
-     */
-    if (KC_UNLIKELY(kc_mag_count(&m->mag) != KC_POOL_CPU_BLOCKS ||
-                    (!POOL_HAS_STATE && ptr == NULL) || kc_mag_is_heard_locking() ||
+    /* Where state is looked at, NULL is no live block, and elsewhere not given; without a magazine
+     * there are never so many. */
+    if (KC_UNLIKELY(kc_mag_count(&m->mag) != KC_POOL_CPU_BLOCKS || kc_mag_is_heard_locking() ||
                     !kc_pool_find(m, ptr, &found) || !kc_lock_try_quiet(&p->lock))) {
-        return free_twin(m, ptr);
+        return false;
     }
     flush_held(p, m);
+    KC_FORGET(p);
     kc_lock_leave_quiet(&p->lock);
     kc_pool_push(m, KC_POOL_CPU_BLOCKS - POOL_MOVE, found);
-    return KC_OK;
+    return true;
+}
+
+kc_status_t kc_pool_free_slow(struct kc_pool_cpu *m, void *ptr)
+{
+    return KC_LIKELY(free_short(m, ptr)) ? KC_OK : free_twin(m, ptr);
+}
+
+__attribute__((noinline)) kc_status_t kc_pool_priv_free_twin(struct kc_pool_cpu *m, void *ptr,
+                                                             uint64_t irq)
+{
+    kc_status_t status = free_twin(m, ptr);
+    kc_plat_irq_restore(irq);
+    return status;
+}
+
+kc_status_t kc_pool_priv_free_masked(struct kc_pool_cpu *m, void *ptr, uint64_t irq)
+{
+    if (KC_UNLIKELY(!free_short(m, ptr))) {
+        return kc_pool_priv_free_twin(m, ptr, irq);
+    }
+    return KC_LIKELY(kc_plat_irq_restore_quick(irq)) ? KC_OK : kc_pool_priv_free_done(irq);
 }
 
 #endif

@@ -6,7 +6,8 @@
 #include <kc/pool.h>
 #include <kc/tag.h>
 
-#define POOL_MOVE 8u /* blocks that move between a magazine and the stock at once */
+#define POOL_MOVE     8u /* blocks that move between a magazine and the stock at once */
+#define POOL_MOVE_RUN 4u /* that move from a run, which is left but once */
 /*
  * What a refill takes where interrupts are masked for it: where there are states each block is a
  * multiplication, and interrupts wait.
@@ -207,11 +208,17 @@ kc_status_t kc_pool_priv_look(struct kc_pool *p, const void *ptr, uintptr_t *kno
 KC_NODISCARD bool kc_pool_priv_fill(struct kc_pool_cpu *m, uint32_t n);
 KC_NODISCARD bool kc_pool_priv_spill(struct kc_pool_cpu *m, uint32_t n);
 
-/* What kc_pool_alloc() does that the magazine does not serve, and the end of its masking. */
+/* What kc_pool_alloc() and _free() do that the magazine does not serve, and the end of masking. */
 void *kc_pool_priv_alloc_masked(struct kc_pool_cpu *m, uint64_t irq);
+kc_status_t kc_pool_priv_free_masked(struct kc_pool_cpu *m, void *ptr, uint64_t irq);
 
-/* kc_plat_irq_restore(irq) where that takes a second step; returns the block. */
+/* The same whatever there is to do beside: they wait for the lock, and tell. */
+void *kc_pool_priv_alloc_twin(struct kc_pool_cpu *m, uint64_t irq);
+kc_status_t kc_pool_priv_free_twin(struct kc_pool_cpu *m, void *ptr, uint64_t irq);
+
+/* kc_plat_irq_restore(irq) where that takes a second step; returns the block, or KC_OK. */
 void *kc_pool_priv_alloc_done(void *block, uint64_t irq);
+kc_status_t kc_pool_priv_free_done(uint64_t irq);
 
 /* Calls that are judged under the lock; site: who called. ptr may be NULL. */
 void *kc_pool_priv_alloc_alone(struct kc_pool *p, const void *site);

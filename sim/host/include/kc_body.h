@@ -20,6 +20,7 @@
 #define HOST_WATCH_ASAN     2u /* AddressSanitizer wants allocation notes */
 #define HOST_WATCH_MEMCHECK 4u /* Valgrind wants allocation notes */
 #define HOST_WATCH_LOCKS    8u /* the order of lock ranks is checked: host_watch_locks() */
+#define HOST_WATCH_OBJECTS  (HOST_WATCH_RECORD | HOST_WATCH_ASAN | HOST_WATCH_MEMCHECK)
 
 /* Kinds of recorded seam call; what a, b and c are. */
 enum host_call {
@@ -39,15 +40,21 @@ enum host_call {
 
 /*
  * The body is in the program or library that uses it, and loaded when that is: no table of
- * addresses stands between, and thread-local variables lie at a fixed distance.
+ * addresses stands between, and thread-local variables lie at a fixed distance, which what is
+ * compiled for programs alone knows already (-fPIE, or neither).
  */
 #define HOST_HERE __attribute__((visibility("hidden")))
-#define HOST_TLS  __thread __attribute__((tls_model("initial-exec")))
+#if defined(__PIC__) && !defined(__PIE__)
+#define HOST_TLS __thread __attribute__((tls_model("initial-exec")))
+#else
+#define HOST_TLS __thread __attribute__((tls_model("local-exec")))
+#endif
 
 /* Private to the body; set through host_ram.h and host_record.h. */
 extern HOST_HERE uintptr_t host_ram_offset;
 extern HOST_HERE uint32_t host_watch;
 extern HOST_HERE HOST_TLS uint32_t host_cpu;
+extern HOST_HERE HOST_TLS uint32_t host_cpu_unheard; /* atomic: written by who begins to listen */
 void host_record_add(enum host_call call, uint64_t a, uint64_t b, uint64_t c);
 void host_note(enum kc_note kind, uint64_t base, uint64_t size, const void *owner);
 
@@ -167,6 +174,35 @@ KC_INLINE uint32_t kc_plat_cpu(void)
     return host_cpu;
 }
 
+#define KC_BODY_INLINE_UNHEARD 1
+KC_INLINE uint32_t kc_plat_cpu_unheard(void)
+{
+    return __atomic_load_n(&host_cpu_unheard, __ATOMIC_RELAXED);
+}
+
+/*
+ * Acquire load of a word, and whether it is 0. On x86 one instruction with its branch, which
+ * compilers do not make of an atomic load.
+ */
+#if defined(__x86_64__)
+#define HOST_IS_ZERO(name, compare)                                                              \
+    KC_INLINE bool name##_is_zero(void)                                                          \
+    {                                                                                            \
+        __asm__ goto(compare " $0, %0\n\tjne %l[other]" : : "m"(name) : "cc", "memory" : other); \
+        return true;                                                                             \
+    other:                                                                                       \
+        return false;                                                                            \
+    }
+#else
+#define HOST_IS_ZERO(name, compare)                           \
+    KC_INLINE bool name##_is_zero(void)                       \
+    {                                                         \
+        return __atomic_load_n(&name, __ATOMIC_ACQUIRE) == 0; \
+    }
+#endif
+HOST_IS_ZERO(host_halt, "cmpl")
+HOST_IS_ZERO(host_irq_pending, "cmpq")
+
 KC_INLINE bool kc_plat_irq_save_quick(uint64_t *saved)
 {
     uint64_t was = host_irq;
@@ -174,9 +210,8 @@ KC_INLINE bool kc_plat_irq_save_quick(uint64_t *saved)
     __atomic_store_n(&host_irq, HOST_IRQ_MASKED, __ATOMIC_RELAXED);
     /* The store goes before the load for the compiler; for the processor see host_cpus_stop(). */
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    return KC_LIKELY(was == HOST_IRQ_OPEN)
-               ? KC_LIKELY(__atomic_load_n(&host_halt, __ATOMIC_ACQUIRE) == 0)
-               : was == HOST_IRQ_MASKED;
+    return KC_LIKELY(was == HOST_IRQ_OPEN) ? KC_LIKELY(host_halt_is_zero())
+                                           : was == HOST_IRQ_MASKED;
 }
 
 KC_INLINE uint64_t kc_plat_irq_save_rest(uint64_t saved)
@@ -188,8 +223,7 @@ KC_INLINE bool kc_plat_irq_restore_quick(uint64_t saved)
 {
     /* Release: whoever stops this thread sees all that it did while it was masked. */
     __atomic_store_n(&host_irq, saved, __ATOMIC_RELEASE);
-    return KC_LIKELY(saved < HOST_IRQ_SHARED) &&
-           KC_LIKELY(__atomic_load_n(&host_irq_pending, __ATOMIC_RELAXED) == 0);
+    return KC_LIKELY(saved < HOST_IRQ_SHARED) && KC_LIKELY(host_irq_pending_is_zero());
 }
 
 KC_INLINE void kc_plat_irq_restore_rest(uint64_t saved)
