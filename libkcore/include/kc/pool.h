@@ -129,30 +129,37 @@ KC_STATIC_ASSERT(sizeof(struct kc_pool_cpu) <= KC_LINE_BYTES, "one line");
 
 /* The pool. Placed by the caller, private member by member. */
 struct kc_pool {
-    struct kc_pool_cpu none;                  /* of CPUs without a magazine */
-    struct kc_pool_cpu *cpu[KC_CPUS_MAX + 1]; /* kc_mag_place(): a CPU's own, or &none */
-    struct kc_lock lock;                      /* for what follows */
-    uint32_t capacity;                        /* blocks */
-    uint32_t fresh;                           /* blocks from here on were never handed out */
-    uint32_t depth;                           /* blocks in the stock; atomic: peeked at */
-    uint32_t head;       /* hardening full: first of the queue that it is then */
-    uint32_t lost;       /* blocks found corrupted, never handed out again */
-    uint32_t peak_out;   /* full: most blocks out of the stock at a time */
-    uint32_t run_blocks; /* size of a run */
+    struct kc_pool_cpu none; /* of CPUs without a magazine */
+
+    /* A line of its own: whoever moves blocks writes the lock and the rest. */
+    struct kc_lock lock KC_ALIGNED(KC_LINE_BYTES); /* for what follows */
+    uint32_t capacity;                             /* blocks */
+    uint32_t fresh;                                /* blocks from here on were never handed out */
+    uint32_t depth;                                /* blocks in the stock; atomic: peeked at */
+    uint32_t run_blocks;                           /* size of a run */
+    void *stack; /* off: pointers; else indexes of 2 bytes, or 3 (pool_priv.h) */
     uint64_t fail_count;
+
+    /* kc_mag_place(): a CPU's own, or &none */
+    struct kc_pool_cpu *cpu[KC_CPUS_MAX + 1] KC_ALIGNED(KC_LINE_BYTES);
+    uint32_t head;     /* hardening full: first of the queue that the stock is then */
+    uint32_t lost;     /* blocks found corrupted, never handed out again */
+    uint32_t peak_out; /* full: most blocks out of the stock at a time */
+    uint32_t flags;
     uint64_t random;
-    void *stack;             /* off: pointers; else indexes of 2 bytes, or 3 (pool_priv.h) */
     uintptr_t *site;         /* hardening full: who called last for the block */
     struct kc_pool_cpu *own; /* the first magazine; NULL: none */
     size_t block_bytes;
     size_t memory_bytes;
-    uint32_t flags;
-    uint32_t cpu_count;
     struct kc_misuse *misuse;
-    void *memory;  /* as it was given */
+    void *memory; /* as it was given */
+    uint32_t cpu_count;
     uint32_t tags; /* atomic: hardening tagged: given so far */
     char name[KC_POOL_NAME_CHARS];
 };
+
+KC_STATIC_ASSERT(offsetof(struct kc_pool, cpu) == 2 * (size_t)KC_LINE_BYTES,
+                 "what is written under the lock is one line");
 
 struct kc_pool_stats {
     size_t block_bytes;  /* as configured */
@@ -338,17 +345,30 @@ KC_INLINE bool kc_pool_hand_out(const struct kc_pool_cpu *m, struct kc_pool_foun
     return true;
 }
 
-/* Hands out the topmost of `count` entries, or answers false, as above. Private. */
+/*
+ * Hands out the topmost of `count` entries, or answers false, as above. The count goes first, so
+ * that the block is loaded where it is returned, and still before its state is written: a load
+ * behind a store of which the address comes late may wait for it. Private.
+ */
 KC_INLINE bool kc_pool_pop(struct kc_pool_cpu *m, size_t count, void **out)
 {
     size_t top = count - 1;
     KC_FORGET(top);
-    if (KC_UNLIKELY(!kc_pool_hand_out(m, kc_pool_entry(m, top)))) {
+#if KC_MAG_HAS_STATE
+    uint8_t *state = &m->state[kc_pool_indexes(m)[top]];
+#endif
+    kc_mag_set_count(&m->mag, top);
+    KC_FORGET(top);
+    void *block = kc_pool_blocks(m)[top];
+    KC_FORGET(block);
+#if KC_MAG_HAS_STATE
+    if (KC_UNLIKELY(*state != KC_MAG_FREE)) {
+        kc_mag_set_count(&m->mag, kc_mag_count(&m->mag) + 1);
         return false;
     }
-    kc_mag_set_count(&m->mag, top);
-    KC_FORGET(top); /* loads the block where it is returned */
-    *out = kc_pool_blocks(m)[top];
+    *state = KC_MAG_LIVE;
+#endif
+    *out = block;
     return true;
 }
 

@@ -352,7 +352,7 @@ static __attribute__((noinline)) void *alloc_pinned(struct kc_cache *c, uint32_t
     return cache_finish(c, kc_cache_priv_alloc_slow(c, m, flags, site), flags);
 }
 
-void *kc_cache_alloc_pinned(struct kc_cache *c, uint32_t flags)
+KC_QUICK void *kc_cache_alloc_pinned(struct kc_cache *c, uint32_t flags)
 {
     return KC_LIKELY(flags == 0 && !CACHE_IS_FULL) ? cache_alloc_pinned(c, KC_MAG_SITE)
                                                    : alloc_pinned(c, flags, KC_MAG_SITE);
@@ -386,7 +386,7 @@ KC_INLINE void *alloc_any_context(struct kc_cache *c, uint32_t flags, const void
                                : NULL;
 }
 
-void *kc_cache_alloc(struct kc_cache *c, uint32_t flags)
+KC_QUICK void *kc_cache_alloc(struct kc_cache *c, uint32_t flags)
 {
     return alloc_any_context(c, flags, KC_MAG_SITE);
 }
@@ -515,7 +515,7 @@ KC_INLINE bool find_quick(struct kc_cache *c, void *ptr, struct kc_frame_found *
            KC_LIKELY(found->data == (uintptr_t)c);
 }
 
-kc_status_t kc_cache_free_pinned(struct kc_cache *c, void *ptr)
+KC_QUICK kc_status_t kc_cache_free_pinned(struct kc_cache *c, void *ptr)
 {
     struct kc_frame_found found;
     return KC_LIKELY(find_quick(c, ptr, &found)) ? cache_free_pinned(c, &found, ptr, KC_MAG_SITE)
@@ -556,7 +556,7 @@ KC_INLINE kc_status_t free_any_context(struct kc_cache *c, void *ptr, const void
     return status;
 }
 
-kc_status_t kc_cache_free(struct kc_cache *c, void *ptr)
+KC_QUICK kc_status_t kc_cache_free(struct kc_cache *c, void *ptr)
 {
     return free_any_context(c, ptr, KC_MAG_SITE);
 }

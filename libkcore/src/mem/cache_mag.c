@@ -214,8 +214,8 @@ static __attribute__((noinline)) void *alloc_twin(struct kc_cache *c, struct kc_
 }
 
 /* The short form: there is nothing to do but a refill, nobody listens, the lock is free. */
-void *kc_cache_priv_alloc_slow(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t flags,
-                               const void *site)
+KC_QUICK void *kc_cache_priv_alloc_slow(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t flags,
+                                        const void *site)
 {
 #if KC_MAG_IS_USED
     if (KC_UNLIKELY(kc_mag_count(&m->mag) != 0 || m->limit == 0 || *m->draining != 0 ||
@@ -350,8 +350,8 @@ free_twin(struct kc_cache *c, void *ptr, struct kc_frame *record, size_t offset,
 
 /* The short form: the magazine is full and stays as it is, nothing is idle, nobody listens, the
  * lock is free. */
-kc_status_t kc_cache_priv_free_slow(struct kc_cache *c, void *ptr, struct kc_frame *record,
-                                    size_t offset, const void *site)
+KC_QUICK kc_status_t kc_cache_priv_free_slow(struct kc_cache *c, void *ptr, struct kc_frame *record,
+                                             size_t offset, const void *site)
 {
 #if KC_MAG_IS_USED
     struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];

@@ -486,7 +486,7 @@ KC_INLINE void *alloc_any_context(struct kc_heap *h, size_t size, uint32_t flags
     return cache_alloc_masked(c, site);
 }
 
-void *kc_heap_alloc(struct kc_heap *h, size_t size, uint32_t flags)
+KC_QUICK void *kc_heap_alloc(struct kc_heap *h, size_t size, uint32_t flags)
 {
     return alloc_any_context(h, size, flags, KC_MAG_SITE);
 }
@@ -496,7 +496,7 @@ void *kc_heap_priv_alloc(struct kc_heap *h, size_t size, uint32_t flags, const v
     return alloc_any_context(h, size, flags, site);
 }
 
-void *kc_heap_alloc_pinned(struct kc_heap *h, size_t size, uint32_t flags)
+KC_QUICK void *kc_heap_alloc_pinned(struct kc_heap *h, size_t size, uint32_t flags)
 {
     struct kc_cache *c = class_for(h, size, flags);
     if (KC_UNLIKELY(c == NULL)) {
@@ -585,7 +585,7 @@ KC_INLINE kc_status_t free_any_context(struct kc_heap *h, void *ptr, const void 
     return cache_free_masked(c, &found, ptr, site);
 }
 
-kc_status_t kc_heap_free(struct kc_heap *h, void *ptr)
+KC_QUICK kc_status_t kc_heap_free(struct kc_heap *h, void *ptr)
 {
     return free_any_context(h, ptr, KC_MAG_SITE);
 }
@@ -595,7 +595,7 @@ kc_status_t kc_heap_priv_free(struct kc_heap *h, void *ptr, const void *site)
     return free_any_context(h, ptr, site);
 }
 
-kc_status_t kc_heap_free_pinned(struct kc_heap *h, void *ptr)
+KC_QUICK kc_status_t kc_heap_free_pinned(struct kc_heap *h, void *ptr)
 {
     struct kc_frame_found found;
     if (KC_UNLIKELY(!find_quick(h, ptr, &found))) {

@@ -16,14 +16,14 @@ KC_INLINE struct kc_pool_cpu *unheard_here(const struct kc_pool *p)
     return p->cpu[kc_mag_place()];
 }
 
-void *kc_pool_alloc_pinned(struct kc_pool *p)
+KC_QUICK void *kc_pool_alloc_pinned(struct kc_pool *p)
 {
     struct kc_pool_cpu *m = unheard_here(p);
     void *block;
     return KC_LIKELY(kc_pool_alloc_quick(m, &block)) ? block : kc_pool_alloc_slow(m);
 }
 
-kc_status_t kc_pool_free_pinned(struct kc_pool *p, void *ptr)
+KC_QUICK kc_status_t kc_pool_free_pinned(struct kc_pool *p, void *ptr)
 {
     /* The state of a block tells it from NULL; where there is none, somebody must ask. */
     if (!POOL_HAS_STATE && KC_UNLIKELY(ptr == NULL)) {
@@ -51,7 +51,7 @@ static KC_COLD void *alloc_late(struct kc_pool *p, uint64_t irq)
     return block;
 }
 
-void *kc_pool_alloc(struct kc_pool *p)
+KC_QUICK void *kc_pool_alloc(struct kc_pool *p)
 {
     uint64_t irq;
     if (KC_UNLIKELY(!kc_plat_irq_save_quick(&irq))) {
@@ -79,7 +79,7 @@ static KC_COLD kc_status_t free_late(struct kc_pool *p, void *ptr, uint64_t irq)
     return status;
 }
 
-kc_status_t kc_pool_free(struct kc_pool *p, void *ptr)
+KC_QUICK kc_status_t kc_pool_free(struct kc_pool *p, void *ptr)
 {
     if (!POOL_HAS_STATE && KC_UNLIKELY(ptr == NULL)) {
         return KC_OK;
@@ -192,7 +192,7 @@ KC_INLINE bool spill(struct kc_pool_cpu *m, uint32_t n)
  * Where a whole transfer would be more than is left to do, just that is moved: so a CPU that asks
  * for as many as it frees, and these go into its magazine, comes to the lock no more.
  */
-bool kc_pool_alloc_bulk(struct kc_pool *p, size_t n, void **out)
+KC_QUICK bool kc_pool_alloc_bulk(struct kc_pool *p, size_t n, void **out)
 {
     struct kc_pool_cpu *m = kc_pool_here(p);
     for (size_t done = 0; done < n;) {
@@ -212,7 +212,7 @@ bool kc_pool_alloc_bulk(struct kc_pool *p, size_t n, void **out)
     return true;
 }
 
-kc_status_t kc_pool_free_bulk(struct kc_pool *p, size_t n, void *const *ptr)
+KC_QUICK kc_status_t kc_pool_free_bulk(struct kc_pool *p, size_t n, void *const *ptr)
 {
     struct kc_pool_cpu *m = kc_pool_here(p);
     kc_status_t first = KC_OK;

@@ -376,7 +376,7 @@ KC_INLINE bool alloc_short(struct kc_pool_cpu *m, uint32_t refill, void **out)
     return true;
 }
 
-void *kc_pool_alloc_slow(struct kc_pool_cpu *m)
+KC_QUICK void *kc_pool_alloc_slow(struct kc_pool_cpu *m)
 {
     void *block;
     return KC_LIKELY(alloc_short(m, POOL_MOVE, &block)) ? block : alloc_twin(m);
@@ -389,7 +389,7 @@ __attribute__((noinline)) void *kc_pool_priv_alloc_twin(struct kc_pool_cpu *m, u
     return block;
 }
 
-void *kc_pool_priv_alloc_masked(struct kc_pool_cpu *m, uint64_t irq)
+KC_QUICK void *kc_pool_priv_alloc_masked(struct kc_pool_cpu *m, uint64_t irq)
 {
     void *block;
     if (KC_UNLIKELY(!alloc_short(m, POOL_MOVE_MASKED, &block))) {
@@ -416,7 +416,7 @@ KC_INLINE bool free_short(struct kc_pool_cpu *m, void *ptr)
     return true;
 }
 
-kc_status_t kc_pool_free_slow(struct kc_pool_cpu *m, void *ptr)
+KC_QUICK kc_status_t kc_pool_free_slow(struct kc_pool_cpu *m, void *ptr)
 {
     return KC_LIKELY(free_short(m, ptr)) ? KC_OK : free_twin(m, ptr);
 }
@@ -429,7 +429,7 @@ __attribute__((noinline)) kc_status_t kc_pool_priv_free_twin(struct kc_pool_cpu 
     return status;
 }
 
-kc_status_t kc_pool_priv_free_masked(struct kc_pool_cpu *m, void *ptr, uint64_t irq)
+KC_QUICK kc_status_t kc_pool_priv_free_masked(struct kc_pool_cpu *m, void *ptr, uint64_t irq)
 {
     if (KC_UNLIKELY(!free_short(m, ptr))) {
         return kc_pool_priv_free_twin(m, ptr, irq);
