@@ -237,8 +237,8 @@ KC_NODISCARD void *kc_cache_alloc_pinned(struct kc_cache *c, uint32_t flags);
  *
  * ptr     from kc_cache_alloc() of this cache; NULL is KC_OK and does nothing
  *
- * Errors (all are misuse, reported once; state is as before; at hardening off, an object that
- * is in a magazine already is not noticed):
+ * Errors (all are misuse, reported once; state is as before; at hardening off, DOUBLE_FREE is not
+ * noticed while the CPU's magazine has room, nor of an object in a magazine):
  *          KC_ERR_RANGE  FOREIGN: ptr lies in no slab, nor in free memory
  *          KC_ERR_PERM   WRONG_OWNER: ptr lies in another cache's slab
  *          KC_ERR_ALIGN  INTERIOR: ptr is not the first byte of an object

@@ -526,14 +526,6 @@ KC_INLINE uint8_t *cache_state_at(const struct kc_cache_shape *shape, struct kc_
                                    (uintptr_t)(base + shape->bytes_offset + object));
 }
 
-/* slab_state_at(). */
-KC_INLINE struct slab *cache_slab_at(const struct kc_cache_shape *shape, struct kc_frame *record,
-                                     unsigned char *base)
-{
-    return (struct slab *)cache_either(shape->state_offset == 0, (uintptr_t)&record[1],
-                                       (uintptr_t)base + shape->state_offset);
-}
-
 /* Frees ptr, which lies in the block that was found, a slab of c; or answers false. Pinned. */
 KC_INLINE bool cache_free_quick(struct kc_cache *c, const struct kc_frame_found *found, void *ptr)
 {
@@ -542,11 +534,11 @@ KC_INLINE bool cache_free_quick(struct kc_cache *c, const struct kc_frame_found 
     const struct kc_cache_shape *shape = &c->shape[found->order];
     uint32_t object = cache_index(c, (uint32_t)found->offset);
     size_t count = kc_mag_count(&m->mag);
-    unsigned char *base = (unsigned char *)ptr - found->offset;
     if (KC_UNLIKELY(object >= shape->objects) || KC_UNLIKELY(count >= m->limit)) {
         return false;
     }
 #if KC_MAG_HAS_STATE
+    unsigned char *base = (unsigned char *)ptr - found->offset;
     uint8_t *state = cache_state_at(shape, found->record, base, object);
     if (KC_UNLIKELY(*state != KC_MAG_LIVE)) {
         return false;
@@ -554,9 +546,7 @@ KC_INLINE bool cache_free_quick(struct kc_cache *c, const struct kc_frame_found 
     slab_store_state(state, KC_MAG_FREE);
     cache_push(m, count, ptr, state);
 #else
-    if (KC_UNLIKELY(slab_map_has(cache_slab_at(shape, found->record, base), object))) {
-        return false;
-    }
+    /* Whether it lies in its slab, free, would be one more line to look at. */
     cache_push(m, count, ptr, NULL);
 #endif
     return true;
