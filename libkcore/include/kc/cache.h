@@ -119,17 +119,17 @@ struct kc_cache_store {
 
 /*
  * The cache. Placed by the caller, private member by member. The first members are what calls that
- * a magazine serves look at, and what a free by address does.
+ * a magazine serves look at, and what a free by address does: for the first few CPUs, one line.
  */
 struct kc_cache {
+    struct kc_cache_shape shape[KC_CACHE_ORDERS];
+    uint32_t inverse; /* of the stride's odd part, modulo 2^32; kc_mag_quotient() */
+    uint32_t shift;   /* of the stride: its trailing zeros */
     struct kc_cache_cpu *cpu[KC_CPUS_MAX + 1]; /* kc_mag_place(): a CPU's own, or &none */
     struct kc_frames *frames;
     void (*ctor)(void *object);
     uint32_t object_bytes;
-    uint32_t inverse; /* of the stride's odd part, modulo 2^32; kc_mag_quotient() */
-    uint32_t shift;   /* of the stride: its trailing zeros */
-    uint32_t stride;  /* bytes from object to object */
-    struct kc_cache_shape shape[KC_CACHE_ORDERS];
+    uint32_t stride;                       /* bytes from object to object */
     struct kc_cache_cpu none;              /* of CPUs without a magazine */
     uint32_t share[KC_CACHE_ORDERS];       /* of an object of the bins, in 1 / 65,536 */
     uint16_t site_offset[KC_CACHE_ORDERS]; /* hardening full: of the sites of the last calls */

@@ -12,8 +12,8 @@
 
 /* A magazine like that, with room for so many entries, becomes the CPU's; NULL: no memory. Pinned.
  */
-static KC_COLD struct kc_cache_cpu *place_magazine(struct kc_cache *c, uint32_t cpu, uint32_t room,
-                                                   const struct kc_cache_cpu *old)
+static __attribute__((noinline)) struct kc_cache_cpu *
+place_magazine(struct kc_cache *c, uint32_t cpu, uint32_t room, const struct kc_cache_cpu *old)
 {
     size_t bytes = sizeof(struct kc_cache_cpu) + room * sizeof(struct kc_cache_entry);
     struct kc_lock *lock = c->set != NULL ? &c->set->lock : &c->lock;
