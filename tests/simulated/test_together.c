@@ -92,6 +92,23 @@ static void burst_of_pool(void)
     }
 }
 
+/* Any number at once, and back in two parts: what is left of one is less than a transfer. */
+static void bulks_of_pool(uint64_t *seed)
+{
+    void *held[BURST];
+    size_t n = 1 + (size_t)below(seed, BURST);
+    size_t first = (size_t)below(seed, n + 1);
+    uint64_t irq = kc_plat_irq_save();
+    if (below(seed, 2) == 0) {
+        (void)kc_pool_drain(&all.pool, kc_plat_cpu());
+    }
+    if (kc_pool_alloc_bulk(&all.pool, n, held)) {
+        expect(kc_pool_free_bulk(&all.pool, first, held) == KC_OK);
+        expect(kc_pool_free_bulk(&all.pool, n - first, held + first) == KC_OK);
+    }
+    kc_plat_irq_restore(irq);
+}
+
 static void use_pool(uint32_t cpu, void *arg)
 {
     uint64_t seed = all.seed + 977 * (uint64_t)cpu;
@@ -100,7 +117,10 @@ static void use_pool(uint32_t cpu, void *arg)
     (void)arg;
     for (uint32_t i = 0; i < ROUNDS; i++) {
         void **mine = &held[below(&seed, HELD)];
-        switch (below(&seed, 7)) {
+        switch (below(&seed, 8)) {
+        case 7:
+            bulks_of_pool(&seed);
+            break;
         case 6:
             burst_of_pool();
             break;

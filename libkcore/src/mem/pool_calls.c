@@ -177,17 +177,6 @@ KC_INLINE size_t push_many(struct kc_pool_cpu *m, size_t n, void *const *ptr)
 #endif
 }
 
-/* More for an empty magazine, or room in a full one; where somebody listens, not at once. */
-KC_INLINE bool fill(struct kc_pool_cpu *m, uint32_t n)
-{
-    return !kc_mag_is_heard() && kc_pool_priv_fill(m, n);
-}
-
-KC_INLINE bool spill(struct kc_pool_cpu *m, uint32_t n)
-{
-    return !kc_mag_is_heard() && kc_pool_priv_spill(m, n);
-}
-
 /*
  * Where a whole transfer would be more than is left to do, just that is moved: so a CPU that asks
  * for as many as it frees, and these go into its magazine, comes to the lock no more.
@@ -198,7 +187,7 @@ KC_QUICK bool kc_pool_alloc_bulk(struct kc_pool *p, size_t n, void **out)
     for (size_t done = 0; done < n;) {
         size_t left = n - done;
         size_t got = pop_many(m, left, out + done);
-        if (got == 0 && !(left < POOL_MOVE && fill(m, (uint32_t)left))) {
+        if (got == 0 && !(left < POOL_MOVE && kc_pool_priv_fill(m, (uint32_t)left))) {
             out[done] = kc_pool_alloc_here(m);
             if (KC_UNLIKELY(out[done] == NULL)) {
                 kc_status_t status = kc_pool_free_bulk(p, done, out);
@@ -219,7 +208,7 @@ KC_QUICK kc_status_t kc_pool_free_bulk(struct kc_pool *p, size_t n, void *const 
     for (size_t done = 0; done < n;) {
         size_t left = n - done;
         size_t gone = push_many(m, left, ptr + done);
-        if (gone == 0 && !(left < POOL_MOVE && spill(m, (uint32_t)left))) {
+        if (gone == 0 && !(left < POOL_MOVE && kc_pool_priv_spill(m, (uint32_t)left))) {
             kc_status_t status = kc_pool_free_here(m, ptr[done]);
             first = first == KC_OK ? status : first;
             gone = 1;
