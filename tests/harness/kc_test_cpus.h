@@ -16,6 +16,13 @@ typedef void (*kc_test_cpu_fn)(uint32_t cpu, void *arg);
 /** The kernel whose workload the cases are. */
 struct kc_kernel *kc_test_kernel(void);
 
+/* The numbers of CPUs that a program's cases are for: the default first. One that has no such
+ * object is for one CPU. */
+struct kc_test_cpu_range {
+    uint32_t least, most;
+};
+extern const struct kc_test_cpu_range kc_test_cpu_range;
+
 /** CPUs that are up, the one of the test included. */
 uint32_t kc_test_cpus(void);
 

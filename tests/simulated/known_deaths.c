@@ -7,6 +7,8 @@
 #include "kc_test_cpus.h"
 #include "kernel.h"
 
+const struct kc_test_cpu_range kc_test_cpu_range = {2, KC_CPUS_MAX};
+
 #define PAGE UINT64_C(4096)
 
 static uint64_t text(const struct kc_kernel *k)

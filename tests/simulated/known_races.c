@@ -11,6 +11,8 @@
 #include "kc_test.h"
 #include "kc_test_cpus.h"
 
+const struct kc_test_cpu_range kc_test_cpu_range = {3, KC_CPUS_MAX};
+
 static struct {
     uint64_t word;
     uint32_t flag; /* atomic: 1 when the word is there; 2 when somebody has passed it on */

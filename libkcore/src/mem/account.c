@@ -293,8 +293,8 @@ static bool strike(struct kc_account *a, const void *ptr, size_t bytes)
 
 kc_status_t kc_account_free(struct kc_account *a, void *ptr)
 {
-    uint32_t owner;
-    size_t bytes;
+    uint32_t owner = 0; /* judge() sets both, which not every compiler sees */
+    size_t bytes = 0;
     if (ptr == NULL) {
         return KC_OK;
     }
@@ -330,8 +330,8 @@ static kc_status_t in_place(struct kc_account *a, uint32_t owner, void *ptr, siz
 kc_status_t kc_account_resize(struct kc_account *a, void *ptr, size_t size, uint32_t flags,
                               void **out)
 {
-    uint32_t owner;
-    size_t bytes;
+    uint32_t owner = 0; /* judge() sets both, which not every compiler sees */
+    size_t bytes = 0;
     if (kc_heap_granted(size) == 0) {
         return KC_ERR_RANGE;
     }
