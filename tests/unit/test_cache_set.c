@@ -57,6 +57,7 @@ Test(cache_set, refuses_what_is_malformed)
         config.spares = spares[i];
         cr_expect_eq(kc_cache_set_init(&set, &config, &frames), KC_ERR_RANGE);
     }
+    cr_expect_eq(kc_frames_reclaimer_remove(&frames, &set.reclaimer), KC_ERR_ABSENT);
     config.spares = KC_CACHE_SPARES_MAX;
     cr_assert_eq(kc_cache_set_init(&set, &config, &frames), KC_OK);
     cr_expect_eq(kc_cache_set_get(&set, 0, 8, &c), KC_ERR_RANGE);
@@ -72,6 +73,40 @@ Test(cache_set, refuses_what_is_malformed)
     cr_expect_eq(c, &cache, "untouched");
     cr_expect_eq(kc_cache_set_get(&set, 7, 8, &c), KC_OK, "what is there is found");
     cr_expect_eq(kc_cache_set_fini(&set), KC_OK);
+}
+
+static uint64_t gives_nothing(void *context, uint64_t wanted)
+{
+    (void)context;
+    (void)wanted;
+    return 0;
+}
+
+/* A set that was not ended, with somebody behind it in the frames' list: all stays as it is. */
+Test(cache_set, is_not_made_twice)
+{
+    struct kc_cache_set_config config = {"again", members, 1, 1, 0, &misuse, 0};
+    struct kc_frame_reclaimer behind;
+    make_set(4);
+    struct kc_cache *a = member(64, 8);
+    cr_assert_eq(kc_cache_free(a, kc_cache_alloc(a, 0)), KC_OK);
+    __builtin_memset(&behind, 0, sizeof(behind));
+    behind.reclaim = gives_nothing;
+    cr_assert_eq(kc_frames_reclaimer_add(&frames, &behind), KC_OK);
+    cr_expect_eq(kc_cache_set_init(&set, &config, &frames), KC_ERR_EXISTS);
+    cr_assert_eq(kc_cache_set_count(&set), 1);
+    cr_expect_eq(set.spares, 4);
+    cr_expect_str_eq(set.name, "set");
+    cr_expect_eq(kc_cache_set_check(&set, NULL), KC_OK);
+    cr_expect_eq(kc_frames_reclaim(&frames, 100), 1, "the empty slab");
+    cr_expect_eq(behind.calls, 1);
+    cr_assert_eq(kc_frames_reclaimer_remove(&frames, &behind), KC_OK);
+    cr_assert_eq(kc_cache_set_fini(&set), KC_OK);
+    /* When it has ended, it can be made, and ended, again. */
+    make_set(1);
+    cr_assert_eq(kc_cache_set_fini(&set), KC_OK);
+    cr_expect_eq(kc_frames_reclaimer_remove(&frames, &set.reclaimer), KC_ERR_ABSENT);
+    expect_nothing_held();
 }
 
 Test(cache_set, gives_equal_sizes_one_cache)

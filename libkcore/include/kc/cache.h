@@ -343,9 +343,16 @@ struct kc_cache_set {
  * Make an empty set. It takes no frame. From now until its end it is a reclaimer of the frames
  * (kc/frame.h): when they run short, its empty slabs go back.
  *
- * Errors:  KC_ERR_ARG    s, config, frames or config->cache is NULL, or an unknown frame flag
- *          KC_ERR_RANGE  cache_max is 0, cpu_count above KC_CPUS_MAX, or spares is no power of two
- *                        or outside its limits
+ * s        zero or garbage, or a set that has ended
+ * config   read during the call only
+ * frames   where memory comes from; outlives the set
+ *
+ * Errors (s is as before, and no reclaimer by this call):
+ *          KC_ERR_ARG     s, config, frames or config->cache is NULL, or an unknown frame flag
+ *          KC_ERR_RANGE   cache_max is 0, cpu_count above KC_CPUS_MAX, or spares is no power of two
+ *                         or outside its limits
+ *          KC_ERR_EXISTS  s is a set of these frames that has not ended
+ * Cost:    O(reclaimers of the frames); two lock holds
  * Context: nobody else uses it
  */
 KC_NODISCARD kc_status_t kc_cache_set_init(struct kc_cache_set *s,

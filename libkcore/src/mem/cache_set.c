@@ -108,6 +108,10 @@ kc_status_t kc_cache_set_init(struct kc_cache_set *s, const struct kc_cache_set_
         config->spares > KC_CACHE_SPARES_MAX || !kc_is_pow2(config->spares)) {
         return KC_ERR_RANGE;
     }
+    /* First, for what is cleared then has a link of the frames' list. Later it cannot fail. */
+    if (kc_frame_priv_has_reclaimer(frames, &s->reclaimer)) {
+        return KC_ERR_EXISTS;
+    }
     __builtin_memset(s, 0, sizeof(*s));
     kc_lock_init(&s->lock, "cache set", KC_RANK_CACHE);
     s->frames = frames;

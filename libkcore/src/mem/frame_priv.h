@@ -536,4 +536,7 @@ uint64_t kc_frame_priv_owner_frames(const struct kc_frames *f, uint32_t owner);
 /* An allocator without memory (frame_map.c). */
 void kc_frame_priv_clear(struct kc_frames *f, struct kc_misuse *misuse);
 
+/* True if r, of which nothing is read, is a reclaimer of f. No lock is held. */
+bool kc_frame_priv_has_reclaimer(struct kc_frames *f, const struct kc_frame_reclaimer *r);
+
 #endif

@@ -50,6 +50,14 @@ static bool is_there(const struct kc_frames *f, const struct kc_frame_reclaimer 
     return false;
 }
 
+bool kc_frame_priv_has_reclaimer(struct kc_frames *f, const struct kc_frame_reclaimer *r)
+{
+    uint64_t irq = kc_lock_acquire_irqsave(&f->lock);
+    bool there = is_there(f, r);
+    kc_lock_release_irqrestore(&f->lock, irq);
+    return there;
+}
+
 static bool is_asking(const struct kc_frames *f, uint32_t cpu)
 {
     return (__atomic_load_n(&f->reclaiming, __ATOMIC_RELAXED) >> cpu & 1) != 0;
