@@ -413,6 +413,48 @@ Test(cache_set, an_empty_magazine_is_not_waited_for)
     expect_nothing_held();
 }
 
+/* What waits to be emptied is, and waits no more; which caches have the places stays. */
+Test(cache_set, a_drained_cpu_has_no_idle_magazines)
+{
+    for (uint32_t pass = 0; pass < 2; pass++) {
+        void *p[3];
+        kc_test_listen(pass == 0);
+        make_set_for(1, 1);
+        struct kc_cache *a = member(64, 8), *b = member(72, 8), *c = member(80, 8);
+        hold(a, 24);
+        hold(b, 8); /* takes the place of a */
+        hold(a, 4); /* and it of b, still in the list */
+        size_t held = held_by(a) + held_by(b);
+        cr_assert_gt(held_by(b), 0);
+        cr_assert_neq(set.cpu[0].draining, 0);
+        cr_expect_eq(kc_cache_set_drain(&set, 0), held);
+        cr_expect_eq(set.cpu[0].draining, 0);
+        cr_expect_eq(a->cpu[0]->drain_next, 0);
+        cr_expect_eq(b->cpu[0]->drain_next, 0);
+        cr_expect_eq(a->cpu[0]->place, 1);
+        cr_expect_gt(a->cpu[0]->limit, 1, "it knows how much it was used");
+        cr_expect_eq(b->cpu[0]->limit, 0);
+        cr_expect_eq(a->out + b->out, 0);
+        cr_assert_eq(kc_cache_set_check(&set, NULL), KC_OK);
+        /* Nothing is waited for: the next that is used has a place at once, and so the one after.
+         */
+        p[0] = kc_cache_alloc(c, 0);
+        cr_expect_neq(c->cpu[0]->limit, 0);
+        cr_expect_eq(kc_cache_set_drain(&set, 0), 0);
+        p[1] = kc_cache_alloc(b, 0);
+        cr_expect_neq(b->cpu[0]->limit, 0);
+        cr_expect_eq(kc_cache_set_drain(&set, 0), 0);
+        p[2] = kc_cache_alloc(a, 0);
+        cr_expect_neq(a->cpu[0]->limit, 0);
+        cr_assert_eq(kc_cache_set_check(&set, NULL), KC_OK);
+        cr_assert_eq(kc_cache_free(a, p[2]), KC_OK);
+        cr_assert_eq(kc_cache_free(b, p[1]), KC_OK);
+        cr_assert_eq(kc_cache_free(c, p[0]), KC_OK);
+        cr_assert_eq(kc_cache_set_fini(&set), KC_OK);
+    }
+    expect_nothing_held();
+}
+
 Test(cache_set, check_sees_a_broken_ring)
 {
     struct kc_cache_fault where = {0, 0, 0, 0};

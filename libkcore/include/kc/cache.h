@@ -394,7 +394,16 @@ uint32_t kc_cache_set_count(const struct kc_cache_set *s);
 /** Give all empty slabs of all caches back, after emptying this CPU's magazines. Any context. */
 uint64_t kc_cache_set_shrink(struct kc_cache_set *s);
 
-/** kc_cache_drain() for all caches. Returns the number of objects. Context: as there. */
+/**
+ * Empty all magazines of a CPU into the slabs, those of idle caches too: none is to be emptied then
+ * by later calls there. Which caches may keep a filled one on that CPU, and how much, stays.
+ *
+ * cpu      any number; one without magazines keeps nothing
+ *
+ * Returns the number of objects.
+ * Cost:    O(caches of the set + objects); interrupts are masked for one magazine at a time
+ * Context: as kc_cache_drain(); what interrupts meanwhile may leave something again
+ */
 uint32_t kc_cache_set_drain(struct kc_cache_set *s, uint32_t cpu);
 
 /** Bytes of frames that the magazines of the set's caches lie in. */

@@ -51,7 +51,9 @@
  * In a set, each CPU has a second ring, of the caches whose magazines may stay filled there. What
  * is pushed out takes no more, and is emptied, an object by each slow call there; where there is
  * room, a free keeps its own object for it, above the limit. Until that is done a refill takes one
- * object only, and no allocation pushes another out.
+ * object only, and no allocation pushes another out. A CPU whose magazines are all drained, say as
+ * it goes off, has nothing that is to be emptied; its ring and limits, which say what was much used
+ * there, stay.
  *
  * A slow call has a short form, for when there is nothing to do but the move, and nobody has the
  * lock or listens; what that cannot do, its twin does. While somebody listens, every call becomes a

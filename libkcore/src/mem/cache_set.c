@@ -241,8 +241,22 @@ uint32_t kc_cache_set_drain(struct kc_cache_set *s, uint32_t cpu)
 {
     uint32_t objects = 0;
     uint32_t count = kc_cache_set_count(s);
+    if (cpu >= s->cpu_count) {
+        return 0;
+    }
     for (uint32_t i = 0; i < count; i++) {
         objects += kc_cache_drain(&s->cache[i], cpu);
+    }
+    struct kc_cache_set_cpu *here = &s->cpu[cpu];
+    for (bool more = true; more;) {
+        /* Masked: a call that interrupts may push another magazine out, into the list. */
+        uint64_t irq = kc_plat_irq_save();
+        more = here->draining != 0;
+        if (more) {
+            objects += kc_cache_drain(&s->cache[here->draining - 1], cpu);
+            strike(s, here, cpu);
+        }
+        kc_plat_irq_restore(irq);
     }
     return objects;
 }
