@@ -125,16 +125,12 @@ static void barrier_all(void)
 }
 #endif
 
-/* ---- who listens: `table` is held ----------------------------------------------------------- */
-
-static bool is_heard(void)
-{
-    return (__atomic_load_n(&host_watch, __ATOMIC_RELAXED) & HOST_WATCH_OBJECTS) != 0;
-}
+/* ---- who listens: `table` is held, but by who calls host_watch_set() ------------------------- */
 
 static void tell_unheard(const struct follow *f)
 {
-    __atomic_store_n(f->unheard, is_heard() ? KC_CPUS_MAX : f->cpu, __ATOMIC_RELAXED);
+    bool heard = kc_plat_note_heard(1u << KC_NOTE_ALLOC | 1u << KC_NOTE_FREE);
+    __atomic_store_n(f->unheard, heard ? KC_CPUS_MAX : f->cpu, __ATOMIC_RELAXED);
 }
 
 /* This thread has another number now. */

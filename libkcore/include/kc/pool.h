@@ -330,19 +330,24 @@ KC_INLINE bool kc_pool_has_room(const struct kc_pool_cpu *m, size_t count)
 }
 
 /* Makes a free block live, or answers false: it is not free as it should be. Private. */
+KC_INLINE bool kc_pool_make_live(uint8_t *state)
+{
+    if (KC_UNLIKELY(*state != KC_MAG_FREE)) {
+        return false;
+    }
+    *state = KC_MAG_LIVE;
+    return true;
+}
+
 KC_INLINE bool kc_pool_hand_out(const struct kc_pool_cpu *m, struct kc_pool_found found)
 {
 #if KC_MAG_HAS_STATE
-    if (KC_UNLIKELY(m->state[found.index] != KC_MAG_FREE)) {
-        return false;
-    }
-    KC_FORGET(found.index);
-    m->state[found.index] = KC_MAG_LIVE;
+    return kc_pool_make_live(&m->state[found.index]);
 #else
     (void)m;
     (void)found;
-#endif
     return true;
+#endif
 }
 
 /*
@@ -362,11 +367,10 @@ KC_INLINE bool kc_pool_pop(struct kc_pool_cpu *m, size_t count, void **out)
     void *block = kc_pool_blocks(m)[top];
     KC_FORGET(block);
 #if KC_MAG_HAS_STATE
-    if (KC_UNLIKELY(*state != KC_MAG_FREE)) {
+    if (KC_UNLIKELY(!kc_pool_make_live(state))) {
         kc_mag_set_count(&m->mag, kc_mag_count(&m->mag) + 1);
         return false;
     }
-    *state = KC_MAG_LIVE;
 #endif
     *out = block;
     return true;

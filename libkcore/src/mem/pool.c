@@ -12,7 +12,7 @@
  *     stock   | 7 | 2 | 9 | ...             depth = 3: block 9 goes next
  *     blocks  | live, kept, in the stock or lost | fresh ...        fresh = first never taken
  *
- *       alloc                  empty: 8 from the stock, or 8 of the run
+ *       alloc                  empty: 8 from the stock, or 4 of the run
  *     <--------  magazine  <---------------------------------------------  stock
  *     -------->            --------------------------------------------->
  *       free                   full: 8 to the stock                        run: 64 fresh at once

@@ -212,7 +212,10 @@ KC_NODISCARD bool kc_pool_priv_spill(struct kc_pool_cpu *m, uint32_t n);
 void *kc_pool_priv_alloc_masked(struct kc_pool_cpu *m, uint64_t irq);
 kc_status_t kc_pool_priv_free_masked(struct kc_pool_cpu *m, void *ptr, uint64_t irq);
 
-/* The same whatever there is to do beside: they wait for the lock, and tell. */
+/*
+ * The same whatever there is to do beside: they wait for the lock, and tell. Not static, for of a
+ * static function a compiler may rearrange the arguments, which then costs the quick way two moves.
+ */
 void *kc_pool_priv_alloc_twin(struct kc_pool_cpu *m, uint64_t irq);
 kc_status_t kc_pool_priv_free_twin(struct kc_pool_cpu *m, void *ptr, uint64_t irq);
 

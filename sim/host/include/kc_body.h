@@ -20,7 +20,6 @@
 #define HOST_WATCH_ASAN     2u /* AddressSanitizer wants allocation notes */
 #define HOST_WATCH_MEMCHECK 4u /* Valgrind wants allocation notes */
 #define HOST_WATCH_LOCKS    8u /* the order of lock ranks is checked: host_watch_locks() */
-#define HOST_WATCH_OBJECTS  (HOST_WATCH_RECORD | HOST_WATCH_ASAN | HOST_WATCH_MEMCHECK)
 
 /* Kinds of recorded seam call; what a, b and c are. */
 enum host_call {
@@ -44,6 +43,13 @@ enum host_call {
  * compiled for programs alone knows already (-fPIE, or neither).
  */
 #define HOST_HERE __attribute__((visibility("hidden")))
+#if defined(__SANITIZE_THREAD__)
+#define HOST_IS_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define HOST_IS_TSAN 1
+#endif
+#endif
 #if defined(__PIC__) && !defined(__PIE__)
 #define HOST_TLS __thread __attribute__((tls_model("initial-exec")))
 #else
@@ -182,9 +188,9 @@ KC_INLINE uint32_t kc_plat_cpu_unheard(void)
 
 /*
  * Acquire load of a word, and whether it is 0. On x86 one instruction with its branch, which
- * compilers do not make of an atomic load.
+ * compilers do not make of an atomic load; but TSan has to see it.
  */
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(HOST_IS_TSAN)
 #define HOST_IS_ZERO(name, compare)                                                              \
     KC_INLINE bool name##_is_zero(void)                                                          \
     {                                                                                            \
