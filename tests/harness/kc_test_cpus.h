@@ -21,7 +21,7 @@ struct kc_kernel *kc_test_kernel(void);
 struct kc_test_cpu_range {
     uint32_t least, most;
 };
-extern const struct kc_test_cpu_range kc_test_cpu_range;
+extern struct kc_test_cpu_range kc_test_cpu_range;
 
 /** CPUs that are up, the one of the test included. */
 uint32_t kc_test_cpus(void);

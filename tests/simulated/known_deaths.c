@@ -7,7 +7,7 @@
 #include "kc_test_cpus.h"
 #include "kernel.h"
 
-const struct kc_test_cpu_range kc_test_cpu_range = {2, KC_CPUS_MAX};
+struct kc_test_cpu_range kc_test_cpu_range = {2, KC_CPUS_MAX};
 
 #define PAGE UINT64_C(4096)
 

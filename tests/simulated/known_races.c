@@ -11,7 +11,7 @@
 #include "kc_test.h"
 #include "kc_test_cpus.h"
 
-const struct kc_test_cpu_range kc_test_cpu_range = {3, KC_CPUS_MAX};
+struct kc_test_cpu_range kc_test_cpu_range = {3, KC_CPUS_MAX};
 
 static struct {
     uint64_t word;

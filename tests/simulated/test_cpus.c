@@ -23,7 +23,7 @@
 
 #include "mem/cache_priv.h"
 
-const struct kc_test_cpu_range kc_test_cpu_range = {2, KC_CPUS_MAX};
+struct kc_test_cpu_range kc_test_cpu_range = {2, KC_CPUS_MAX};
 
 #define RAM_BYTES    KC_MIB(4)
 #define GRANULE      16u
