@@ -23,6 +23,28 @@ static void free_all(void)
     }
 }
 
+/* Whatever a slab holds: empty, full, and eighths between, of which none is above a fuller one's.
+ */
+Test(cache, bins_are_eighths_for_any_number_of_objects)
+{
+    for (uint32_t objects = 1; objects <= SLAB_OBJECTS_MAX; objects++) {
+        cache.shape[0].objects = (uint16_t)objects;
+        cache.share[0] = slab_bin_share(objects);
+        struct slab_view v = {.objects = objects, .order = 0};
+        for (uint32_t used = 0; used <= objects; used++) {
+            uint32_t fit = used == 0         ? CACHE_BIN_EMPTY
+                           : used == objects ? CACHE_BIN_FULL
+                                             : 1 + used * KC_CACHE_BINS / objects;
+            uint32_t less = used <= 1 ? CACHE_BIN_EMPTY : 1 + (used - 1) * KC_CACHE_BINS / objects;
+            cr_assert_eq(slab_bin(&cache, &v, objects - used), fit, "%u of %u", used, objects);
+            if (used != 0) {
+                cr_assert_eq(slab_bin_stays(&cache, &v, objects - used), fit == less);
+            }
+        }
+    }
+    __builtin_memset(&cache, 0, sizeof cache);
+}
+
 Test(cache, init_refuses_what_is_malformed)
 {
     struct kc_cache_config c;

@@ -93,6 +93,45 @@ Test(cache_mag, magazine_grows_while_it_is_used)
     expect_nothing_held();
 }
 
+/* A wrong free of what the magazine has, or had, is refused where it is full, and where it grows.
+ */
+Test(cache_mag, wrong_frees_are_refused_where_the_magazine_is_full)
+{
+    for (uint32_t pass = 0; pass < 4; pass++) {
+        bool heard = (pass & 1) != 0;
+        void *p[CACHE_ROOM_FIRST + 1];
+        kc_test_listen(heard);
+        cr_assert_eq(make_for(&cache, 64, 0, 0, 1), KC_OK);
+        kc_misuse_init(&misuse, KC_MISUSE_SILENT);
+        for (uint32_t i = 0; i < KC_ARRAY_COUNT(p); i++) {
+            p[i] = kc_cache_alloc(&cache, 0);
+            cr_assert_not_null(p[i]);
+        }
+        cache.cpu[0]->limit = CACHE_ROOM_FIRST;
+        cache.cpu[0]->slow_left = UINT32_MAX;
+        for (uint32_t i = 0; i < CACHE_ROOM_FIRST; i++) {
+            cr_assert_eq(kc_cache_free(&cache, p[i]), KC_OK);
+        }
+        cr_assert_eq(kc_mag_count(&cache.cpu[0]->mag), CACHE_ROOM_FIRST);
+        uint64_t wrong = 0;
+        if (KC_MAG_HAS_STATE) { /* elsewhere nothing tells it from what is live */
+            cache.cpu[0]->slow_left = pass < 2 ? 2 : 0;
+            cr_expect_eq(kc_cache_free(&cache, p[0]), KC_ERR_STATE);
+            cr_expect_eq(misuse.count[KC_MISUSE_DOUBLE_FREE], ++wrong);
+        }
+        cache.cpu[0]->slow_left = pass < 2 ? 2 : 0;
+        cr_expect_eq(kc_cache_free(&cache, (char *)p[4] + 8), KC_ERR_ALIGN);
+        cr_expect_eq(misuse.count[KC_MISUSE_INTERIOR], 1);
+        cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
+        cr_expect_eq(kc_cache_free(&cache, p[4]), KC_OK);
+        cr_expect_eq(misuse.count[KC_MISUSE_DOUBLE_FREE], wrong);
+        cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
+        cr_assert_eq(kc_cache_fini(&cache), KC_OK);
+        kc_test_listen(true);
+    }
+    expect_nothing_held();
+}
+
 /* Only frees that find it full make it grow. */
 Test(cache_mag, a_free_that_finds_room_leaves_the_magazine_as_it_is)
 {
@@ -111,7 +150,7 @@ Test(cache_mag, a_free_that_finds_room_leaves_the_magazine_as_it_is)
             /* The second: as if somebody listened. */
             cr_assert_eq(pass == 0 ? kc_cache_free(&cache, p[i])
                                    : kc_cache_priv_free_slow(&cache, p[i], found.record,
-                                                             (size_t)found.offset, NULL),
+                                                             (size_t)found.offset),
                          KC_OK);
             cr_expect_eq(m->slow_left, 1);
         }
@@ -442,7 +481,7 @@ Test(cache_mag, a_slab_that_has_gone_is_not_given_to)
         struct kc_cache_cpu *m = cache.cpu[0];
         cr_assert_neq(kc_mag_count(&m->mag), 0);
         m->limit = kc_mag_count(&m->mag); /* full: what is freed goes to a slab */
-        cr_expect_eq(kc_cache_priv_free_slow(&cache, p[0], found.record, 0, NULL), KC_ERR_RANGE);
+        cr_expect_eq(kc_cache_priv_free_slow(&cache, p[0], found.record, 0), KC_ERR_RANGE);
         cr_expect_eq(misuse.count[KC_MISUSE_FOREIGN], 1);
         cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
         cr_assert_eq(kc_cache_free(&cache, other_object), KC_OK);

@@ -75,6 +75,34 @@ Test(cache_set, refuses_what_is_malformed)
     cr_expect_eq(kc_cache_set_fini(&set), KC_OK);
 }
 
+/* Heard of or not, pinned or not: of a slab that a free empties, the set is told. */
+Test(cache_set, an_empty_slab_is_known_however_it_was_emptied)
+{
+    static void *p[100];
+    for (uint32_t pass = 0; pass < 4; pass++) {
+        bool pinned = (pass & 1) != 0;
+        kc_test_listen((pass & 2) != 0);
+        make_set_for(1, 1);
+        struct kc_cache *a = member(64, 8);
+        struct kc_cache *b = member(256, 8);
+        for (uint32_t round = 0; round < 4; round++) {
+            struct kc_cache *c = round % 2 == 0 ? a : b;
+            for (uint32_t i = 0; i < KC_ARRAY_COUNT(p); i++) {
+                p[i] = pinned ? kc_cache_alloc_pinned(c, 0) : kc_cache_alloc(c, 0);
+                cr_assert_not_null(p[i]);
+            }
+            for (uint32_t i = 0; i < KC_ARRAY_COUNT(p); i++) {
+                cr_assert_eq(pinned ? kc_cache_free_pinned(c, p[i]) : kc_cache_free(c, p[i]),
+                             KC_OK);
+                cr_assert_eq(kc_cache_set_check(&set, NULL), KC_OK);
+            }
+        }
+        cr_expect_eq(kc_cache_set_fini(&set), KC_OK);
+        kc_test_listen(true);
+    }
+    expect_nothing_held();
+}
+
 static uint64_t gives_nothing(void *context, uint64_t wanted)
 {
     (void)context;

@@ -131,7 +131,7 @@ struct kc_cache {
     uint32_t object_bytes;
     uint32_t stride;                       /* bytes from object to object */
     struct kc_cache_cpu none;              /* of CPUs without a magazine */
-    uint32_t share[KC_CACHE_ORDERS];       /* of an object of the bins, in 1 / 65,536 */
+    uint32_t share[KC_CACHE_ORDERS];       /* of an object of the bins, in 1 / 2^24 */
     uint16_t site_offset[KC_CACHE_ORDERS]; /* hardening full: of the sites of the last calls */
     struct kc_lock lock;
     struct kc_misuse *misuse;

@@ -56,7 +56,9 @@
  * there, stay.
  *
  * A slow call has a short form, for when there is nothing to do but the move, and nobody has the
- * lock or listens; what that cannot do, its twin does. While somebody listens, every call becomes a
+ * lock or listens; what that cannot do, its twin does. What is left of a short form where a slab
+ * changes its bin, or objects are taken, is the last act of its caller and has the lock: so nobody
+ * saves registers twice, and a slab is looked at once. While somebody listens, every call becomes a
  * slow one: it finds `none` where its CPU's magazine would be (kc_mag_place()).
  *
  * Whether an object is live already, at hardening checked: where there are magazines, each object
@@ -94,8 +96,8 @@
  * CACHE, with interrupts masked; frames are taken and claimed under it, so that a slab found
  * through its record while the lock is held stays this cache's slab. A pointer that is freed is
  * looked up without the lock: if it is of a live object, as it should be, its slab stays; anything
- * else is looked up again under the lock, and believed only then. A map has at most 16 words to
- * look through.
+ * else is looked up again under the lock, and believed only then. A map has at most 16 words a
+ * frame to look through.
  *
  * An object is told to the body as allocated and freed, unless there is a constructor, whose work
  * must survive a free.
@@ -319,7 +321,7 @@ void *kc_cache_priv_alloc_alone(struct kc_cache *c, uint32_t flags, const void *
     }
     __atomic_fetch_add(&c->alloc_count, 1, __ATOMIC_RELAXED);
 #if KC_MAG_HAS_STATE
-    bool was_free = e.state == NULL || cache_make_live(&e);
+    bool was_free = !cache_has_bytes(c) || cache_make_live(&e);
     KC_CHECK(was_free);
 #endif
 #if KC_TAG_IS_USED
@@ -350,26 +352,19 @@ static __attribute__((noinline)) void *alloc_pinned(struct kc_cache *c, uint32_t
     if (KC_UNLIKELY(!flags_fit(c, flags))) {
         return NULL;
     }
-    struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
-    return cache_finish(c, kc_cache_priv_alloc_slow(c, m, flags, site), flags);
+    return cache_finish(c, cache_alloc_pinned(c, flags, site), flags);
 }
 
 KC_QUICK void *kc_cache_alloc_pinned(struct kc_cache *c, uint32_t flags)
 {
-    return KC_LIKELY(flags == 0 && !CACHE_IS_FULL) ? cache_alloc_pinned(c, KC_MAG_SITE)
+    return KC_LIKELY(flags == 0 && !CACHE_IS_FULL) ? cache_alloc_pinned(c, 0, KC_MAG_SITE)
                                                    : alloc_pinned(c, flags, KC_MAG_SITE);
 }
 
-void *kc_cache_priv_alloc_masked(struct kc_cache *c, uint32_t flags, const void *site, uint64_t irq)
+#if KC_MAG_IS_USED
+KC_COLD void *kc_cache_priv_alloc_late(struct kc_cache *c, uint64_t irq)
 {
-    void *object = kc_cache_priv_alloc_slow(c, c->cpu[kc_plat_cpu()], flags, site);
-    kc_plat_irq_restore(irq);
-    return cache_finish(c, object, flags);
-}
-
-KC_COLD void *kc_cache_priv_alloc_late(struct kc_cache *c, const void *site, uint64_t irq)
-{
-    return kc_cache_priv_alloc_masked(c, 0, site, kc_plat_irq_save_rest(irq));
+    return kc_cache_priv_alloc_masked(c, kc_plat_irq_save_rest(irq));
 }
 
 KC_COLD void *kc_cache_priv_alloc_done(void *object, uint64_t irq)
@@ -377,15 +372,26 @@ KC_COLD void *kc_cache_priv_alloc_done(void *object, uint64_t irq)
     kc_plat_irq_restore_rest(irq);
     return object;
 }
+#endif
+
+/* alloc_pinned() in any context; what does not need the CPU comes behind. */
+static __attribute__((noinline)) void *alloc_flagged(struct kc_cache *c, uint32_t flags,
+                                                     const void *site)
+{
+    if (KC_UNLIKELY(!flags_fit(c, flags))) {
+        return NULL;
+    }
+    uint64_t irq = kc_plat_irq_save();
+    void *object = cache_alloc_pinned(c, flags, site);
+    kc_plat_irq_restore(irq);
+    return cache_finish(c, object, flags);
+}
 
 /* kc_cache_alloc(), of whoever called from that site. */
 KC_INLINE void *alloc_any_context(struct kc_cache *c, uint32_t flags, const void *site)
 {
-    if (KC_LIKELY(flags == 0)) {
-        return cache_alloc_masked(c, site);
-    }
-    return flags_fit(c, flags) ? kc_cache_priv_alloc_masked(c, flags, site, kc_plat_irq_save())
-                               : NULL;
+    return KC_LIKELY(flags == 0 && !CACHE_IS_FULL) ? cache_alloc_masked(c, site)
+                                                   : alloc_flagged(c, flags, site);
 }
 
 KC_QUICK void *kc_cache_alloc(struct kc_cache *c, uint32_t flags)
@@ -501,11 +507,13 @@ kc_status_t kc_cache_priv_free_alone(struct kc_cache *c, void *ptr, const void *
 static __attribute__((noinline)) kc_status_t free_any(struct kc_cache *c, void *ptr,
                                                       const void *site)
 {
+#if KC_MAG_IS_USED
     struct kc_frame_found found;
     if (frame_find(c->frames, kc_frame_ptr_pa(c->frames, ptr), &found) &&
         found.owner == KC_FRAME_OWNER_CACHE && found.data == (uintptr_t)c) {
-        return kc_cache_priv_free_slow(c, ptr, found.record, (size_t)found.offset, site);
+        return kc_cache_priv_free_slow(c, ptr, found.record, (size_t)found.offset);
     }
+#endif
     return ptr == NULL ? KC_OK : kc_cache_priv_free_alone(c, ptr, site);
 }
 
@@ -524,19 +532,11 @@ KC_QUICK kc_status_t kc_cache_free_pinned(struct kc_cache *c, void *ptr)
                                                  : free_any(c, ptr, KC_MAG_SITE);
 }
 
-kc_status_t kc_cache_priv_free_masked(struct kc_cache *c, void *ptr, struct kc_frame *record,
-                                      size_t offset, const void *site, uint64_t irq)
-{
-    kc_status_t status = kc_cache_priv_free_slow(c, ptr, record, offset, site);
-    kc_plat_irq_restore(irq);
-    return status;
-}
-
+#if KC_MAG_IS_USED
 KC_COLD kc_status_t kc_cache_priv_free_late(struct kc_cache *c, void *ptr, struct kc_frame *record,
-                                            size_t offset, const void *site, uint64_t irq)
+                                            size_t offset, uint64_t irq)
 {
-    irq = kc_plat_irq_save_rest(irq);
-    return kc_cache_priv_free_masked(c, ptr, record, offset, site, irq);
+    return kc_cache_priv_free_masked(c, ptr, record, offset, kc_plat_irq_save_rest(irq));
 }
 
 KC_COLD kc_status_t kc_cache_priv_free_done(uint64_t irq)
@@ -544,6 +544,7 @@ KC_COLD kc_status_t kc_cache_priv_free_done(uint64_t irq)
     kc_plat_irq_restore_rest(irq);
     return KC_OK;
 }
+#endif
 
 /* kc_cache_free(), of whoever called from that site. */
 KC_INLINE kc_status_t free_any_context(struct kc_cache *c, void *ptr, const void *site)

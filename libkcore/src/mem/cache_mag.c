@@ -10,10 +10,12 @@
 
 /* ---- magazines ------------------------------------------------------------------------------- */
 
-/* A magazine like that, with room for so many entries, becomes the CPU's; NULL: no memory. Pinned.
+/*
+ * A magazine like that, with room for so many entries, becomes the CPU's; NULL: no memory. What
+ * there is in that, room for CACHE_ROOM_FIRST entries holds. Pinned.
  */
-static __attribute__((noinline)) struct kc_cache_cpu *
-place_magazine(struct kc_cache *c, uint32_t cpu, uint32_t room, const struct kc_cache_cpu *old)
+KC_INLINE struct kc_cache_cpu *place_magazine(struct kc_cache *c, uint32_t cpu, uint32_t room,
+                                              struct kc_cache_cpu *old)
 {
     size_t bytes = sizeof(struct kc_cache_cpu) + room * sizeof(struct kc_cache_entry);
     struct kc_lock *lock = c->set != NULL ? &c->set->lock : &c->lock;
@@ -22,14 +24,13 @@ place_magazine(struct kc_cache *c, uint32_t cpu, uint32_t room, const struct kc_
     struct kc_cache_cpu *m =
         (struct kc_cache_cpu *)kc_cache_priv_store_get(store, c->frames, c->frame_flags, bytes);
     kc_lock_leave(lock);
-    if (m == NULL) {
+    if (KC_UNLIKELY(m == NULL)) {
         return NULL;
     }
     *m = *old;
-    const struct kc_cache_entry *from = (const struct kc_cache_entry *)(const void *)(old + 1);
-    struct kc_cache_entry *to = cache_entries(m);
-    for (size_t left = kc_mag_count(&old->mag); left > 0; left--) {
-        *to++ = *from++;
+    if (kc_mag_count(&old->mag) != 0) {
+        __builtin_memcpy(cache_entries(m), cache_entries(old),
+                         CACHE_ROOM_FIRST * sizeof(struct kc_cache_entry));
     }
     m->room = room;
     m->draining = c->set != NULL ? &c->set->cpu[cpu].draining : &kc_cache_priv_never;
@@ -61,29 +62,17 @@ KC_INLINE struct kc_cache_cpu *own_magazine(struct kc_cache *c)
  * The limit doubles. A magazine that has no room for that is replaced by one with room for all; it
  * stays where it is, as others may just be counting it.
  */
-static __attribute__((noinline)) struct kc_cache_cpu *grow(struct kc_cache *c,
-                                                           struct kc_cache_cpu *m)
+KC_INLINE struct kc_cache_cpu *grow(struct kc_cache *c, struct kc_cache_cpu *m)
 {
     size_t limit = 2 * m->limit;
     uint32_t most = cache_limit_most(c);
-    if (KC_UNLIKELY(limit > m->room) && m->room < most) {
+    if (limit > m->room && m->room < most) {
         struct kc_cache_cpu *greater = place_magazine(c, kc_plat_cpu(), most, m);
         m = greater != NULL ? greater : m;
     }
     m->limit = limit < m->room ? limit : m->room;
     m->slow_left = m->limit == most ? UINT32_MAX : CACHE_HEAT;
     return m;
-}
-
-/* A magazine that was made just now, or is idle, may hold an object from here, and has its place in
- * the set's ring. */
-static void settle(struct kc_cache *c, struct kc_cache_cpu *m)
-{
-    m->limit = 1;
-    m->slow_left = CACHE_HEAT;
-    if (c->set != NULL) {
-        kc_cache_priv_set_place(c->set, c, m, kc_plat_cpu());
-    }
 }
 
 /* Up to n objects of this CPU's magazine go to their slabs. As slab_give(); the lock is held. */
@@ -127,6 +116,18 @@ uint32_t kc_cache_drain(struct kc_cache *c, uint32_t cpu)
     }
     kc_plat_irq_restore(irq);
     return (uint32_t)count;
+}
+
+#if KC_MAG_IS_USED
+/* A magazine that was made just now, or is idle, may hold an object from here, and has its place in
+ * the set's ring. */
+static void settle(struct kc_cache *c, struct kc_cache_cpu *m)
+{
+    m->limit = 1;
+    m->slow_left = CACHE_HEAT;
+    if (c->set != NULL) {
+        kc_cache_priv_set_place(c->set, c, m, kc_plat_cpu());
+    }
 }
 
 /* ---- allocation ------------------------------------------------------------------------------ */
@@ -182,13 +183,11 @@ KC_INLINE void tidy(struct kc_cache *c, const struct kc_cache_cpu *m)
     }
 }
 
-/* What an allocation does that a magazine does not serve, whatever there is to do beside it. */
-static __attribute__((noinline)) void *alloc_twin(struct kc_cache *c, struct kc_cache_cpu *m,
-                                                  uint32_t flags, const void *site)
+__attribute__((noinline)) void *kc_cache_priv_alloc_twin(struct kc_cache *c, uint32_t flags)
 {
-    m = KC_LIKELY(m != &c->none) ? m : own_magazine(c);
+    struct kc_cache_cpu *m = own_magazine(c);
     if (KC_UNLIKELY(m == &c->none)) {
-        return kc_cache_priv_alloc_alone(c, flags, site);
+        return kc_cache_priv_alloc_alone(c, flags, NULL);
     }
     struct cache_take t = {flags, false, 0};
     for (;;) {
@@ -213,25 +212,43 @@ static __attribute__((noinline)) void *alloc_twin(struct kc_cache *c, struct kc_
     }
 }
 
-/* The short form: there is nothing to do but a refill, nobody listens, the lock is free. */
-KC_QUICK void *kc_cache_priv_alloc_slow(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t flags,
-                                        const void *site)
+__attribute__((noinline)) void *kc_cache_priv_alloc_twin_masked(struct kc_cache *c, uint64_t irq)
 {
-#if KC_MAG_IS_USED
+    void *object = kc_cache_priv_alloc_twin(c, 0);
+    kc_plat_irq_restore(irq);
+    return object;
+}
+
+/*
+ * The short form: there is nothing to do but a refill, nobody listens, the lock is free. What is
+ * left to do is another function's, and the caller's last act: so the short form saves no
+ * registers. Returns how many objects are to be taken, the lock is held then; or 0: it is the
+ * twin's.
+ */
+KC_INLINE uint32_t alloc_short(struct kc_cache *c, struct kc_cache_cpu *m)
+{
     if (KC_UNLIKELY(kc_mag_count(&m->mag) != 0 || m->limit == 0 || *m->draining != 0 ||
                     kc_mag_is_heard_locking()) ||
         KC_UNLIKELY(!kc_lock_try_quiet(&c->lock))) {
-        return alloc_twin(c, m, flags, site);
+        return 0;
     }
-    uint32_t n = refill_settled(m);
-    uint32_t count = kc_cache_priv_slab_take(c, cache_entries(m), n, flags);
-    kc_lock_leave_quiet(&c->lock);
-    cache_add_entries(m, count);
-    if (KC_LIKELY(count != 0) && KC_LIKELY(cache_make_live(&cache_entries(m)[count - 1]))) {
-        return cache_pop(m, count);
-    }
-#endif
-    return alloc_twin(c, m, flags, site);
+    return refill_settled(m);
+}
+
+KC_QUICK void *kc_cache_priv_alloc_slow(struct kc_cache *c, uint32_t flags)
+{
+    struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
+    uint32_t n = alloc_short(c, m);
+    return KC_LIKELY(n != 0) ? kc_cache_priv_alloc_taking(c, m, n, flags)
+                             : kc_cache_priv_alloc_twin(c, flags);
+}
+
+KC_QUICK void *kc_cache_priv_alloc_masked(struct kc_cache *c, uint64_t irq)
+{
+    struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
+    uint32_t n = alloc_short(c, m);
+    return KC_LIKELY(n != 0) ? kc_cache_priv_alloc_taking_masked(c, m, n, irq)
+                             : kc_cache_priv_alloc_twin_masked(c, irq);
 }
 
 /* ---- free ------------------------------------------------------------------------------------ */
@@ -270,28 +287,41 @@ static bool find_room(struct kc_cache *c, struct kc_cache_cpu **m)
 }
 
 /*
- * Frees an object into its slab, under the lock; false: there is no such live object. What was
- * found without the lock is looked at again: of two CPUs that free one object so, one is told, and
- * the slab may have gone meanwhile.
+ * Frees the object at that offset of the slab into it, under the lock; false: there is no such live
+ * object. What was found without the lock is looked at again: of two CPUs that free one object so,
+ * one is told, and the slab may have gone meanwhile. `free` objects the slab had; what bin it is to
+ * be in now is the caller's business.
  */
-KC_INLINE bool give_held(struct kc_cache *c, void *ptr, struct kc_frame *record, size_t offset,
-                         bool *spare)
+KC_INLINE bool put_held(struct kc_cache *c, unsigned char *base, struct kc_frame *record,
+                        size_t offset, bool tells, struct slab_view *v, uint32_t *free)
 {
-    struct slab_view v;
     if (KC_UNLIKELY(frame_load_data(record) != (uintptr_t)c)) {
         return false;
     }
-    slab_view_of_record(c, record, (unsigned char *)ptr - offset, &v);
+    slab_view_of_record(c, record, base, v);
     uint32_t object = cache_index(c, (uint32_t)offset);
-    uint8_t *state = cache_state_at(&c->shape[v.order], record, v.base, object);
-    if (KC_UNLIKELY(object >= v.objects || !free_is_sound(&v, object, state))) {
+    if (KC_UNLIKELY(object >= v->objects)) {
         return false;
     }
-    cache_tell_free(c, ptr);
-    if (KC_MAG_HAS_STATE) {
-        slab_store_state(state, KC_MAG_FREE);
+#if KC_MAG_HAS_STATE
+    /* With a branch: each of the two ways is short. */
+    uint8_t *state = v->by_bytes ? slab_record_state(record, object)
+                                 : base + c->shape[v->order].bytes_offset + object;
+    KC_FORGET(state);
+    if (KC_UNLIKELY(slab_load_state(state) != KC_MAG_LIVE)) {
+        return false;
     }
-    *spare = slab_give(c, &v, object);
+    slab_store_state(state, KC_MAG_FREE);
+#else
+    if (KC_UNLIKELY(slab_is_free(v, object))) {
+        return false;
+    }
+#endif
+    if (tells) {
+        cache_tell_free(c, base + offset);
+    }
+    *free = slab_free_count(v);
+    slab_put(c, v, object, *free);
     return true;
 }
 
@@ -300,14 +330,19 @@ KC_INLINE bool give_held(struct kc_cache *c, void *ptr, struct kc_frame *record,
  * few of the full magazine back as well, and so comes less often.
  */
 static kc_status_t give(struct kc_cache *c, struct kc_cache_cpu *m, void *ptr,
-                        struct kc_frame *record, size_t offset, const void *site)
+                        struct kc_frame *record, size_t offset)
 {
     bool spare = false;
     bool waits = !kc_lock_try(&c->lock);
     if (KC_UNLIKELY(waits)) {
         kc_lock_enter(&c->lock);
     }
-    bool given = give_held(c, ptr, record, offset, &spare);
+    struct slab_view v;
+    uint32_t free;
+    bool given = put_held(c, (unsigned char *)ptr - offset, record, offset, true, &v, &free);
+    if (KC_LIKELY(given) && KC_UNLIKELY(!slab_bin_stays(c, &v, free))) {
+        spare = kc_cache_priv_slab_emptier(c, record, v.slab, free + 1);
+    }
     if (KC_UNLIKELY(waits)) {
         spare = flush_held(c, m, CACHE_FLUSH_MORE) || spare;
     }
@@ -315,12 +350,12 @@ static kc_status_t give(struct kc_cache *c, struct kc_cache_cpu *m, void *ptr,
     if (KC_UNLIKELY(spare)) {
         kc_cache_priv_set_spare(c->set, c);
     }
-    return KC_LIKELY(given) ? KC_OK : kc_cache_priv_free_alone(c, ptr, site);
+    return KC_LIKELY(given) ? KC_OK : kc_cache_priv_free_alone(c, ptr, NULL);
 }
 
 /* What a free does that finds no room in a magazine, whatever there is to do beside it. */
-static __attribute__((noinline)) kc_status_t
-free_twin(struct kc_cache *c, void *ptr, struct kc_frame *record, size_t offset, const void *site)
+static __attribute__((noinline)) kc_status_t free_twin(struct kc_cache *c, void *ptr,
+                                                       struct kc_frame *record, size_t offset)
 {
     struct slab_view v;
     slab_view_of_record(c, record, (unsigned char *)ptr - offset, &v);
@@ -328,14 +363,14 @@ free_twin(struct kc_cache *c, void *ptr, struct kc_frame *record, size_t offset,
     uint8_t *state = object < v.objects ? slab_state(c, &v, object) : NULL;
     if (KC_UNLIKELY(object >= v.objects || c->cpu_count == 0 ||
                     !free_is_sound(&v, object, state))) {
-        return kc_cache_priv_free_alone(c, ptr, site);
+        return kc_cache_priv_free_alone(c, ptr, NULL);
     }
     struct kc_cache_cpu *m = own_magazine(c);
     if (KC_UNLIKELY(m == &c->none)) {
-        return kc_cache_priv_free_alone(c, ptr, site);
+        return kc_cache_priv_free_alone(c, ptr, NULL);
     }
     if (!find_room(c, &m)) {
-        kc_status_t status = give(c, m, ptr, record, offset, site);
+        kc_status_t status = give(c, m, ptr, record, offset);
         tidy(c, m);
         return status;
     }
@@ -348,27 +383,113 @@ free_twin(struct kc_cache *c, void *ptr, struct kc_frame *record, size_t offset,
     return KC_OK;
 }
 
-/* The short form: the magazine is full and stays as it is, nothing is idle, nobody listens, the
- * lock is free. */
-KC_QUICK kc_status_t kc_cache_priv_free_slow(struct kc_cache *c, void *ptr, struct kc_frame *record,
-                                             size_t offset, const void *site)
+/* The magazine of this free was full so often that it grows now. */
+KC_INLINE kc_status_t free_growing(struct kc_cache *c, void *ptr, struct kc_frame *record,
+                                   size_t offset)
 {
-#if KC_MAG_IS_USED
-    struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
-    if (KC_LIKELY(kc_mag_count(&m->mag) >= m->limit && m->slow_left != 0 && *m->draining == 0 &&
-                  !kc_mag_is_heard_locking()) &&
-        KC_LIKELY(kc_lock_try_quiet(&c->lock))) {
-        bool spare = false;
-        m->slow_left--;
-        bool given = give_held(c, ptr, record, offset, &spare);
-        kc_lock_leave_quiet(&c->lock);
-        if (KC_UNLIKELY(spare)) {
-            kc_cache_priv_set_spare(c->set, c);
-        }
-        if (KC_LIKELY(given)) {
-            return KC_OK;
-        }
-    }
-#endif
-    return free_twin(c, ptr, record, offset, site);
+    const struct kc_frame_found found = {
+        .record = record, .offset = offset, .order = frame_kind_order(frame_load_kind(record))};
+    grow(c, c->cpu[kc_plat_cpu()]);
+    return KC_LIKELY(cache_free_quick(c, &found, ptr)) ? KC_OK : free_twin(c, ptr, record, offset);
 }
+
+static __attribute__((noinline)) kc_status_t
+free_growing_pinned(struct kc_cache *c, void *ptr, struct kc_frame *record, size_t offset)
+{
+    return free_growing(c, ptr, record, offset);
+}
+
+/* What a short form leaves to do. */
+enum short_free {
+    SHORT_TWIN,    /* all: it is the twin's */
+    SHORT_GROW,    /* all, and the magazine is to grow first */
+    SHORT_EMPTIER, /* the slab goes to another bin, and the lock is held */
+    SHORT_DONE,    /* nothing */
+};
+
+/*
+ * The short form: the magazine is full and stays as it is, nothing is idle, nobody listens, the
+ * lock is free. What is left to do is another function's, and the caller's last act: so the short
+ * form saves few registers. With SHORT_EMPTIER, what slab it is, and its free objects.
+ */
+KC_INLINE enum short_free free_short(struct kc_cache *c, unsigned char *base,
+                                     struct kc_frame *record, size_t offset, struct slab **slab,
+                                     uint32_t *free)
+{
+    struct kc_cache_cpu *m = c->cpu[kc_plat_cpu()];
+    if (KC_UNLIKELY(kc_mag_count(&m->mag) < m->limit || *m->draining != 0 ||
+                    kc_mag_is_heard_locking())) {
+        return SHORT_TWIN;
+    }
+    if (KC_UNLIKELY(m->slow_left == 0)) {
+        return m->limit == 0 ? SHORT_TWIN : SHORT_GROW;
+    }
+    if (KC_UNLIKELY(!kc_lock_try_quiet(&c->lock))) {
+        return SHORT_TWIN;
+    }
+    m->slow_left--;
+    struct slab_view v;
+    bool put = put_held(c, base, record, offset, false, &v, free);
+    if (KC_LIKELY(put) && KC_UNLIKELY(!slab_bin_stays(c, &v, *free))) {
+        *slab = v.slab;
+        *free += 1;
+        return SHORT_EMPTIER;
+    }
+    kc_lock_leave_quiet(&c->lock);
+    return KC_LIKELY(put) ? SHORT_DONE : SHORT_TWIN;
+}
+
+KC_QUICK kc_status_t kc_cache_priv_free_slow(struct kc_cache *c, void *ptr, struct kc_frame *record,
+                                             size_t offset)
+{
+    struct slab *slab;
+    uint32_t free;
+    switch (free_short(c, (unsigned char *)ptr - offset, record, offset, &slab, &free)) {
+    case SHORT_DONE:
+        return KC_OK;
+    case SHORT_EMPTIER:
+        return kc_cache_priv_free_emptier(c, record, slab, free);
+    case SHORT_GROW:
+        return free_growing_pinned(c, ptr, record, offset);
+    default:
+        return free_twin(c, ptr, record, offset);
+    }
+}
+
+/* The same, and then kc_plat_irq_restore(irq). */
+static __attribute__((noinline)) kc_status_t free_twin_masked(struct kc_cache *c, void *ptr,
+                                                              struct kc_frame *record,
+                                                              size_t offset, uint64_t irq)
+{
+    kc_status_t status = free_twin(c, ptr, record, offset);
+    kc_plat_irq_restore(irq);
+    return status;
+}
+
+static __attribute__((noinline)) kc_status_t free_growing_masked(struct kc_cache *c, void *ptr,
+                                                                 struct kc_frame *record,
+                                                                 size_t offset, uint64_t irq)
+{
+    kc_status_t status = free_growing(c, ptr, record, offset);
+    kc_plat_irq_restore(irq);
+    return status;
+}
+
+KC_QUICK kc_status_t kc_cache_priv_free_masked(struct kc_cache *c, void *ptr,
+                                               struct kc_frame *record, size_t offset, uint64_t irq)
+{
+    struct slab *slab;
+    uint32_t free;
+    switch (free_short(c, (unsigned char *)ptr - offset, record, offset, &slab, &free)) {
+    case SHORT_DONE:
+        return KC_LIKELY(kc_plat_irq_restore_quick(irq)) ? KC_OK : kc_cache_priv_free_done(irq);
+    case SHORT_EMPTIER:
+        return kc_cache_priv_free_emptier_masked(c, record, slab, free, irq);
+    case SHORT_GROW:
+        return free_growing_masked(c, ptr, record, offset, irq);
+    default:
+        return free_twin_masked(c, ptr, record, offset, irq);
+    }
+}
+
+#endif

@@ -171,37 +171,50 @@ KC_INLINE void slab_map_set(const struct slab_view *v, uint32_t word, uint32_t b
     __atomic_store_n(&v->slab->map[word], bits, __ATOMIC_RELEASE);
 }
 
-/* The bin of a slab with so many free objects. */
+/*
+ * The bin of a slab is the upper part of a product, its used objects times the order's share, which
+ * is rounded up: no object makes CACHE_BIN_EMPTY, and all of them, but no less, CACHE_BIN_FULL.
+ */
+#define SLAB_BIN_SHIFT   24u
+#define SLAB_OBJECTS_MAX ((KC_FRAME_BYTES << KC_CACHE_ORDER_MAX) / KC_CACHE_ALIGN_MIN)
+KC_STATIC_ASSERT(SLAB_OBJECTS_MAX *SLAB_OBJECTS_MAX <= KC_CACHE_BINS << SLAB_BIN_SHIFT,
+                 "what all shares are rounded up by is less than a share");
+
+KC_INLINE uint32_t slab_bin_share(uint32_t objects)
+{
+    return (KC_CACHE_BINS << SLAB_BIN_SHIFT) / objects + 1;
+}
+
+KC_INLINE uint32_t slab_bin_product(const struct kc_cache *c, uint32_t order, uint32_t used)
+{
+    return used * c->share[order] + ((1u << SLAB_BIN_SHIFT) - 1);
+}
+
 KC_INLINE uint32_t slab_bin(const struct kc_cache *c, const struct slab_view *v, uint32_t free)
 {
-    uint32_t used = v->objects - free;
-    if (KC_UNLIKELY(used == 0)) {
-        return CACHE_BIN_EMPTY;
-    }
-    return KC_UNLIKELY(free == 0) ? CACHE_BIN_FULL : 1 + (used * c->share[v->order] >> 16);
+    return slab_bin_product(c, v->order, v->objects - free) >> SLAB_BIN_SHIFT;
 }
 
 /* True if a slab with so many free objects is in the same bin with one more. */
 KC_INLINE bool slab_bin_stays(const struct kc_cache *c, const struct slab_view *v, uint32_t free)
 {
-    uint32_t used = v->objects - free;
-    uint32_t share = c->share[v->order];
-    uint32_t part = used * share;
-    return KC_LIKELY(free != 0) && KC_LIKELY(used != 1) && (part ^ (part - share)) >> 16 == 0;
+    uint32_t product = slab_bin_product(c, v->order, v->objects - free);
+    return (product ^ (product - c->share[v->order])) >> SLAB_BIN_SHIFT == 0;
 }
 
 /* ---- the parts: slabs (cache_slab.c), magazines (cache_mag.c), calls (cache.c), sets
  * (cache_set.c)
  */
 
-#define CACHE_IS_FULL     (KC_HARDENING >= KC_HARDENING_FULL)
-#define CACHE_QUARANTINE  KC_CACHE_QUARANTINE
-#define CACHE_REDZONE_MIN KC_CACHE_REDZONE_BYTES
-#define CACHE_REDZONE     ((unsigned char)0xbb)
+#define CACHE_IS_FULL      (KC_HARDENING >= KC_HARDENING_FULL)
+#define CACHE_QUARANTINE   KC_CACHE_QUARANTINE
+#define CACHE_REDZONE_MIN  KC_CACHE_REDZONE_BYTES
+#define CACHE_REDZONE      ((unsigned char)0xbb)
 
-#define CACHE_REFILL      4u /* objects that a refill takes, at most */
-#define CACHE_REFILL_PICK 2u /* the same where a slab is to be found first */
-#define CACHE_FLUSH_MORE  3u /* objects that a free which had to wait brings back beside its own */
+#define CACHE_REFILL       4u /* objects that a refill takes, at most */
+#define CACHE_REFILL_PICK  2u /* the same where a slab is to be found first */
+#define CACHE_REFILL_BYTES 2u /* the same where the slab's state is bytes in its records */
+#define CACHE_FLUSH_MORE   3u /* objects that a free which had to wait brings back beside its own */
 #define CACHE_ROOM_FIRST \
     CACHE_REFILL       /* entries that a magazine has room for until frees want more */
 #define CACHE_HEAT 16u /* slow calls after which a magazine's limit doubles */
@@ -286,11 +299,25 @@ uint32_t kc_cache_priv_slab_take(struct kc_cache *c, struct kc_cache_entry *out,
                                  uint32_t flags);
 
 /*
- * The slab of that first record has so many free objects now, one more than before, and its
- * fullness is another bin's. As slab_give().
+ * The slab with that first record and state has so many free objects now, one more than before, and
+ * its fullness is another bin's. As slab_give().
  */
 KC_NODISCARD bool kc_cache_priv_slab_emptier(struct kc_cache *c, struct kc_frame *record,
-                                             unsigned char *base, uint32_t free);
+                                             struct slab *slab, uint32_t free);
+
+/* Puts an object back into its slab, which has so many free ones, and in whatever bin it is stays
+ * there: what slab_give() does first. */
+KC_INLINE void slab_put(struct kc_cache *c, const struct slab_view *v, uint32_t object,
+                        uint32_t free)
+{
+    if (v->by_bytes) {
+        slab_store_state(slab_record_state(v->record, object), KC_MAG_HOME);
+    } else {
+        slab_map_set(v, object / 32, v->slab->map[object / 32] | 1u << object % 32);
+        __atomic_store_n(&v->record->word, free + 1, __ATOMIC_RELAXED);
+    }
+    c->out--;
+}
 
 /*
  * Give an object back to its slab, and the slab to the frames if it is one empty slab too many.
@@ -300,17 +327,36 @@ KC_NODISCARD KC_INLINE bool slab_give(struct kc_cache *c, const struct slab_view
                                       uint32_t object)
 {
     uint32_t free = slab_free_count(v);
-    if (v->by_bytes) {
-        slab_store_state(slab_record_state(v->record, object), KC_MAG_HOME);
-    } else {
-        slab_map_set(v, object / 32, v->slab->map[object / 32] | 1u << object % 32);
-        __atomic_store_n(&v->record->word, free + 1, __ATOMIC_RELAXED);
-    }
-    c->out--;
+    slab_put(c, v, object, free);
     return KC_LIKELY(slab_bin_stays(c, v, free))
                ? false
-               : kc_cache_priv_slab_emptier(c, v->record, v->base, free + 1);
+               : kc_cache_priv_slab_emptier(c, v->record, v->slab, free + 1);
 }
+
+/*
+ * The last acts of short forms (cache_mag.c), which have the lock: they leave it, quietly.
+ *
+ * Of an allocation: takes n objects or less into the empty magazine m, and hands one out; if there
+ * are none, the twin tries again.
+ */
+void *kc_cache_priv_alloc_taking(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t n,
+                                 uint32_t flags);
+
+/* Of a free: kc_cache_priv_slab_emptier(). Returns KC_OK. */
+kc_status_t kc_cache_priv_free_emptier(struct kc_cache *c, struct kc_frame *record,
+                                       struct slab *slab, uint32_t free);
+
+/* The same, without flags, and then kc_plat_irq_restore(irq). */
+void *kc_cache_priv_alloc_taking_masked(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t n,
+                                        uint64_t irq);
+kc_status_t kc_cache_priv_free_emptier_masked(struct kc_cache *c, struct kc_frame *record,
+                                              struct slab *slab, uint32_t free, uint64_t irq);
+
+/* What an allocation does that a magazine does not serve, whatever there is to do beside it. */
+void *kc_cache_priv_alloc_twin(struct kc_cache *c, uint32_t flags);
+
+/* The same, without flags, and then kc_plat_irq_restore(irq). */
+void *kc_cache_priv_alloc_twin_masked(struct kc_cache *c, uint64_t irq);
 
 /* One allocation's way to objects: whether it asked the reclaimers, and what came of that. */
 struct cache_take {
@@ -388,23 +434,21 @@ void *kc_cache_priv_alloc(struct kc_cache *c, uint32_t flags, const void *site);
 kc_status_t kc_cache_priv_free(struct kc_cache *c, void *ptr, const void *site);
 
 /* What a magazine cannot serve at once. */
-void *kc_cache_priv_alloc_slow(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t flags,
-                               const void *site);
+void *kc_cache_priv_alloc_slow(struct kc_cache *c, uint32_t flags);
 
 /* The same: ptr lies `offset` behind the first byte of the slab of c with that first record. */
 kc_status_t kc_cache_priv_free_slow(struct kc_cache *c, void *ptr, struct kc_frame *record,
-                                    size_t offset, const void *site);
+                                    size_t offset);
 
-/* The same, and then kc_plat_irq_restore(irq), and cache_finish(). */
-void *kc_cache_priv_alloc_masked(struct kc_cache *c, uint32_t flags, const void *site,
-                                 uint64_t irq);
+/* The same, without flags, and then kc_plat_irq_restore(irq). */
+void *kc_cache_priv_alloc_masked(struct kc_cache *c, uint64_t irq);
 kc_status_t kc_cache_priv_free_masked(struct kc_cache *c, void *ptr, struct kc_frame *record,
-                                      size_t offset, const void *site, uint64_t irq);
+                                      size_t offset, uint64_t irq);
 
 /* The same where masking takes a second step, and where unmasking does. */
-void *kc_cache_priv_alloc_late(struct kc_cache *c, const void *site, uint64_t irq);
+void *kc_cache_priv_alloc_late(struct kc_cache *c, uint64_t irq);
 kc_status_t kc_cache_priv_free_late(struct kc_cache *c, void *ptr, struct kc_frame *record,
-                                    size_t offset, const void *site, uint64_t irq);
+                                    size_t offset, uint64_t irq);
 void *kc_cache_priv_alloc_done(void *object, uint64_t irq);
 kc_status_t kc_cache_priv_free_done(uint64_t irq);
 
@@ -560,49 +604,74 @@ KC_INLINE bool cache_free_quick(struct kc_cache *c, const struct kc_frame_found 
 
 /*
  * The called forms of an allocation without flags, and of a free: what is not quick is another
- * function's, and its last act, so that the quick way saves no registers.
+ * function's, and its last act, so that the quick way saves no registers. Who called is asked only
+ * where there are no magazines.
  */
-KC_INLINE void *cache_alloc_pinned(struct kc_cache *c, const void *site)
+KC_INLINE void *cache_alloc_pinned(struct kc_cache *c, uint32_t flags, const void *site)
 {
+#if KC_MAG_IS_USED
+    (void)site;
     struct kc_cache_cpu *m = c->cpu[kc_mag_place()];
     void *object;
-    return KC_LIKELY(cache_alloc_quick(m, &object)) ? object
-                                                    : kc_cache_priv_alloc_slow(c, m, 0, site);
+    return KC_LIKELY(cache_alloc_quick(m, &object)) ? object : kc_cache_priv_alloc_slow(c, flags);
+#else
+    return kc_cache_priv_alloc_alone(c, flags, site);
+#endif
 }
 
 KC_INLINE void *cache_alloc_masked(struct kc_cache *c, const void *site)
 {
+#if KC_MAG_IS_USED
     uint64_t irq;
     void *object;
+    (void)site;
     if (KC_UNLIKELY(!kc_plat_irq_save_quick(&irq))) {
-        return kc_cache_priv_alloc_late(c, site, irq);
+        return kc_cache_priv_alloc_late(c, irq);
     }
     if (KC_UNLIKELY(!cache_alloc_quick(c->cpu[kc_mag_place()], &object))) {
-        return kc_cache_priv_alloc_masked(c, 0, site, irq);
+        return kc_cache_priv_alloc_masked(c, irq);
     }
     return KC_LIKELY(kc_plat_irq_restore_quick(irq)) ? object
                                                      : kc_cache_priv_alloc_done(object, irq);
+#else
+    return kc_cache_priv_alloc(c, 0, site);
+#endif
 }
 
 KC_INLINE kc_status_t cache_free_pinned(struct kc_cache *c, const struct kc_frame_found *found,
                                         void *ptr, const void *site)
 {
+#if KC_MAG_IS_USED
+    (void)site;
     return KC_LIKELY(cache_free_quick(c, found, ptr))
                ? KC_OK
-               : kc_cache_priv_free_slow(c, ptr, found->record, (size_t)found->offset, site);
+               : kc_cache_priv_free_slow(c, ptr, found->record, (size_t)found->offset);
+#else
+    (void)found;
+    return kc_cache_priv_free_alone(c, ptr, site);
+#endif
 }
 
 KC_INLINE kc_status_t cache_free_masked(struct kc_cache *c, const struct kc_frame_found *found,
                                         void *ptr, const void *site)
 {
     uint64_t irq;
+#if KC_MAG_IS_USED
+    (void)site;
     if (KC_UNLIKELY(!kc_plat_irq_save_quick(&irq))) {
-        return kc_cache_priv_free_late(c, ptr, found->record, (size_t)found->offset, site, irq);
+        return kc_cache_priv_free_late(c, ptr, found->record, (size_t)found->offset, irq);
     }
     if (KC_UNLIKELY(!cache_free_quick(c, found, ptr))) {
-        return kc_cache_priv_free_masked(c, ptr, found->record, (size_t)found->offset, site, irq);
+        return kc_cache_priv_free_masked(c, ptr, found->record, (size_t)found->offset, irq);
     }
     return KC_LIKELY(kc_plat_irq_restore_quick(irq)) ? KC_OK : kc_cache_priv_free_done(irq);
+#else
+    (void)found;
+    irq = kc_plat_irq_save();
+    kc_status_t status = kc_cache_priv_free_alone(c, ptr, site);
+    kc_plat_irq_restore(irq);
+    return status;
+#endif
 }
 
 #endif

@@ -49,11 +49,11 @@ KC_INLINE void view_of_index(const struct kc_cache *c, uint32_t index, struct sl
 }
 
 /* `index` is the slab's. */
-KC_INLINE void bin_add(struct kc_cache *c, const struct slab_view *v, uint32_t index, uint32_t bin)
+KC_INLINE void bin_add(struct kc_cache *c, struct slab *slab, uint32_t index, uint32_t bin)
 {
     uint32_t first = c->bin[bin];
-    v->slab->next = first;
-    v->slab->prev = CACHE_NONE;
+    slab->next = first;
+    slab->prev = CACHE_NONE;
     if (first != CACHE_NONE) {
         slab_at(c, first)->prev = index;
     }
@@ -61,10 +61,10 @@ KC_INLINE void bin_add(struct kc_cache *c, const struct slab_view *v, uint32_t i
     c->bin_mask |= 1u << bin;
 }
 
-KC_INLINE void bin_del(struct kc_cache *c, const struct slab_view *v, uint32_t index, uint32_t bin)
+KC_INLINE void bin_del(struct kc_cache *c, const struct slab *slab, uint32_t index, uint32_t bin)
 {
-    uint32_t next = v->slab->next;
-    uint32_t prev = v->slab->prev;
+    uint32_t next = slab->next;
+    uint32_t prev = slab->prev;
     if (prev == CACHE_NONE) {
         KC_CHECK(c->bin[bin] == index);
         c->bin[bin] = next;
@@ -155,7 +155,7 @@ static uint32_t cheapest(const struct kc_cache *c, uint32_t first, uint32_t last
     return best;
 }
 
-static bool grow(struct kc_cache *c, uint32_t request)
+static __attribute__((noinline)) bool grow(struct kc_cache *c, uint32_t request)
 {
     uint32_t live = c->out < LIVE_WEIGHED_MAX ? (uint32_t)c->out + 1 : LIVE_WEIGHED_MAX;
     uint32_t order = cheapest(c, c->order_first, c->order_more, live);
@@ -169,7 +169,7 @@ static bool grow(struct kc_cache *c, uint32_t request)
 static KC_COLD void drop(struct kc_cache *c, const struct slab_view *v)
 {
     kc_pa_t pa = kc_frame_ptr_pa(c->frames, v->base);
-    bin_del(c, v, slab_index(c, v), CACHE_BIN_EMPTY);
+    bin_del(c, v->slab, slab_index(c, v), CACHE_BIN_EMPTY);
     c->slabs--;
     c->slabs_empty--;
     c->capacity -= v->objects;
@@ -228,7 +228,7 @@ static struct kc_cache_shape shape_of(struct kc_cache *c, uint32_t order)
     }
     shape.by_bytes = bytes_too && shape.state_offset == 0;
     shape.objects = (uint16_t)objects;
-    c->share[order] = objects == 0 ? 0 : (KC_CACHE_BINS << 16) / objects;
+    c->share[order] = objects == 0 ? 0 : slab_bin_share(objects);
     return shape;
 }
 
@@ -282,26 +282,45 @@ static uint32_t take_some(struct kc_cache *c, const struct slab_view *v, struct 
 }
 #else
 #if KC_MAG_HAS_STATE
-/* Entries of the n lowest free objects, which there are; the lowest last. */
-static uint32_t take_by_bytes(const struct kc_cache *c, const struct slab_view *v,
-                              struct kc_cache_entry *out, uint32_t n)
+/* Entries of the lowest free objects, which are n at least, but no more than CACHE_REFILL_BYTES;
+ * the lowest last. */
+static __attribute__((noinline)) uint32_t take_by_bytes(const struct kc_cache *c,
+                                                        const struct slab_view *v,
+                                                        struct kc_cache_entry *out, uint32_t n)
 {
+    n = n < CACHE_REFILL_BYTES ? n : CACHE_REFILL_BYTES;
     struct kc_cache_entry *e = out + n;
-    for (uint32_t r = 0; e != out; r++) {
-        KC_CHECK(r < 1u << v->order);
-        for (uint32_t home = slab_record_home(&v->record[r]); home != 0 && e != out;
-             home &= home - 1) {
-            uint32_t i = r * SLAB_RECORD_STATES + (uint32_t)__builtin_ctz(home) / 8;
+    size_t stride = c->stride;
+    unsigned char *base = v->base;
+    struct kc_frame *end = v->record + ((size_t)1 << v->order);
+    for (struct kc_frame *r = v->record;; r++, base += SLAB_RECORD_STATES * stride) {
+        KC_CHECK(r != end);
+        for (uint32_t home = slab_record_home(r); home != 0; home &= home - 1) {
+            uint32_t i = (uint32_t)__builtin_ctz(home) / 8;
             e--;
-            e->state = slab_record_state(v->record, i);
-            __atomic_store_n(&e->object, (void *)(v->base + (size_t)i * c->stride),
-                             __ATOMIC_RELAXED);
+            e->state = slab_record_state(r, 0) + i;
+            __atomic_store_n(&e->object, (void *)(base + i * stride), __ATOMIC_RELAXED);
             slab_store_state(e->state, KC_MAG_FREE);
+            if (e == out) {
+                return n;
+            }
         }
+    }
+}
+#endif
+
+/* The n entries there go to where they are to begin. */
+static __attribute__((noinline)) uint32_t close_gap(struct kc_cache_entry *to,
+                                                    const struct kc_cache_entry *from, uint32_t n)
+{
+    for (uint32_t k = 0; k < n; k++) {
+        __atomic_store_n(&to[k].object, from[k].object, __ATOMIC_RELAXED);
+#if KC_MAG_HAS_STATE
+        to[k].state = from[k].state;
+#endif
     }
     return n;
 }
-#endif
 
 /* Entries of the lowest free objects, up to n of them, of one word of the map; the lowest last. */
 KC_INLINE uint32_t take_some(struct kc_cache *c, const struct slab_view *v,
@@ -323,8 +342,8 @@ KC_INLINE uint32_t take_some(struct kc_cache *c, const struct slab_view *v,
     uintptr_t base = (uintptr_t)v->base + w * 32 * stride;
     KC_FORGET(base); /* one sum for all */
 #if KC_MAG_HAS_STATE
-    uint32_t bytes_offset = c->shape[v->order].bytes_offset;
-    uint8_t *state = bytes_offset == 0 ? NULL : v->base + bytes_offset + (size_t)w * 32;
+    /* Of objects that have none it leads nowhere, and nobody looks. */
+    uint8_t *state = v->base + c->shape[v->order].bytes_offset + (size_t)w * 32;
     KC_FORGET(state);
 #endif
     struct kc_cache_entry *e = out + n;
@@ -334,58 +353,53 @@ KC_INLINE uint32_t take_some(struct kc_cache *c, const struct slab_view *v,
         /* A free on another CPU may be looking through this magazine (is_kept() in cache.c). */
         __atomic_store_n(&e->object, (void *)(base + i * stride), __ATOMIC_RELAXED);
 #if KC_MAG_HAS_STATE
-        e->state = state == NULL ? NULL : state + i;
+        e->state = state + i;
 #endif
     }
     slab_map_set(v, w, bits);
-    uint32_t lacking = (uint32_t)(e - out); /* the word had no more */
-    n -= lacking;
-    for (uint32_t k = 0; KC_UNLIKELY(lacking != 0) && k < n; k++) {
-        __atomic_store_n(&out[k].object, e[k].object, __ATOMIC_RELAXED);
-#if KC_MAG_HAS_STATE
-        out[k].state = e[k].state;
-#endif
-    }
-    return n;
+    return KC_LIKELY(e == out) ? n : close_gap(out, e, n - (uint32_t)(e - out));
 }
 #endif
 
 /* The fullest slab that has a free object is at hand from now on; a new one if there is none. */
-static bool pick(struct kc_cache *c, uint32_t request)
+KC_INLINE bool pick(struct kc_cache *c, uint32_t request, struct slab_view *v)
 {
     uint32_t mask = c->bin_mask & ~(1u << CACHE_BIN_FULL);
     if (KC_UNLIKELY(mask == 0)) {
-        return grow(c, request);
+        if (!grow(c, request)) {
+            return false;
+        }
+        slab_view_of_record(c, c->hand, c->hand_base, v);
+        return true;
     }
     uint32_t bin = 31 - (uint32_t)__builtin_clz(mask);
     uint32_t index = c->bin[bin];
-    struct slab_view v;
-    view_of_index(c, index, &v);
-    bin_del(c, &v, index, bin);
+    view_of_index(c, index, v);
+    bin_del(c, v->slab, index, bin);
     c->slabs_empty -= bin == CACHE_BIN_EMPTY;
-    c->hand = v.record;
-    c->hand_base = v.base;
+    c->hand = v->record;
+    c->hand_base = v->base;
     return true;
 }
 
-uint32_t kc_cache_priv_slab_take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n,
-                                 uint32_t flags)
+/* As kc_cache_priv_slab_take(). */
+KC_INLINE uint32_t take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n, uint32_t flags)
 {
-    if (KC_UNLIKELY(c->hand == NULL)) {
-        if (!pick(c, flags)) {
-            return 0;
-        }
-        n = n < CACHE_REFILL_PICK ? n : CACHE_REFILL_PICK;
-    }
     struct slab_view v;
-    slab_view_of_record(c, c->hand, c->hand_base, &v);
+    if (KC_LIKELY(c->hand != NULL)) {
+        slab_view_of_record(c, c->hand, c->hand_base, &v);
+    } else if (KC_LIKELY(pick(c, flags, &v))) {
+        n = n < CACHE_REFILL_PICK ? n : CACHE_REFILL_PICK;
+    } else {
+        return 0;
+    }
     uint32_t free = slab_free_count(&v);
     n = take_some(c, &v, out, n < free ? n : free);
     if (!v.by_bytes) {
         __atomic_store_n(&v.record->word, free - n, __ATOMIC_RELAXED);
     }
     if (KC_UNLIKELY(n == free)) {
-        bin_add(c, &v, slab_index(c, &v), CACHE_BIN_FULL);
+        bin_add(c, v.slab, slab_index(c, &v), CACHE_BIN_FULL);
         c->hand = NULL;
     }
     c->out += n;
@@ -393,29 +407,112 @@ uint32_t kc_cache_priv_slab_take(struct kc_cache *c, struct kc_cache_entry *out,
     return n;
 }
 
-bool kc_cache_priv_slab_emptier(struct kc_cache *c, struct kc_frame *record, unsigned char *base,
-                                uint32_t free)
+uint32_t kc_cache_priv_slab_take(struct kc_cache *c, struct kc_cache_entry *out, uint32_t n,
+                                 uint32_t flags)
 {
-    struct slab_view v;
-    slab_view_of_record(c, record, base, &v);
-    uint32_t index = slab_index(c, &v);
-    if (c->hand == record) {
-        c->hand = NULL;
-    } else {
-        bin_del(c, &v, index, slab_bin(c, &v, free - 1));
+    return take(c, out, n, flags);
+}
+
+#if KC_MAG_IS_USED
+/* Takes n objects, or less, into the empty magazine, leaves the lock, and hands one out; or NULL.
+ */
+KC_INLINE void *take_and_pop(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t n, uint32_t flags)
+{
+    size_t count = take(c, cache_entries(m), n, flags);
+    kc_lock_leave_quiet(&c->lock);
+    if (KC_UNLIKELY(count == 0)) {
+        return NULL;
     }
-    bin_add(c, &v, index, slab_bin(c, &v, free));
-    if (KC_LIKELY(free != v.objects)) {
-        return false;
+    if (KC_UNLIKELY(!cache_make_live(&cache_entries(m)[count - 1]))) {
+        cache_add_entries(m, count); /* the twin finds it there, and tells */
+        return NULL;
     }
+    __atomic_store_n(&m->alloc_count, m->alloc_count + 1, __ATOMIC_RELAXED);
+    cache_add_entries(m, count - 1);
+    return cache_entries(m)[count - 1].object;
+}
+
+KC_QUICK void *kc_cache_priv_alloc_taking(struct kc_cache *c, struct kc_cache_cpu *m, uint32_t n,
+                                          uint32_t flags)
+{
+    void *object = take_and_pop(c, m, n, flags);
+    return KC_LIKELY(object != NULL) ? object : kc_cache_priv_alloc_twin(c, flags);
+}
+
+KC_QUICK void *kc_cache_priv_alloc_taking_masked(struct kc_cache *c, struct kc_cache_cpu *m,
+                                                 uint32_t n, uint64_t irq)
+{
+    void *object = take_and_pop(c, m, n, 0);
+    if (KC_UNLIKELY(object == NULL)) {
+        return kc_cache_priv_alloc_twin_masked(c, irq);
+    }
+    return KC_LIKELY(kc_plat_irq_restore_quick(irq)) ? object
+                                                     : kc_cache_priv_alloc_done(object, irq);
+}
+#endif
+
+/* An empty slab is kept or goes; as slab_give(). */
+static __attribute__((noinline)) bool emptied(struct kc_cache *c, struct kc_frame *record)
+{
     c->slabs_empty++;
     uint32_t keep = (c->flags & KC_CACHE_KEEP_NONE) != 0 ? 0 : 1;
     if (c->slabs_empty > keep) {
+        struct slab_view v;
+        view_of_index(c, kc_frame_index(c->frames, record), &v);
         drop(c, &v);
         return false;
     }
     return c->set != NULL && __atomic_load_n(&c->in_ring, __ATOMIC_RELAXED) == 0;
 }
+
+KC_INLINE bool emptier(struct kc_cache *c, struct kc_frame *record, struct slab *slab,
+                       uint32_t free)
+{
+    uint32_t index = kc_frame_index(c->frames, record);
+    uint32_t order = frame_kind_order(record->kind);
+    uint32_t used = c->shape[order].objects - free;
+    uint32_t product = slab_bin_product(c, order, used);
+    if (c->hand == record) {
+        c->hand = NULL;
+    } else {
+        bin_del(c, slab, index, (product + c->share[order]) >> SLAB_BIN_SHIFT);
+    }
+    bin_add(c, slab, index, product >> SLAB_BIN_SHIFT);
+    return KC_LIKELY(used != 0) ? false : emptied(c, record);
+}
+
+bool kc_cache_priv_slab_emptier(struct kc_cache *c, struct kc_frame *record, struct slab *slab,
+                                uint32_t free)
+{
+    return emptier(c, record, slab, free);
+}
+
+#if KC_MAG_IS_USED
+KC_INLINE void emptier_and_leave(struct kc_cache *c, struct kc_frame *record, struct slab *slab,
+                                 uint32_t free)
+{
+    bool spare = emptier(c, record, slab, free);
+    kc_lock_leave_quiet(&c->lock);
+    if (KC_UNLIKELY(spare)) {
+        kc_cache_priv_set_spare(c->set, c);
+    }
+}
+
+KC_QUICK kc_status_t kc_cache_priv_free_emptier(struct kc_cache *c, struct kc_frame *record,
+                                                struct slab *slab, uint32_t free)
+{
+    emptier_and_leave(c, record, slab, free);
+    return KC_OK;
+}
+
+KC_QUICK kc_status_t kc_cache_priv_free_emptier_masked(struct kc_cache *c, struct kc_frame *record,
+                                                       struct slab *slab, uint32_t free,
+                                                       uint64_t irq)
+{
+    emptier_and_leave(c, record, slab, free);
+    return KC_LIKELY(kc_plat_irq_restore_quick(irq)) ? KC_OK : kc_cache_priv_free_done(irq);
+}
+#endif
 
 /* The first object from there on that is out of the slab; past it, the cursor. NULL: no more. */
 static void *next_out_of(const struct kc_cache *c, const struct slab_view *v, uint32_t *object)

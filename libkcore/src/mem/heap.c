@@ -502,7 +502,7 @@ KC_QUICK void *kc_heap_alloc_pinned(struct kc_heap *h, size_t size, uint32_t fla
     if (KC_UNLIKELY(c == NULL)) {
         return alloc_other(h, size, flags, KC_MAG_SITE);
     }
-    return cache_finish(c, cache_alloc_pinned(c, KC_MAG_SITE), 0);
+    return cache_finish(c, cache_alloc_pinned(c, 0, KC_MAG_SITE), 0);
 }
 
 void *kc_heap_alloc_aligned(struct kc_heap *h, size_t size, size_t align, uint32_t flags)
