@@ -107,23 +107,27 @@ Test(cache_mag, wrong_frees_are_refused_where_the_magazine_is_full)
             p[i] = kc_cache_alloc(&cache, 0);
             cr_assert_not_null(p[i]);
         }
-        cache.cpu[0]->limit = CACHE_ROOM_FIRST;
-        cache.cpu[0]->slow_left = UINT32_MAX;
+        struct kc_cache_cpu *m = cache.cpu[0];
+        m->limit = CACHE_ROOM_FIRST;
+        m->slow_left = UINT32_MAX;
         for (uint32_t i = 0; i < CACHE_ROOM_FIRST; i++) {
             cr_assert_eq(kc_cache_free(&cache, p[i]), KC_OK);
         }
-        cr_assert_eq(kc_mag_count(&cache.cpu[0]->mag), CACHE_ROOM_FIRST);
+        cr_assert_eq(kc_mag_count(&m->mag), CACHE_ROOM_FIRST);
         uint64_t wrong = 0;
         if (KC_MAG_HAS_STATE) { /* elsewhere nothing tells it from what is live */
-            cache.cpu[0]->slow_left = pass < 2 ? 2 : 0;
+            m->slow_left = pass < 2 ? 2 : 0;
             cr_expect_eq(kc_cache_free(&cache, p[0]), KC_ERR_STATE);
             cr_expect_eq(misuse.count[KC_MISUSE_DOUBLE_FREE], ++wrong);
         }
-        cache.cpu[0]->slow_left = pass < 2 ? 2 : 0;
+        m->slow_left = pass < 2 ? 2 : 0;
         cr_expect_eq(kc_cache_free(&cache, (char *)p[4] + 8), KC_ERR_ALIGN);
         cr_expect_eq(misuse.count[KC_MISUSE_INTERIOR], 1);
+        cr_expect_eq(cache.cpu[0], m, "a wrong free leaves it as it is");
+        cr_expect_eq(m->limit, CACHE_ROOM_FIRST);
         cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
         cr_expect_eq(kc_cache_free(&cache, p[4]), KC_OK);
+        cr_expect_eq(cache.cpu[0] == m, pass < 2);
         cr_expect_eq(misuse.count[KC_MISUSE_DOUBLE_FREE], wrong);
         cr_assert_eq(kc_cache_check(&cache, NULL), KC_OK);
         cr_assert_eq(kc_cache_fini(&cache), KC_OK);

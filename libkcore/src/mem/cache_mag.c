@@ -253,16 +253,27 @@ KC_QUICK void *kc_cache_priv_alloc_masked(struct kc_cache *c, uint64_t irq)
 
 /* ---- free ------------------------------------------------------------------------------------ */
 
-/* True if the object is live, as far as the hardening level looks; the cache has magazines. */
-KC_INLINE bool free_is_sound(const struct slab_view *v, uint32_t object, const uint8_t *state)
+/*
+ * True if a live object lies there, as far as the hardening level looks; with its state, if objects
+ * have one. The cache has magazines. Without the lock, what it finds stays true of a live object.
+ */
+KC_INLINE bool is_sound(const struct kc_cache *c, unsigned char *base, struct kc_frame *record,
+                        size_t offset, struct slab_view *v, uint32_t *object, uint8_t **state)
 {
+    slab_view_of_record(c, record, base, v);
+    *object = cache_index(c, (uint32_t)offset);
+    *state = NULL;
+    if (KC_UNLIKELY(*object >= v->objects)) {
+        return false;
+    }
 #if KC_MAG_HAS_STATE
-    (void)v;
-    (void)object;
-    return slab_load_state(state) == KC_MAG_LIVE;
+    /* With a branch: each of the two ways is short. */
+    *state = v->by_bytes ? slab_record_state(record, *object)
+                         : base + c->shape[v->order].bytes_offset + *object;
+    KC_FORGET(*state);
+    return KC_LIKELY(slab_load_state(*state) == KC_MAG_LIVE);
 #else
-    (void)state;
-    return !slab_is_free(v, object);
+    return KC_LIKELY(!slab_is_free(v, *object));
 #endif
 }
 
@@ -295,30 +306,17 @@ static bool find_room(struct kc_cache *c, struct kc_cache_cpu **m)
 KC_INLINE bool put_held(struct kc_cache *c, unsigned char *base, struct kc_frame *record,
                         size_t offset, bool tells, struct slab_view *v, uint32_t *free)
 {
-    if (KC_UNLIKELY(frame_load_data(record) != (uintptr_t)c)) {
+    uint32_t object;
+    uint8_t *state;
+    if (KC_UNLIKELY(frame_load_data(record) != (uintptr_t)c) ||
+        KC_UNLIKELY(!is_sound(c, base, record, offset, v, &object, &state))) {
         return false;
     }
-    slab_view_of_record(c, record, base, v);
-    uint32_t object = cache_index(c, (uint32_t)offset);
-    if (KC_UNLIKELY(object >= v->objects)) {
-        return false;
-    }
-#if KC_MAG_HAS_STATE
-    /* With a branch: each of the two ways is short. */
-    uint8_t *state = v->by_bytes ? slab_record_state(record, object)
-                                 : base + c->shape[v->order].bytes_offset + object;
-    KC_FORGET(state);
-    if (KC_UNLIKELY(slab_load_state(state) != KC_MAG_LIVE)) {
-        return false;
-    }
-    slab_store_state(state, KC_MAG_FREE);
-#else
-    if (KC_UNLIKELY(slab_is_free(v, object))) {
-        return false;
-    }
-#endif
     if (tells) {
         cache_tell_free(c, base + offset);
+    }
+    if (KC_MAG_HAS_STATE) {
+        slab_store_state(state, KC_MAG_FREE);
     }
     *free = slab_free_count(v);
     slab_put(c, v, object, *free);
@@ -358,11 +356,11 @@ static __attribute__((noinline)) kc_status_t free_twin(struct kc_cache *c, void 
                                                        struct kc_frame *record, size_t offset)
 {
     struct slab_view v;
-    slab_view_of_record(c, record, (unsigned char *)ptr - offset, &v);
-    uint32_t object = cache_index(c, (uint32_t)offset);
-    uint8_t *state = object < v.objects ? slab_state(c, &v, object) : NULL;
-    if (KC_UNLIKELY(object >= v.objects || c->cpu_count == 0 ||
-                    !free_is_sound(&v, object, state))) {
+    uint32_t object;
+    uint8_t *state;
+    if (KC_UNLIKELY(c->cpu_count == 0) ||
+        KC_UNLIKELY(
+            !is_sound(c, (unsigned char *)ptr - offset, record, offset, &v, &object, &state))) {
         return kc_cache_priv_free_alone(c, ptr, NULL);
     }
     struct kc_cache_cpu *m = own_magazine(c);
@@ -383,14 +381,26 @@ static __attribute__((noinline)) kc_status_t free_twin(struct kc_cache *c, void 
     return KC_OK;
 }
 
-/* The magazine of this free was full so often that it grows now. */
+/* The magazine of this free was full so often that it grows now, unless the free is a wrong one. */
 KC_INLINE kc_status_t free_growing(struct kc_cache *c, void *ptr, struct kc_frame *record,
                                    size_t offset)
 {
-    const struct kc_frame_found found = {
-        .record = record, .offset = offset, .order = frame_kind_order(frame_load_kind(record))};
-    grow(c, c->cpu[kc_plat_cpu()]);
-    return KC_LIKELY(cache_free_quick(c, &found, ptr)) ? KC_OK : free_twin(c, ptr, record, offset);
+    struct slab_view v;
+    uint32_t object;
+    uint8_t *state;
+    if (KC_LIKELY(
+            is_sound(c, (unsigned char *)ptr - offset, record, offset, &v, &object, &state))) {
+        struct kc_cache_cpu *m = grow(c, c->cpu[kc_plat_cpu()]);
+        size_t count = kc_mag_count(&m->mag);
+        if (KC_LIKELY(count < m->limit)) {
+            if (KC_MAG_HAS_STATE) {
+                slab_store_state(state, KC_MAG_FREE);
+            }
+            cache_push(m, count, ptr, state);
+            return KC_OK;
+        }
+    }
+    return free_twin(c, ptr, record, offset);
 }
 
 static __attribute__((noinline)) kc_status_t
