@@ -10,6 +10,50 @@
 
 /* ---- magazines ------------------------------------------------------------------------------- */
 
+/* Up to n objects of this CPU's magazine go to their slabs. As slab_give(); the lock is held. */
+static bool flush_held(struct kc_cache *c, struct kc_cache_cpu *m, size_t n)
+{
+    size_t count = kc_mag_count(&m->mag);
+    bool spare = false;
+    n = n < count ? n : count;
+    for (; n > 0; n--) {
+        struct slab_view v;
+        uint32_t i = view_of(c, cache_entries(m)[--count].object, &v);
+        KC_CHECK(!slab_is_free(&v, i));
+        spare = slab_give(c, &v, i) || spare;
+    }
+    kc_mag_set_count(&m->mag, count); /* who looks for it has the lock */
+    return spare;
+}
+
+void kc_cache_priv_flush(struct kc_cache *c, struct kc_cache_cpu *m, size_t n)
+{
+    kc_lock_enter(&c->lock);
+    bool spare = flush_held(c, m, n);
+    kc_lock_leave(&c->lock);
+    if (KC_UNLIKELY(spare)) {
+        kc_cache_priv_set_spare(c->set, c);
+    }
+}
+
+uint32_t kc_cache_drain(struct kc_cache *c, uint32_t cpu)
+{
+    if (cpu >= c->cpu_count) {
+        return 0;
+    }
+    /* Masked from the start: a free that interrupts may put another magazine in this one's place.
+     */
+    uint64_t irq = kc_plat_irq_save();
+    struct kc_cache_cpu *m = c->cpu[cpu];
+    size_t count = kc_mag_count(&m->mag);
+    if (count != 0) {
+        kc_cache_priv_flush(c, m, count);
+    }
+    kc_plat_irq_restore(irq);
+    return (uint32_t)count;
+}
+
+#if KC_MAG_IS_USED
 /*
  * A magazine like that, with room for so many entries, becomes the CPU's; NULL: no memory. What
  * there is in that, room for CACHE_ROOM_FIRST entries holds. Pinned.
@@ -75,50 +119,6 @@ KC_INLINE struct kc_cache_cpu *grow(struct kc_cache *c, struct kc_cache_cpu *m)
     return m;
 }
 
-/* Up to n objects of this CPU's magazine go to their slabs. As slab_give(); the lock is held. */
-static bool flush_held(struct kc_cache *c, struct kc_cache_cpu *m, size_t n)
-{
-    size_t count = kc_mag_count(&m->mag);
-    bool spare = false;
-    n = n < count ? n : count;
-    for (; n > 0; n--) {
-        struct slab_view v;
-        uint32_t i = view_of(c, cache_entries(m)[--count].object, &v);
-        KC_CHECK(!slab_is_free(&v, i));
-        spare = slab_give(c, &v, i) || spare;
-    }
-    kc_mag_set_count(&m->mag, count); /* who looks for it has the lock */
-    return spare;
-}
-
-void kc_cache_priv_flush(struct kc_cache *c, struct kc_cache_cpu *m, size_t n)
-{
-    kc_lock_enter(&c->lock);
-    bool spare = flush_held(c, m, n);
-    kc_lock_leave(&c->lock);
-    if (KC_UNLIKELY(spare)) {
-        kc_cache_priv_set_spare(c->set, c);
-    }
-}
-
-uint32_t kc_cache_drain(struct kc_cache *c, uint32_t cpu)
-{
-    if (cpu >= c->cpu_count) {
-        return 0;
-    }
-    /* Masked from the start: a free that interrupts may put another magazine in this one's place.
-     */
-    uint64_t irq = kc_plat_irq_save();
-    struct kc_cache_cpu *m = c->cpu[cpu];
-    size_t count = kc_mag_count(&m->mag);
-    if (count != 0) {
-        kc_cache_priv_flush(c, m, count);
-    }
-    kc_plat_irq_restore(irq);
-    return (uint32_t)count;
-}
-
-#if KC_MAG_IS_USED
 /* A magazine that was made just now, or is idle, may hold an object from here, and has its place in
  * the set's ring. */
 static void settle(struct kc_cache *c, struct kc_cache_cpu *m)
