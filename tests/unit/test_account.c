@@ -118,6 +118,20 @@ Test(account, quota_holds_and_counts)
     expect_nothing_held();
 }
 
+Test(account, the_peak_is_the_most_there_was)
+{
+    struct kc_account_owner o;
+    void *great = get(0, 1000);
+    uint64_t most = bytes_of(0);
+    cr_expect_eq(kc_account_free(&account, great), KC_OK);
+    void *small = get(0, 8);
+    cr_assert(kc_account_owner_stats(&account, 0, &o));
+    cr_expect_lt(o.bytes, most);
+    cr_expect_eq(o.peak_bytes, most);
+    cr_expect_eq(kc_account_free(&account, small), KC_OK);
+    expect_nothing_held();
+}
+
 Test(account, every_bad_free_has_its_answer)
 {
     static unsigned char elsewhere[16];

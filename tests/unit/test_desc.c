@@ -202,6 +202,8 @@ Test(desc, decoders_find_reserved_bits)
     cr_expect_eq(kc_a64_leaf_decode(&fmt48, 3, 0, &l), KC_ERR_ARG);
     cr_expect_eq(kc_a64_leaf_decode(&fmt48, 2, table, &l), KC_ERR_ARG);
     cr_expect_eq(kc_a64_table_decode(&fmt48, 2, block, &t), KC_ERR_ARG);
+    cr_expect_eq(kc_a64_table_decode(&fmt48, 3, table, &t), KC_ERR_ARG, "a page");
+    cr_expect_eq(kc_a64_table_decode(&fmt48, 4, table, &t), KC_ERR_ARG, "no such level");
 }
 
 /* D1, for words of every shape: what decodes, encodes to the same bits (but ignored ones). */
